@@ -1,0 +1,216 @@
+/* Lines are built in a stack buffer and written at once; a line over its size is cut and marked. A
+ * failed write (disk full, closed pipe) loses the line and nothing else: logging never blocks work
+ * and never ends the process. */
+#include "log.h"
+
+#include "clock.h"
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 8192 };
+
+static _Atomic int threshold = LOG_INFO;
+static bool as_json = true;
+static _Thread_local int worker = -1;
+
+static const char *const names[] = {"debug", "info", "warn", "error", "off"};
+static const char *const colors[] = {"\033[2m", "\033[32m", "\033[33m", "\033[31m", ""};
+
+typedef struct {
+    char bytes[LINE_MAX_BYTES];
+    size_t len;
+    bool cut;
+} line;
+
+static void put(line *l, const char *data, size_t n)
+{
+    size_t room = sizeof l->bytes - 16 - l->len;
+    if (n > room) {
+        n = room;
+        l->cut = true;
+    }
+    memcpy(l->bytes + l->len, data, n);
+    l->len += n;
+}
+
+static void put_text(line *l, const char *text)
+{
+    put(l, text, strlen(text));
+}
+
+static void put_int(line *l, int64_t value)
+{
+    char digits[24];
+    put(l, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)value));
+}
+
+/* Length of the valid UTF-8 sequence at p, 0 if it is not one. */
+static size_t utf8_len(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || n < len)
+        return 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
+    return overlong || beyond ? 0 : len;
+}
+
+static void put_escape(line *l, unsigned char c)
+{
+    char text[8];
+    if (c == '"' || c == '\\')
+        put(l, (char[]){'\\', (char)c}, 2);
+    else if (c == '\n')
+        put(l, "\\n", 2);
+    else
+        put(l, text, (size_t)snprintf(text, sizeof text, "\\u%04x", c));
+}
+
+static void put_json(line *l, slice s)
+{
+    put(l, "\"", 1);
+    for (size_t i = 0; i < s.n;) {
+        const unsigned char *p = (const unsigned char *)s.p + i;
+        size_t n = utf8_len(p, s.n - i);
+        if (n == 0)
+            put(l, "\xef\xbf\xbd", 3);
+        else if (n == 1 && (*p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f))
+            put_escape(l, *p);
+        else
+            put(l, s.p + i, n);
+        i += n ? n : 1;
+    }
+    put(l, "\"", 1);
+}
+
+static void put_value(line *l, const log_field *f)
+{
+    if (f->type == LOG_TYPE_INT)
+        put_int(l, f->number);
+    else if (f->type == LOG_TYPE_BOOL)
+        put_text(l, f->number ? "true" : "false");
+    else if (f->type == LOG_TYPE_JSON)
+        put(l, f->text.p, f->text.n);
+    else
+        put_json(l, f->text);
+}
+
+static void put_time(line *l, const char *format)
+{
+    int64_t now = clock_wall_ms();
+    time_t seconds = (time_t)(now / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    char text[40];
+    size_t n = strftime(text, sizeof text, format, &utc);
+    put(l, text, n);
+    put(l, text, (size_t)snprintf(text, sizeof text, ".%03d", (int)(now % 1000)));
+}
+
+static void write_json(line *l, log_level level, const char *message, const log_field *fields,
+                       size_t count)
+{
+    put_text(l, "{\"time\":\"");
+    put_time(l, "%Y-%m-%dT%H:%M:%S");
+    put_text(l, "Z\",\"level\":\"");
+    put_text(l, names[level]);
+    put_text(l, "\"");
+    if (worker >= 0) {
+        put_text(l, ",\"worker\":");
+        put_int(l, worker);
+    }
+    put_text(l, ",\"msg\":");
+    put_json(l, slice_of(message));
+    for (size_t i = 0; i < count; i++) {
+        size_t mark = l->len;
+        put_text(l, ",\"");
+        put_text(l, fields[i].key);
+        put_text(l, "\":");
+        put_value(l, &fields[i]);
+        if (l->cut) {
+            l->len = mark;
+            memcpy(l->bytes + l->len, ",\"cut\":true", 11);
+            l->len += 11;
+            break;
+        }
+    }
+    l->bytes[l->len++] = '}';
+}
+
+/* Traces and messages of several lines are for people: on a terminal they keep their lines. */
+static void put_plain(line *l, slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        put(l, c < 0x20 && c != '\n' && c != '\t' ? "?" : s.p + i, 1);
+    }
+}
+
+static void write_plain(line *l, log_level level, const char *message, const log_field *fields,
+                        size_t count)
+{
+    put_time(l, "%H:%M:%S");
+    put_text(l, " ");
+    put_text(l, colors[level]);
+    put_text(l, names[level]);
+    put_text(l, "\033[0m ");
+    put_text(l, message);
+    for (size_t i = 0; i < count; i++) {
+        put_text(l, " \033[2m");
+        put_text(l, fields[i].key);
+        put_text(l, "=\033[0m");
+        if (fields[i].type == LOG_TYPE_TEXT)
+            put_plain(l, fields[i].text);
+        else
+            put_value(l, &fields[i]);
+    }
+}
+
+bool log_enabled(log_level level)
+{
+    return (int)level >= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+void log_write(log_level level, const char *message, const log_field *fields, size_t count)
+{
+    line l;
+    l.len = 0;
+    l.cut = false;
+    if (as_json)
+        write_json(&l, level, message, fields, count);
+    else
+        write_plain(&l, level, message, fields, count);
+    l.bytes[l.len++] = '\n';
+    ssize_t written = write(STDERR_FILENO, l.bytes, l.len);
+    (void)written;
+}
+
+void log_configure(log_level level, bool json)
+{
+    atomic_store(&threshold, (int)level);
+    as_json = json;
+}
+
+bool log_parse_level(const char *name, log_level *level)
+{
+    for (int i = LOG_DEBUG; i <= LOG_OFF; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *level = (log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void log_set_worker(int index)
+{
+    worker = index;
+}

@@ -1,0 +1,75 @@
+/* Tasks: coroutines that wait without blocking. A binding that must wait starts its operation, then
+ * returns task_park(); the operation's callback calls task_wake(), which only queues; the worker's
+ * one drain (task_run_ready) resumes. Callbacks never run Lua.
+ *
+ *     static void on_done(operation *op)             // always called exactly once, on the loop
+ *     {
+ *         task_wake(op->token, push_result, free_op, op);   // late? free_op(op) runs at once
+ *     }
+ *     static int l_fetch(lua_State *L)
+ *     {
+ *         operation *op = ...;                       // arguments checked before this line
+ *         op->token = task_token_of(L);              // raises where waiting is not possible
+ *         start(op, on_done);
+ *         return task_park(L, NULL, NULL);
+ *     }
+ *     static int push_result(lua_State *L, void *data)      // runs inside the resume; may raise
+ *     {
+ *         lua_pushlstring(...);
+ *         return 1;                                  // results that the Lua caller sees
+ *     }
+ *
+ * A parked operation holds a token, never a pointer: after the task's end the token is stale and
+ * task_wake does nothing but dispose of the data. */
+#pragma once
+#include "vm.h"
+
+typedef struct {
+    uint32_t index, generation;
+    vm *owner; /* compared only while the token can be live: a parked task keeps its VM alive */
+} task_token;
+
+/* Pushes the results; returns their number. Does not free data. */
+typedef int (*task_push)(lua_State *L, void *data);
+/* Frees data; called exactly once for every task_wake, whether or not the task still lives. */
+typedef void (*task_dispose)(void *data);
+/* Stops the operation of a task that is being cancelled (timer, subscription); its data stays the
+ * operation's own. */
+typedef void (*task_cancel_fn)(void *data);
+
+typedef enum { TASK_OK, TASK_ERROR, TASK_CANCELLED } task_outcome;
+
+/* Called once at a task's end, before its thread is reset. TASK_OK: results from stack index 1;
+ * TASK_ERROR: the error value at index 1, its traceback (a string) at 2; TASK_CANCELLED: nothing.
+ * Runs protected: it may raise, which is logged. */
+typedef int (*task_on_end)(lua_State *L, task_outcome outcome, void *data);
+
+/* Starts a task and runs it to its end or first wait before returning. `fill(L, data)` pushes the
+ * function and its arguments and returns the number of arguments; it may raise (then the task ends
+ * with that error). on_end may be NULL: errors are logged. Returns the token (stale when the task
+ * has already ended). Not callable while another task runs on this worker. */
+task_token task_start(vm *v, task_push fill, task_on_end on_end, void *data);
+/* The same, from inside a running task (or anywhere): it runs at the next drain. */
+task_token task_spawn(vm *v, task_push fill, task_on_end on_end, void *data);
+
+/* The running task's token. Raises "cannot wait here" inside a user's own coroutine, at the top
+ * level of a file, or in a callback of sort, gsub and the like. Call before starting the operation. */
+task_token task_token_of(lua_State *L);
+/* `return task_park(L, cancel, data)` is the only yield. cancel may be NULL. */
+int task_park(lua_State *L, task_cancel_fn cancel, void *data);
+/* Queues the parked task to go on with push's results. A stale token or a task that was already
+ * woken: dispose(data) at once, returns false. dispose may be NULL. */
+bool task_wake(task_token token, task_push push, task_dispose dispose, void *data);
+/* Ends a task from outside (peer gone, deadline, shutdown): calls its cancel, runs its <close>
+ * variables, then on_end(TASK_CANCELLED). A stale token does nothing. Not for the running task. */
+void task_cancel(task_token token);
+bool task_alive(task_token token);
+
+/* Resumes everything that is ready, until nothing is. Called by the worker after each batch of
+ * events, never from inside Lua. */
+void task_run_ready(vm *v);
+bool task_has_ready(const vm *v);
+size_t task_count(const vm *v);
+/* Called when a task becomes ready outside of a drain, so that the worker plans one. */
+void task_on_ready(vm *v, void (*notify)(void *arg), void *arg);
+void task_cancel_all(vm *v);
