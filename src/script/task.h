@@ -25,8 +25,7 @@
 #include "vm.h"
 
 typedef struct {
-    uint32_t index, generation;
-    vm *owner; /* compared only while the token can be live: a parked task keeps its VM alive */
+    uint32_t index, generation; /* into the worker thread's table; 0, 0 is never live */
 } task_token;
 
 /* Pushes the results; returns their number. Does not free data. */

@@ -1,0 +1,114 @@
+/* One request and its answer. The http_conn owns it, the task that answers it has a box that is
+ * nulled at its death. It dies when the response is finished and its task has ended; its arena is
+ * freed at once.
+ *
+ *   HEAD --headers parsed--> OPEN --exchange_finish / stream / file--> ANSWERED --task ended--> freed
+ *                              \--peer gone--> ABANDONED --task cancelled and ended--> freed
+ *
+ * Upward: http_conn calls handler->on_exchange once, when the head is parsed and the body is whole
+ * or the bytes at hand are used up. */
+#pragma once
+#include "arena.h"
+#include "buf.h"
+#include "conn.h"
+#include "slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct exchange exchange;
+typedef struct http_conn http_conn;
+
+typedef struct {
+    slice name, value;
+} http_header;
+
+typedef struct {
+    size_t request_line, header_block, headers, body; /* 8 KiB, 16 KiB, 100, 1 MiB */
+    uint64_t header_ms;                               /* whole head: 10 s */
+    uint64_t body_rate, body_grace_ms;                /* 240 B/s after 5 s */
+    uint64_t idle_ms;                                 /* keep-alive: 75 s */
+    size_t body_window;                               /* held before the handler asks: 64 KiB */
+    size_t gzip_min;                                  /* 1 KiB; 0: never */
+} http_limits;
+
+typedef struct http_handler {
+    /* Answer x, now or later. */
+    void (*on_exchange)(exchange *x, void *arg);
+    /* The peer is gone before the answer was finished: cancel the task. Called once, not after the
+     * answer is finished. */
+    void (*on_abandon)(exchange *x, void *arg);
+    void *arg;
+    const http_limits *limits;
+} http_handler;
+
+/* Serves HTTP/1.1 on a connection; on_conn of a listener. `full`: answers 503 and closes. */
+void http_conn_start(conn *c, const http_handler *handler, bool full);
+/* Ends keep-alive: idle connections close now, busy ones after their answer (shutdown). */
+void http_conn_drain(conn *c);
+
+/* The request; all slices live as long as the exchange -------------------------------------- */
+slice exchange_method(const exchange *x);
+slice exchange_path(const exchange *x);  /* decoded once, normalised, begins with '/' */
+slice exchange_query(const exchange *x); /* raw, without '?' */
+slice exchange_target(const exchange *x); /* as sent */
+int exchange_minor(const exchange *x);   /* HTTP/1.x */
+slice exchange_id(const exchange *x);    /* X-Request-ID, the client's if sane, else ours */
+/* The first header of that name (any case); p == NULL: absent. */
+slice exchange_header(const exchange *x, slice name);
+const http_header *exchange_headers(const exchange *x, size_t *count);
+conn *exchange_conn(const exchange *x); /* NULL after the peer is gone */
+arena *exchange_arena(exchange *x);
+bool exchange_keep_alive(const exchange *x);
+/* The handler's own pointer (the task's box). */
+void exchange_set_data(exchange *x, void *data);
+void *exchange_data(const exchange *x);
+/* Route pattern for logs and metrics, "/hello/{name}"; must outlive the exchange. */
+void exchange_set_route(exchange *x, const char *route);
+
+/* The request's body ------------------------------------------------------------------------ */
+typedef enum {
+    BODY_WHOLE,   /* *data is the whole body (or the next piece, when reading by pieces) */
+    BODY_END,     /* by pieces: there is no more */
+    BODY_WAIT,    /* on_body will be called */
+    BODY_LARGE,   /* over the limit: answer 413 */
+    BODY_ABORTED, /* the peer left or sent rubbish in the middle */
+} body_status;
+typedef void (*exchange_on_body)(exchange *x, body_status status, slice data, void *arg);
+/* Asks for the whole body, `limit` bytes at most (0: the configured limit). Sends 100 Continue where
+ * it is wanted. The answer is returned at once, or BODY_WAIT and on_body is called once, later. */
+body_status exchange_read_all(exchange *x, size_t limit, slice *data, exchange_on_body on_body,
+                              void *arg);
+/* Asks for the next piece, as it comes; the piece lives until the next call. */
+body_status exchange_read_some(exchange *x, slice *data, exchange_on_body on_body, void *arg);
+/* Takes on_body away (the waiting task was cancelled). */
+void exchange_read_cancel(exchange *x);
+
+/* The answer -------------------------------------------------------------------------------- */
+/* Begins the head. Content-Length, Date, Connection, X-Request-ID and Server are the host's.
+ * `type` may be empty. */
+void exchange_status(exchange *x, int status);
+/* -1: CR, LF, NUL or a bad token in name or value, or a header that is the host's; nothing is added
+ * and the caller answers 500. Repeats are kept (Set-Cookie). */
+int exchange_add_header(exchange *x, slice name, slice value);
+/* Head and body; gzip where the client takes it, the type is textual and it pays. HEAD, 204 and 304
+ * leave the body out. */
+void exchange_finish(exchange *x, slice body);
+/* The body is length bytes of fd from offset; fd is closed by the exchange. Read on the thread pool
+ * in pieces, never more than 256 KiB ahead of the peer. */
+void exchange_finish_file(exchange *x, int fd, uint64_t offset, uint64_t length);
+/* A body by pieces (chunked; until close for HTTP/1.0): begin, then write, then end. */
+void exchange_chunks_begin(exchange *x);
+void exchange_chunk(exchange *x, slice data);
+void exchange_chunks_end(exchange *x);
+/* Sends the head of an endless answer (no length, Connection: close) and hands the connection over:
+ * the caller conn_set_owner()s it in the same call stack. The http_conn is freed, the exchange dies
+ * when its task ends. `first` is sent with the head. Returns the connection, or NULL when the peer is
+ * gone or the request was HEAD (then it is finished). */
+conn *exchange_take(exchange *x, slice first);
+/* A short error answer of the host itself: {"error","code"}; closes the connection if `close`. */
+void exchange_fail(exchange *x, int status, const char *code, const char *message, bool close);
+/* The task has ended: the exchange may die. After this call x is gone or will go by itself. An
+ * answer that was begun and not ended resets the connection. */
+void exchange_release(exchange *x);
+bool exchange_answered(const exchange *x);
+size_t exchange_alive(void); /* in the process, for the audit */
