@@ -15,7 +15,7 @@ typedef struct services {
     uv_loop_t *loop;
     int worker; /* index; 0 for `lunacast lua` */
     const struct config *config;
-    struct store *store;      /* NULL until opened */
+    struct store_port *store;  /* this worker's end of the store; NULL: none */
     struct hub_port *hub;     /* this worker's end of the hub */
     struct redis_link *redis; /* NULL: not configured */
     struct host_api *host;    /* upward calls: metrics text, health, shutdown */

@@ -1,0 +1,111 @@
+/* Topics and their newest value; from a publisher to every subscriber on every worker (and, with a
+ * remote, on every node), in one order per topic.
+ *
+ *   publish -> hub (lock: order, newest value, who listens) -> mailbox of each worker that listens
+ *           -> hub_port on that worker's loop -> encode once per transport -> subscribers
+ *
+ * With a remote (Redis): publish -> remote -> hub_receive on every node, then the same.
+ * One hub per process, one hub_port per worker. The hub's lock is held for a few pointer moves, never
+ * while Lua or a system call runs. What must never happen: an older version after a newer one; a
+ * topic without subscribers kept past its life. */
+#pragma once
+#include "frame.h"
+#include "list.h"
+#include "slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+typedef struct hub hub;
+typedef struct hub_port hub_port;
+typedef struct hub_topic hub_topic; /* a topic as one worker sees it */
+typedef struct hub_subscriber hub_subscriber;
+
+enum { HUB_TOPIC_MAX = 255 };
+
+/* What a transport needs of a subscription; embedded in the stream. */
+struct hub_subscriber {
+    list link;        /* in the topic's list */
+    hub_topic *topic; /* NULL: not subscribed */
+    const struct hub_transport *transport;
+};
+
+/* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it. */
+typedef struct hub_transport {
+    const char *name;
+    /* Encodes for this transport; one call per value and worker. NULL: memory is out. */
+    frame *(*encode)(slice topic, const frame *data, uint64_t version);
+    /* The encoded value; the subscriber holds its own reference if it keeps it. May unsubscribe. */
+    void (*deliver)(hub_subscriber *s, frame *encoded, uint64_t version);
+    /* The topic has ended (deleted, expired): the subscriber is unsubscribed already. */
+    void (*end)(hub_subscriber *s, const char *reason);
+    int index; /* 0 .. HUB_TRANSPORTS-1, the slot of the encoded cache */
+} hub_transport;
+
+enum { HUB_TRANSPORTS = 4 };
+
+typedef struct {
+    uint32_t max_fps;       /* deliveries per topic and second; 0: no limit */
+    uint64_t keep_alive_ms; /* the newest value is delivered again after this silence */
+} hub_options;
+
+/* The link to other nodes; implemented over Redis (redis_bus.c). All calls from any worker's thread. */
+typedef struct hub_remote {
+    void (*join)(void *arg, slice topic);  /* this node now listens; then hub_joined */
+    void (*leave)(void *arg, slice topic);
+    /* payload is opaque to the remote. done(ctx, status) once, on port's loop; status 0 or -1. */
+    void (*publish)(void *arg, hub_port *from, slice topic, slice payload,
+                    void (*done)(void *ctx, int status), void *ctx);
+    void *arg;
+} hub_remote;
+
+hub *hub_new(const hub_options *options);
+void hub_set_remote(hub *h, const hub_remote *remote); /* before the first port */
+void hub_free(hub *h);                                 /* after all ports */
+
+/* From the remote, any thread. */
+void hub_receive(hub *h, slice topic, slice payload);
+void hub_joined(hub *h, slice topic);
+/* The link was lost, and is back with all topics joined again: every live topic is refreshed, since
+ * messages may have been missed (hub_on_refresh). */
+void hub_relinked(hub *h);
+/* Calls fn for each topic this node listens to, under the hub's lock: fn copies and returns. */
+void hub_each_topic(hub *h, void (*fn)(slice topic, void *arg), void *arg);
+
+hub_port *hub_port_new(hub *h, uv_loop_t *loop);
+void hub_port_close(hub_port *p); /* freed when its handles are closed */
+hub *hub_of(hub_port *p);
+/* Upward: the newest values of these topics must be read again from the store and published with
+ * hub_publish_local. Called on one worker of the process. */
+void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg);
+/* Delivers what lies in the mailbox and what became due; also driven by the port's own handles. */
+void hub_port_run(hub_port *p);
+
+typedef struct {
+    uint64_t version; /* the topic's value is replaced only by a higher one; 0: one more than now */
+    uint64_t ttl_ms;  /* the topic ends after this time; 0: never */
+    bool ended;       /* no value: the topic ends for all subscribers */
+} hub_meta;
+
+/* Takes its own reference on data. done may be NULL; it is called once, on p's loop, maybe at once:
+ * 0, or -1 when the remote could not be reached. */
+void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
+                 void (*done)(void *ctx, int status), void *ctx);
+/* This node only: a value that was read from the store. */
+void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta);
+
+/* Keeps the topic live on this node, so that a value read from the store after on_ready can't miss an
+ * update. on_ready(arg, 0) once on p's loop, maybe at once; -1: the remote is away. Watching lasts
+ * until hub_unwatch, or 30 s when forgotten. */
+typedef struct hub_watch hub_watch;
+hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
+                           void *arg);
+void hub_unwatch(hub_watch *w);
+
+/* The newest value of a live topic: a reference for the caller, or NULL. */
+frame *hub_latest(hub_port *p, slice topic, uint64_t *version);
+
+/* Joins the topic; when it has a value, s gets it through deliver before this returns. */
+void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
+void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
+size_t hub_subscriber_count(hub *h, slice topic);
