@@ -72,7 +72,8 @@ void buf_format(buf *b, const char *format, ...)
 void buf_consume(buf *b, size_t n)
 {
     b->len -= n;
-    memmove(b->data, b->data + n, b->len);
+    if (b->len > 0)
+        memmove(b->data, b->data + n, b->len);
 }
 
 char *buf_cstr(buf *b)

@@ -23,9 +23,11 @@ typedef enum { TLS_OK, TLS_PEER_ENDED, TLS_FAILED } tls_result;
 /* Ciphertext from the peer: appends the plaintext to `plain` and what must be sent (handshake,
  * alerts) to `out`, also when it fails. TLS_PEER_ENDED: close_notify came. */
 tls_result tls_feed(tls_session *s, slice cipher, buf *plain, buf *out);
-/* Plaintext to send: appends ciphertext to `out`. Before the handshake is done the bytes wait inside
- * (the caller's limits bound them) and leave with a later tls_feed. */
+/* Plaintext to send: appends ciphertext to `out`. Before the handshake is done the bytes wait
+ * inside (the caller's limits bound them) and leave with a later tls_feed. */
 tls_result tls_write(tls_session *s, slice plain, buf *out);
 /* close_notify. */
 void tls_shutdown(tls_session *s, buf *out);
 bool tls_ready(const tls_session *s); /* the handshake is done */
+/* Why the session failed, in OpenSSL's words (for the log); "" when it did not. */
+const char *tls_failure(const tls_session *s);
