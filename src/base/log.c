@@ -103,7 +103,7 @@ static void put_value(line *l, const log_field *f)
         put_json(l, f->text);
 }
 
-static void put_time(line *l, const char *format)
+__attribute__((format(strftime, 2, 0))) static void put_time(line *l, const char *format)
 {
     int64_t now = clock_wall_ms();
     time_t seconds = (time_t)(now / 1000);
