@@ -103,14 +103,15 @@ static void put_value(line *l, const log_field *f)
         put_json(l, f->text);
 }
 
-__attribute__((format(strftime, 2, 0))) static void put_time(line *l, const char *format)
+static void put_time(line *l, bool date)
 {
     int64_t now = clock_wall_ms();
     time_t seconds = (time_t)(now / 1000);
     struct tm utc;
     gmtime_r(&seconds, &utc);
     char text[40];
-    size_t n = strftime(text, sizeof text, format, &utc);
+    size_t n = date ? strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc)
+                    : strftime(text, sizeof text, "%H:%M:%S", &utc);
     put(l, text, n);
     put(l, text, (size_t)snprintf(text, sizeof text, ".%03d", (int)(now % 1000)));
 }
@@ -119,7 +120,7 @@ static void write_json(line *l, log_level level, const char *message, const log_
                        size_t count)
 {
     put_text(l, "{\"time\":\"");
-    put_time(l, "%Y-%m-%dT%H:%M:%S");
+    put_time(l, true);
     put_text(l, "Z\",\"level\":\"");
     put_text(l, names[level]);
     put_text(l, "\"");
@@ -157,7 +158,7 @@ static void put_plain(line *l, slice s)
 static void write_plain(line *l, log_level level, const char *message, const log_field *fields,
                         size_t count)
 {
-    put_time(l, "%H:%M:%S");
+    put_time(l, false);
     put_text(l, " ");
     put_text(l, colors[level]);
     put_text(l, names[level]);
