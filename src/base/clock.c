@@ -16,8 +16,7 @@ static uint64_t read_us(clockid_t id)
 
 uint64_t clock_us(void)
 {
-    return read_us(CLOCK_MONOTONIC) +
-           atomic_load_explicit(&shift_ms, memory_order_relaxed) * 1000u;
+    return read_us(CLOCK_MONOTONIC) + atomic_load_explicit(&shift_ms, memory_order_relaxed) * 1000u;
 }
 
 uint64_t clock_ms(void)

@@ -13,6 +13,6 @@ typedef struct frame {
 /* One reference, the caller's. `tail` may be empty. NULL when memory is out. */
 frame *frame_new(const char *data, size_t n);
 frame *frame_join(const char *data, size_t n, const char *tail, size_t tail_n);
-frame *frame_hold(frame *f);  /* returns f */
-void frame_drop(frame *f);    /* NULL is allowed */
-size_t frame_alive(void);     /* for the audit at shutdown */
+frame *frame_hold(frame *f); /* returns f */
+void frame_drop(frame *f);   /* NULL is allowed */
+size_t frame_alive(void);    /* for the audit at shutdown */

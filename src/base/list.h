@@ -48,8 +48,8 @@ static inline void list_move(list *from, list *to)
     list_init(from);
 }
 
-#define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define LIST_FOR_EACH(it, head) for (list *it = (head)->next; it != (head); it = it->next)
-#define LIST_FOR_EACH_SAFE(it, head)                                                               \
-    for (list *it = (head)->next, *it##_next = it->next; it != (head);                             \
+#define LIST_FOR_EACH_SAFE(it, head)                                   \
+    for (list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)

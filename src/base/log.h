@@ -23,12 +23,12 @@ typedef struct {
 /* Text that is JSON already: put as it is. */
 #define LOG_RAW(key, value) ((log_field){key, LOG_TYPE_JSON, value, 0})
 
-#define log_event(level, message, ...)                                                             \
-    do {                                                                                           \
-        if (log_enabled(level)) {                                                                  \
-            const log_field log_fields[] = {__VA_ARGS__};                                          \
-            log_write(level, message, log_fields, sizeof log_fields / sizeof *log_fields);         \
-        }                                                                                          \
+#define log_event(level, message, ...)                                                     \
+    do {                                                                                   \
+        if (log_enabled(level)) {                                                          \
+            const log_field log_fields[] = {__VA_ARGS__};                                  \
+            log_write(level, message, log_fields, sizeof log_fields / sizeof *log_fields); \
+        }                                                                                  \
     } while (0)
 /* A message with at least one field: log_info("listening", LOG_NUM("port", 3000)) */
 #define log_debug(message, ...) log_event(LOG_DEBUG, message, __VA_ARGS__)
@@ -41,4 +41,4 @@ void log_write(log_level level, const char *message, const log_field *fields, si
 void log_configure(log_level level, bool json); /* before threads start */
 /* "debug", "info", "warn", "error", "off"; false: no such level. */
 bool log_parse_level(const char *name, log_level *level);
-void log_set_worker(int index);  /* of the calling thread; -1: none */
+void log_set_worker(int index); /* of the calling thread; -1: none */

@@ -5,9 +5,9 @@
  *           -> hub_port on that worker's loop -> encode once per transport -> subscribers
  *
  * With a remote (Redis): publish -> remote -> hub_receive on every node, then the same.
- * One hub per process, one hub_port per worker. The hub's lock is held for a few pointer moves, never
- * while Lua or a system call runs. What must never happen: an older version after a newer one; a
- * topic without subscribers kept past its life. */
+ * One hub per process, one hub_port per worker. The hub's lock is held for a few pointer moves,
+ * never while Lua or a system call runs. What must never happen: an older version after a newer
+ * one; a topic without subscribers kept past its life. */
 #pragma once
 #include "frame.h"
 #include "list.h"
@@ -30,7 +30,8 @@ struct hub_subscriber {
     const struct hub_transport *transport;
 };
 
-/* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it. */
+/* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it.
+ */
 typedef struct hub_transport {
     const char *name;
     /* Encodes for this transport; one call per value and worker. NULL: memory is out. */
@@ -49,9 +50,10 @@ typedef struct {
     uint64_t keep_alive_ms; /* the newest value is delivered again after this silence */
 } hub_options;
 
-/* The link to other nodes; implemented over Redis (redis_bus.c). All calls from any worker's thread. */
+/* The link to other nodes; implemented over Redis (redis_bus.c). All calls from any worker's
+ * thread. */
 typedef struct hub_remote {
-    void (*join)(void *arg, slice topic);  /* this node now listens; then hub_joined */
+    void (*join)(void *arg, slice topic); /* this node now listens; then hub_joined */
     void (*leave)(void *arg, slice topic);
     /* payload is opaque to the remote. done(ctx, status) once, on port's loop; status 0 or -1. */
     void (*publish)(void *arg, hub_port *from, slice topic, slice payload,
@@ -94,9 +96,9 @@ void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
 /* This node only: a value that was read from the store. */
 void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta);
 
-/* Keeps the topic live on this node, so that a value read from the store after on_ready can't miss an
- * update. on_ready(arg, 0) once on p's loop, maybe at once; -1: the remote is away. Watching lasts
- * until hub_unwatch, or 30 s when forgotten. */
+/* Keeps the topic live on this node, so that a value read from the store after on_ready can't miss
+ * an update. on_ready(arg, 0) once on p's loop, maybe at once; -1: the remote is away. Watching
+ * lasts until hub_unwatch, or 30 s when forgotten. */
 typedef struct hub_watch hub_watch;
 hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
                            void *arg);

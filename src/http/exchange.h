@@ -2,7 +2,8 @@
  * nulled at its death. It dies when the response is finished and its task has ended; its arena is
  * freed at once.
  *
- *   HEAD --headers parsed--> OPEN --exchange_finish / stream / file--> ANSWERED --task ended--> freed
+ *   HEAD --headers parsed--> OPEN --exchange_finish / stream / file--> ANSWERED --task ended-->
+ * freed
  *                              \--peer gone--> ABANDONED --task cancelled and ended--> freed
  *
  * Upward: http_conn calls handler->on_exchange once, when the head is parsed and the body is whole
@@ -48,11 +49,11 @@ void http_conn_drain(conn *c);
 
 /* The request; all slices live as long as the exchange -------------------------------------- */
 slice exchange_method(const exchange *x);
-slice exchange_path(const exchange *x);  /* decoded once, normalised, begins with '/' */
-slice exchange_query(const exchange *x); /* raw, without '?' */
+slice exchange_path(const exchange *x);   /* decoded once, normalised, begins with '/' */
+slice exchange_query(const exchange *x);  /* raw, without '?' */
 slice exchange_target(const exchange *x); /* as sent */
-int exchange_minor(const exchange *x);   /* HTTP/1.x */
-slice exchange_id(const exchange *x);    /* X-Request-ID, the client's if sane, else ours */
+int exchange_minor(const exchange *x);    /* HTTP/1.x */
+slice exchange_id(const exchange *x);     /* X-Request-ID, the client's if sane, else ours */
 /* The first header of that name (any case); p == NULL: absent. */
 slice exchange_header(const exchange *x, slice name);
 const http_header *exchange_headers(const exchange *x, size_t *count);
@@ -74,8 +75,9 @@ typedef enum {
     BODY_ABORTED, /* the peer left or sent rubbish in the middle */
 } body_status;
 typedef void (*exchange_on_body)(exchange *x, body_status status, slice data, void *arg);
-/* Asks for the whole body, `limit` bytes at most (0: the configured limit). Sends 100 Continue where
- * it is wanted. The answer is returned at once, or BODY_WAIT and on_body is called once, later. */
+/* Asks for the whole body, `limit` bytes at most (0: the configured limit). Sends 100 Continue
+ * where it is wanted. The answer is returned at once, or BODY_WAIT and on_body is called once,
+ * later. */
 body_status exchange_read_all(exchange *x, size_t limit, slice *data, exchange_on_body on_body,
                               void *arg);
 /* Asks for the next piece, as it comes; the piece lives until the next call. */
@@ -102,8 +104,8 @@ void exchange_chunk(exchange *x, slice data);
 void exchange_chunks_end(exchange *x);
 /* Sends the head of an endless answer (no length, Connection: close) and hands the connection over:
  * the caller conn_set_owner()s it in the same call stack. The http_conn is freed, the exchange dies
- * when its task ends. `first` is sent with the head. Returns the connection, or NULL when the peer is
- * gone or the request was HEAD (then it is finished). */
+ * when its task ends. `first` is sent with the head. Returns the connection, or NULL when the peer
+ * is gone or the request was HEAD (then it is finished). */
 conn *exchange_take(exchange *x, slice first);
 /* A short error answer of the host itself: {"error","code"}; closes the connection if `close`. */
 void exchange_fail(exchange *x, int status, const char *code, const char *message, bool close);

@@ -3,7 +3,8 @@
  * close callback; everybody else gets a pointer that is nulled in on_close. Not thread-safe: only
  * the owning worker's thread calls these.
  *
- *   OPEN --conn_close--> FLUSHING --all written--> LINGERING --peer ended or 1 s--> CLOSING --> freed
+ *   OPEN --conn_close--> FLUSHING --all written--> LINGERING --peer ended or 1 s--> CLOSING -->
+ * freed
  *     \--conn_abort, error, stall------------------------------------------------->/
  *
  * What must never happen: a callback after on_close; a byte written after conn_close; an unbounded
@@ -69,7 +70,8 @@ void conn_commit(conn *c, size_t n);
 /* Queues a shared frame without copying: tried at once; what does not fit is kept by reference.
  * (Under TLS the bytes are encrypted, hence copied.) */
 void conn_write_frame(conn *c, frame *f);
-/* Bytes accepted from the caller and not yet taken by the kernel. 0: a frame would go out at once. */
+/* Bytes accepted from the caller and not yet taken by the kernel. 0: a frame would go out at once.
+ */
 size_t conn_queued(const conn *c);
 
 /* No more on_data until resumed: the peer is held back by TCP. */

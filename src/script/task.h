@@ -38,9 +38,10 @@ typedef void (*task_cancel_fn)(void *data);
 
 typedef enum { TASK_OK, TASK_ERROR, TASK_CANCELLED } task_outcome;
 
-/* Called once at a task's end, before its thread is reset. TASK_OK: results from stack index 1;
- * TASK_ERROR: the error value at index 1, its traceback (a string) at 2; TASK_CANCELLED: nothing.
- * Runs protected: it may raise, which is logged. */
+/* Called once at a task's end. TASK_OK: inside the task, results from stack index 1; it may raise,
+ * which makes the end a TASK_ERROR, and may park (`return lua_callk(...)` and the like).
+ * TASK_ERROR: on the VM's main state, the error value at index 1, its traceback (a string) at 2.
+ * TASK_CANCELLED: on the main state, nothing. Returns 0. */
 typedef int (*task_on_end)(lua_State *L, task_outcome outcome, void *data);
 
 /* Starts a task and runs it to its end or first wait before returning. `fill(L, data)` pushes the
@@ -52,7 +53,8 @@ task_token task_start(vm *v, task_push fill, task_on_end on_end, void *data);
 task_token task_spawn(vm *v, task_push fill, task_on_end on_end, void *data);
 
 /* The running task's token. Raises "cannot wait here" inside a user's own coroutine, at the top
- * level of a file, or in a callback of sort, gsub and the like. Call before starting the operation. */
+ * level of a file, or in a callback of sort, gsub and the like. Call before starting the operation.
+ */
 task_token task_token_of(lua_State *L);
 /* `return task_park(L, cancel, data)` is the only yield. cancel may be NULL. */
 int task_park(lua_State *L, task_cancel_fn cancel, void *data);
@@ -63,12 +65,3 @@ bool task_wake(task_token token, task_push push, task_dispose dispose, void *dat
  * variables, then on_end(TASK_CANCELLED). A stale token does nothing. Not for the running task. */
 void task_cancel(task_token token);
 bool task_alive(task_token token);
-
-/* Resumes everything that is ready, until nothing is. Called by the worker after each batch of
- * events, never from inside Lua. */
-void task_run_ready(vm *v);
-bool task_has_ready(const vm *v);
-size_t task_count(const vm *v);
-/* Called when a task becomes ready outside of a drain, so that the worker plans one. */
-void task_on_ready(vm *v, void (*notify)(void *arg), void *arg);
-void task_cancel_all(vm *v);

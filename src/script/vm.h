@@ -2,47 +2,15 @@
  * a function whose first parameter is `lua_State *L` may raise (longjmp) and lives only in this
  * folder; all others never raise. */
 #pragma once
+#include "script.h"
 #include "slice.h"
 #include <lauxlib.h>
 #include <lua.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <uv.h>
 
-/* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */
-typedef struct services {
-    uv_loop_t *loop;
-    int worker; /* index; 0 for `lunacast lua` */
-    const struct config *config;
-    struct store_port *store;  /* this worker's end of the store; NULL: none */
-    struct hub_port *hub;     /* this worker's end of the hub */
-    struct redis_link *redis; /* NULL: not configured */
-    struct host_api *host;    /* upward calls: metrics text, health, shutdown */
-} services;
-
-typedef struct vm vm;
-
-typedef struct {
-    size_t memory_limit;  /* bytes, 0: none */
-    uint64_t warn_us;     /* a resume longer than this is logged */
-    uint64_t limit_us;    /* CPU time after which a resume is ended with an error */
-    const char *folder;   /* the application's folder */
-    bool dev;
-} vm_options;
-
-/* Opens the libraries and `host.*`, sets up require for `web.*` and the application's lua/. NULL:
- * out of memory. The caller holds one reference. */
-vm *vm_new(const services *s, const vm_options *options);
-vm *vm_hold(vm *v);
-/* The last drop closes the Lua state: not from inside a task. */
-void vm_drop(vm *v);
 vm *vm_of(lua_State *L);
 const services *vm_services(vm *v);
 const vm_options *vm_settings(vm *v);
 lua_State *vm_main(vm *v);
-size_t vm_memory(const vm *v); /* bytes in use */
-size_t vm_count(void);         /* VMs alive in the process, for the audit */
 
 /* The one gateway from C into Lua outside of tasks: runs fn(L) protected, with `data` as light
  * userdata argument 1. 0, or -1 with message and traceback in error (cut to its size). */

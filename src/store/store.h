@@ -1,7 +1,7 @@
-/* The key-value contract; two drivers pass the same specs: embedded (memory, made durable by SQLite)
- * and redis. Keys: 1 to 1,024 bytes; values: up to 8 MiB of any bytes. Every call is asynchronous:
- * `done` is called exactly once, on the calling worker's loop, never before the call returns, also at
- * shutdown. A write that was answered STORE_OK survives kill -9.
+/* The key-value contract; two drivers pass the same specs: embedded (memory, made durable by
+ * SQLite) and redis. Keys: 1 to 1,024 bytes; values: up to 8 MiB of any bytes. Every call is
+ * asynchronous: `done` is called exactly once, on the calling worker's loop, never before the call
+ * returns, also at shutdown. A write that was answered STORE_OK survives kill -9.
  *
  * A version is an opaque string that differs whenever the value differs. */
 #pragma once
@@ -29,13 +29,13 @@ enum { STORE_KEY_MAX = 1024, STORE_VALUE_MAX = 8 << 20, STORE_VERSION_MAX = 48 }
 typedef struct {
     store_status status;
     const char *message; /* for people, when it failed; else NULL */
-    bool unsure;         /* UNAVAILABLE, and the write may have happened (link lost while waiting) */
-    slice value;         /* get; lives during done */
-    slice version;       /* get, set, add, cas */
-    int64_t number;      /* incr: the new value; ttl: milliseconds left, -1 when it never expires */
-    const slice *keys;   /* list: sorted within the embedded driver, in any order with redis */
+    bool unsure;       /* UNAVAILABLE, and the write may have happened (link lost while waiting) */
+    slice value;       /* get; lives during done */
+    slice version;     /* get, set, add, cas */
+    int64_t number;    /* incr: the new value; ttl: milliseconds left, -1 when it never expires */
+    const slice *keys; /* list: sorted within the embedded driver, in any order with redis */
     size_t key_count;
-    slice cursor;        /* list: empty when there is no more */
+    slice cursor; /* list: empty when there is no more */
 } store_result;
 
 typedef void (*store_done)(const store_result *r, void *arg);

@@ -1,0 +1,14 @@
+/* The process: N workers, signals, ordered start and shutdown. */
+#pragma once
+#include <stdbool.h>
+
+struct config;
+
+/* Runs the server on the application in `folder` until a signal ends it. Prints the ready line on
+ * stdout. The process's exit code: 0 after an ordered shutdown, 1 when it could not start. */
+int host_run(const struct config *config, const char *folder);
+
+/* Runs a Lua file as a task with every module, in one worker without listeners; argv[0 .. argc-1]
+ * are its arguments (`...` and the global `arg`). The exit code: 0, 1 when it raised, or the
+ * integer that the file returns. */
+int host_lua(const struct config *config, const char *file, int argc, char **argv);

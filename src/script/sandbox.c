@@ -1,0 +1,331 @@
+/* The libraries of a VM. An application's scripts get Lua without the ways out of it: no io, no
+ * debug, no os.execute and os.exit, no bytecode, no finalizers (a `__gc` runs where no time budget
+ * can reach it). `require` finds, in this order: host.* (C), the application's own lua/ folder, the
+ * framework embedded in the binary, and lua-cjson. A command line script (`lunacast lua`) is its
+ * user's own program and gets all of Lua.
+ *
+ * What must never happen: a library function here that loads bytecode or a shared object that the
+ * user did not name in the trusted way. */
+#include "sandbox.h"
+
+#include "co.h"
+#include "embedded.h"
+#include "log.h"
+#include "mem.h"
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PATH_BYTES = 4096 };
+
+/* require ----------------------------------------------------------------------------------- */
+
+static const struct embedded_file *find_embedded(const char *name)
+{
+    size_t low = 0, high = embedded_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = strcmp(name, embedded_files[mid].name);
+        if (order == 0)
+            return &embedded_files[mid];
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return NULL;
+}
+
+/* "web.router" -> "web/router"; false: a name that could leave the folder. */
+static bool module_path(const char *name, char *path, size_t size)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n >= size || strstr(name, "..") != NULL || name[0] == '.' ||
+        strchr(name, '/') != NULL)
+        return false;
+    for (size_t i = 0; i <= n; i++)
+        path[i] = name[i] == '.' ? '/' : name[i];
+    return true;
+}
+
+static bool load_from_folder(lua_State *L, const char *folder, const char *path, const char *tail)
+{
+    char file[PATH_BYTES];
+    int n = snprintf(file, sizeof file, "%s/lua/%s%s", folder, path, tail);
+    if (n < 0 || (size_t)n >= sizeof file)
+        return false;
+    FILE *exists = fopen(file, "re");
+    if (exists == NULL)
+        return false;
+    fclose(exists);
+    if (luaL_loadfilex(L, file, "t") != LUA_OK)
+        lua_error(L);
+    lua_pushstring(L, file);
+    return true;
+}
+
+static bool load_from_binary(lua_State *L, const char *path, const char *tail)
+{
+    char name[PATH_BYTES];
+    snprintf(name, sizeof name, "lua/%s%s", path, tail);
+    const struct embedded_file *file = find_embedded(name);
+    if (file == NULL)
+        return false;
+    const char *chunk = lua_pushfstring(L, "@%s", name);
+    if (luaL_loadbufferx(L, file->data, file->len, chunk, "t") != LUA_OK)
+        lua_error(L);
+    lua_remove(L, -2);
+    lua_pushstring(L, name);
+    return true;
+}
+
+static int search_scripts(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    const char *folder = lua_tostring(L, lua_upvalueindex(1));
+    char path[256];
+    if (!module_path(name, path, sizeof path)) {
+        lua_pushfstring(L, "module names are words joined by dots, got '%s'", name);
+        return 1;
+    }
+    static const char *const tails[] = {".lua", "/init.lua"};
+    for (int i = 0; i < 2; i++) {
+        if (load_from_folder(L, folder, path, tails[i]) || load_from_binary(L, path, tails[i]))
+            return 2;
+    }
+    lua_pushfstring(L, "no file '%s/lua/%s.lua' and no framework file 'lua/%s.lua'", folder, path,
+                    path);
+    return 1;
+}
+
+/* lua-cjson is a shared object of Debian's; scripts may ask for it by name. */
+static int open_cjson(lua_State *L)
+{
+    lua_getfield(L, lua_upvalueindex(1), "searchpath");
+    lua_pushliteral(L, "cjson");
+    lua_getfield(L, lua_upvalueindex(1), "cpath");
+    lua_call(L, 2, 1);
+    if (lua_isnil(L, -1))
+        return luaL_error(L, "lua-cjson is not installed (Debian: apt-get install lua-cjson)");
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, -2);
+    lua_pushliteral(L, "luaopen_cjson");
+    lua_call(L, 2, 2);
+    if (lua_isnil(L, -2))
+        return lua_error(L);
+    lua_pop(L, 1);
+    lua_pushliteral(L, "cjson");
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static void preload(lua_State *L, int package)
+{
+    lua_getfield(L, package, "preload");
+    for (const luaL_Reg *m = vm_modules; m->name != NULL; m++) {
+        lua_pushcfunction(L, m->func);
+        lua_setfield(L, -2, m->name);
+    }
+    lua_pushvalue(L, package);
+    lua_getfield(L, package, "loadlib");
+    lua_pushcclosure(L, open_cjson, 2);
+    lua_setfield(L, -2, "cjson");
+    lua_pop(L, 1);
+}
+
+/* Places our searcher second, after preload; an untrusted VM keeps only these two. */
+static void open_package(lua_State *L, const vm_options *options)
+{
+    luaL_requiref(L, "package", luaopen_package, 1);
+    int package = lua_gettop(L);
+    preload(L, package);
+    lua_getfield(L, package, "searchers");
+    int searchers = lua_gettop(L);
+    lua_pushstring(L, options->folder);
+    lua_pushcclosure(L, search_scripts, 1);
+    if (options->trusted) {
+        for (lua_Integer i = luaL_len(L, searchers); i >= 2; i--) {
+            lua_rawgeti(L, searchers, i);
+            lua_rawseti(L, searchers, i + 1);
+        }
+        lua_rawseti(L, searchers, 2);
+    } else {
+        lua_rawseti(L, searchers, 2);
+        for (lua_Integer i = luaL_len(L, searchers); i >= 3; i--) {
+            lua_pushnil(L);
+            lua_rawseti(L, searchers, i);
+        }
+        lua_pushnil(L);
+        lua_setglobal(L, "package");
+        lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+        lua_pushnil(L);
+        lua_setfield(L, -2, "package");
+    }
+    lua_settop(L, package - 1);
+}
+
+/* Base functions with a door closed --------------------------------------------------------- */
+
+static const char *read_pieces(lua_State *L, void *ud, size_t *size)
+{
+    (void)ud;
+    lua_settop(L, 5);
+    lua_pushvalue(L, 1);
+    lua_call(L, 0, 1);
+    const char *piece = lua_tolstring(L, -1, size);
+    if (piece != NULL)
+        lua_replace(L, 5);
+    return piece;
+}
+
+/* load(chunk, name, mode, env), text only: bytecode can break the interpreter. */
+static int text_load(lua_State *L)
+{
+    bool has_env = !lua_isnone(L, 4);
+    int status;
+    if (lua_isstring(L, 1)) {
+        slice text = vm_check_slice(L, 1);
+        const char *name = luaL_optstring(L, 2, text.p);
+        status = luaL_loadbufferx(L, text.p, text.n, name, "t");
+    } else {
+        luaL_checktype(L, 1, LUA_TFUNCTION);
+        const char *name = luaL_optstring(L, 2, "=(load)");
+        lua_settop(L, 5);
+        status = lua_load(L, read_pieces, NULL, name, "t");
+    }
+    if (status != LUA_OK) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    if (has_env) {
+        lua_pushvalue(L, 4);
+        if (lua_setupvalue(L, -2, 1) == NULL)
+            lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static int guarded_setmetatable(lua_State *L)
+{
+    int type = lua_type(L, 2);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
+    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
+        return luaL_error(L, "cannot change a protected metatable");
+    lua_settop(L, 2);
+    if (type == LUA_TTABLE) {
+        lua_pushliteral(L, "__gc");
+        if (lua_rawget(L, 2) != LUA_TNIL)
+            return luaL_error(L, "__gc is not available to scripts; use a <close> variable");
+        lua_pop(L, 1);
+    }
+    lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int count_garbage(lua_State *L)
+{
+    const char *what = luaL_optstring(L, 1, "collect");
+    if (strcmp(what, "count") != 0)
+        return luaL_error(L, "collectgarbage(\"count\") is the only form available to scripts");
+    lua_pushnumber(L, (lua_Number)vm_memory(vm_of(L)) / 1024.0);
+    return 1;
+}
+
+static int print_to_log(lua_State *L)
+{
+    luaL_Buffer b;
+    int n = lua_gettop(L);
+    luaL_buffinit(L, &b);
+    for (int i = 1; i <= n; i++) {
+        if (i > 1)
+            luaL_addchar(&b, '\t');
+        luaL_tolstring(L, i, NULL);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
+    log_info(lua_tostring(L, -1), LOG_TEXT("from", "print"));
+    return 0;
+}
+
+static void remove_fields(lua_State *L, const char *library, const char *const *names)
+{
+    lua_getglobal(L, library);
+    for (; *names != NULL; names++) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, *names);
+    }
+    lua_pop(L, 1);
+}
+
+static void close_doors(lua_State *L)
+{
+    static const char *const base[] = {"dofile", "loadfile", NULL};
+    static const char *const os[] = {"execute", "exit",      "remove", "rename",
+                                     "tmpname", "setlocale", "getenv", NULL};
+    static const char *const string[] = {"dump", NULL};
+    remove_fields(L, "_G", base);
+    remove_fields(L, "os", os);
+    remove_fields(L, "string", string);
+    lua_pushcfunction(L, text_load);
+    lua_setglobal(L, "load");
+    lua_pushcfunction(L, guarded_setmetatable);
+    lua_setglobal(L, "setmetatable");
+    lua_pushcfunction(L, count_garbage);
+    lua_setglobal(L, "collectgarbage");
+    lua_pushcfunction(L, print_to_log);
+    lua_setglobal(L, "print");
+    /* A string's methods are reachable from any environment; its metatable is not. */
+    lua_pushliteral(L, "");
+    lua_getmetatable(L, -1);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 2);
+}
+
+void sandbox_open(lua_State *L, const vm_options *options)
+{
+    static const luaL_Reg safe[] = {{"_G", luaopen_base},       {"table", luaopen_table},
+                                    {"string", luaopen_string}, {"math", luaopen_math},
+                                    {"utf8", luaopen_utf8},     {"os", luaopen_os},
+                                    {"coroutine", luaopen_co},  {NULL, NULL}};
+    static const luaL_Reg rest[] = {{"io", luaopen_io}, {"debug", luaopen_debug}, {NULL, NULL}};
+    for (const luaL_Reg *lib = safe; lib->name != NULL; lib++) {
+        luaL_requiref(L, lib->name, lib->func, 1);
+        lua_pop(L, 1);
+    }
+    for (const luaL_Reg *lib = rest; options->trusted && lib->name != NULL; lib++) {
+        luaL_requiref(L, lib->name, lib->func, 1);
+        lua_pop(L, 1);
+    }
+    open_package(L, options);
+    if (!options->trusted)
+        close_doors(L);
+}
+
+static int undeclared_write(lua_State *L)
+{
+    return luaL_error(L, "assignment to global '%s': declare it with `local`",
+                      luaL_tolstring(L, 2, NULL));
+}
+
+static int undeclared_read(lua_State *L)
+{
+    return luaL_error(L, "no global '%s': a typo, or a missing `local x = require ...`?",
+                      luaL_tolstring(L, 2, NULL));
+}
+
+void sandbox_lock_globals(lua_State *L)
+{
+    lua_pushglobaltable(L);
+    lua_createtable(L, 0, 3);
+    lua_pushcfunction(L, undeclared_write);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushcfunction(L, undeclared_read);
+    lua_setfield(L, -2, "__index");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+}

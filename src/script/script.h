@@ -1,0 +1,52 @@
+/* The face of the script layer to the host, free of Lua's headers: a VM is made, driven, drained
+ * and dropped; what happens inside is for src/script/ alone. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */
+typedef struct services {
+    uv_loop_t *loop;
+    int worker; /* index; 0 for `lunacast lua` */
+    const struct config *config;
+    struct store_port *store; /* this worker's end of the store; NULL: none */
+    struct hub_port *hub;     /* this worker's end of the hub */
+    struct redis_link *redis; /* NULL: not configured */
+    struct host_api *host;    /* upward calls: metrics text, health, shutdown */
+} services;
+
+typedef struct vm vm;
+
+typedef struct {
+    size_t memory_limit; /* bytes, 0: none */
+    uint64_t warn_us;    /* a resume longer than this is logged */
+    uint64_t limit_us;   /* CPU time after which a resume is ended with an error */
+    const char *folder;  /* the application's folder; its lua/ is searched first */
+    bool dev;
+    bool trusted; /* a command line script: all of Lua's libraries, and its own globals */
+} vm_options;
+
+/* Opens the libraries and `host.*`, sets up require for `web.*` and the application's lua/. NULL:
+ * out of memory. The caller holds one reference. */
+vm *vm_new(const services *s, const vm_options *options);
+vm *vm_hold(vm *v);
+/* The last drop closes the Lua state: not from inside a task. */
+void vm_drop(vm *v);
+size_t vm_memory(const vm *v); /* bytes in use */
+size_t vm_count(void);         /* VMs alive in the process, for the audit */
+
+/* Resumes every task that is ready, until none is. Called by the worker after each batch of events,
+ * never from inside Lua. */
+void task_run_ready(vm *v);
+size_t task_count(const vm *v);
+/* Ends every task of the VM from outside. */
+void task_cancel_all(vm *v);
+/* Frees the calling thread's token table; after its last VM. */
+void task_thread_exit(void);
+
+/* Runs a file as a task; on_end(arg, code) once, maybe before this returns: 0, the integer that the
+ * file returned, or 1 when it raised (the message is on stderr). */
+void script_start(vm *v, const char *file, int argc, char **argv,
+                  void (*on_end)(void *arg, int code), void *arg);

@@ -1,0 +1,54 @@
+/* A file as a task: `lunacast lua`. It gets the modules, timers and waits of the server. */
+#include "task.h"
+
+#include "mem.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct {
+    const char *file;
+    int argc;
+    char **argv;
+    void (*on_end)(void *arg, int code);
+    void *arg;
+} script;
+
+static int fill(lua_State *L, void *data)
+{
+    script *s = data;
+    lua_createtable(L, s->argc, 1);
+    lua_pushstring(L, s->file);
+    lua_rawseti(L, -2, 0);
+    for (int i = 0; i < s->argc; i++) {
+        lua_pushstring(L, s->argv[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setglobal(L, "arg");
+    if (luaL_loadfilex(L, s->file, "t") != LUA_OK)
+        lua_error(L);
+    luaL_checkstack(L, s->argc, "too many arguments");
+    for (int i = 0; i < s->argc; i++)
+        lua_pushstring(L, s->argv[i]);
+    return s->argc;
+}
+
+static int on_end(lua_State *L, task_outcome outcome, void *data)
+{
+    script *s = data;
+    int code = outcome == TASK_OK ? 0 : 1;
+    if (outcome == TASK_OK && lua_isinteger(L, 1))
+        code = (int)lua_tointeger(L, 1);
+    if (outcome == TASK_ERROR)
+        fprintf(stderr, "lunacast: %s\n", lua_tostring(L, 2));
+    s->on_end(s->arg, code);
+    free(s);
+    return 0;
+}
+
+void script_start(vm *v, const char *file, int argc, char **argv,
+                  void (*ended)(void *arg, int code), void *arg)
+{
+    script *s = mem_alloc(sizeof *s);
+    *s = (script){file, argc, argv, ended, arg};
+    task_start(v, fill, on_end, s);
+}

@@ -1,0 +1,489 @@
+/* Tasks: coroutines with a record. The record holds what a wait needs to be woken or cancelled, so
+ * that ending a task from outside is one call, whatever it waits for.
+ *
+ *   task_start / task_spawn -> READY --run--> RUNNING --task_park--> PARKED --task_wake--> READY
+ *                                               |                      |                    |
+ *                                          return, error           task_cancel         task_cancel
+ *                                               '--------> DONE <------'--------------------'
+ *
+ * The body, and the rendering of its answer (on_end), run inside one lua_resume, so one protected
+ * call covers a request. Values enter a coroutine inside its own resume, in after_wait().
+ *
+ * Owner: the VM's task list. Threads of tasks that ended normally serve again (a new thread costs
+ * about 1 KiB and a registry slot); one that a script has seen does not.
+ *
+ * What must never happen: lua_resume called from anywhere but run(); a token that outlives its task
+ * and still finds one (generations); a task resumed from inside another's C call (only drains). */
+#include "task.h"
+
+#include "log.h"
+#include "mem.h"
+#include "task_private.h"
+#include "vm_private.h"
+#include <stdlib.h>
+
+enum { SPARE_MAX = 256, TRACE_MAX = 4096 };
+
+typedef enum { FREE, READY, RUNNING, PARKED } task_state;
+
+struct task {
+    list all_link, ready_link;
+    vm *vm;
+    lua_State *co;
+    int ref; /* anchors co in the registry */
+    task_state state;
+    uint32_t index, generation;
+    bool fresh; /* not resumed yet */
+    bool seen;  /* a script holds its thread */
+    task_push fill;
+    task_on_end on_end;
+    void *data;
+    task_cancel_fn cancel;
+    void *cancel_data;
+    task_push push;
+    task_dispose dispose;
+    void *wake_data;
+    struct task *next_spare;
+};
+
+typedef struct task task;
+
+/* Tokens resolve through this table of the worker's thread; slot 0 is never used. */
+typedef struct {
+    task *task;
+    uint32_t generation;
+    uint32_t next_free;
+} slot;
+
+static _Thread_local slot *slots;
+static _Thread_local uint32_t slot_count, slot_cap, free_slot;
+
+static void take_slot(task *t)
+{
+    uint32_t index = free_slot;
+    if (index != 0) {
+        free_slot = slots[index].next_free;
+    } else {
+        if (slot_count + 1 >= slot_cap) {
+            slot_cap = slot_cap ? slot_cap * 2 : 64;
+            slots = mem_resize(slots, slot_cap * sizeof *slots);
+        }
+        index = ++slot_count;
+        slots[index] = (slot){.generation = 1};
+    }
+    slots[index].task = t;
+    t->index = index;
+    t->generation = slots[index].generation;
+}
+
+static void give_slot(task *t)
+{
+    slot *s = &slots[t->index];
+    s->task = NULL;
+    s->generation++;
+    s->next_free = free_slot;
+    free_slot = t->index;
+}
+
+static task *find(task_token token)
+{
+    if (token.index == 0 || token.index > slot_count)
+        return NULL;
+    slot *s = &slots[token.index];
+    return s->generation == token.generation ? s->task : NULL;
+}
+
+void task_thread_exit(void)
+{
+    free(slots);
+    slots = NULL;
+    slot_count = slot_cap = free_slot = 0;
+}
+
+/* Threads ----------------------------------------------------------------------------------- */
+
+static int new_thread(lua_State *L)
+{
+    task *t = lua_touserdata(L, 1);
+    t->co = lua_newthread(L);
+    t->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static task *acquire(vm *v, char *error, size_t error_size)
+{
+    vm_tasks *all = vm_task_state(v);
+    task *t = all->spare;
+    if (t != NULL) {
+        all->spare = t->next_spare;
+        all->spare_count--;
+    } else {
+        t = mem_alloc(sizeof *t);
+        t->ref = LUA_NOREF;
+        if (vm_protect(v, new_thread, t, error, error_size) != 0) {
+            free(t);
+            return NULL;
+        }
+    }
+    t->vm = v;
+    vm_hold(v);
+    list_init(&t->ready_link);
+    list_append(&all->all, &t->all_link);
+    all->count++;
+    take_slot(t);
+    return t;
+}
+
+/* The record and its thread go; `reusable`: the thread ended normally and has an empty stack. */
+static void release(task *t, bool reusable)
+{
+    vm *v = t->vm;
+    vm_tasks *all = vm_task_state(v);
+    list_remove(&t->all_link);
+    list_remove(&t->ready_link);
+    all->count--;
+    if (reusable && !t->seen && all->spare_count < SPARE_MAX) {
+        t->state = FREE;
+        t->next_spare = all->spare;
+        all->spare = t;
+        all->spare_count++;
+    } else {
+        luaL_unref(vm_main(v), LUA_REGISTRYINDEX, t->ref);
+        free(t);
+    }
+    vm_drop(v);
+}
+
+void task_free_spares(vm *v)
+{
+    vm_tasks *all = vm_task_state(v);
+    while (all->spare != NULL) {
+        task *t = all->spare;
+        all->spare = t->next_spare;
+        free(t);
+    }
+    all->spare_count = 0;
+}
+
+/* The end ----------------------------------------------------------------------------------- */
+
+static void drop_wait(task *t)
+{
+    if (t->dispose != NULL)
+        t->dispose(t->wake_data);
+    t->push = NULL;
+    t->dispose = NULL;
+    t->cancel = NULL;
+}
+
+typedef struct {
+    task *task;
+    lua_State *from;
+    task_on_end on_end;
+    void *data;
+} failure;
+
+static int report_failure(lua_State *L)
+{
+    failure *f = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    if (!lua_checkstack(f->from, 2))
+        return 0;
+    lua_pushvalue(f->from, -1);
+    lua_xmove(f->from, L, 1);
+    size_t n;
+    const char *message = luaL_tolstring(L, 1, &n);
+    luaL_traceback(L, f->from, message, 0);
+    lua_remove(L, 2);
+    if (f->on_end != NULL)
+        return f->on_end(L, TASK_ERROR, f->data);
+    log_error("task failed", LOG_SLICE("trace", vm_check_slice(L, 2)));
+    return 0;
+}
+
+static int report_cancel(lua_State *L)
+{
+    failure *f = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    return f->on_end(L, TASK_CANCELLED, f->data);
+}
+
+static void report(task *t, lua_CFunction how)
+{
+    failure f = {t, t->co, t->on_end, t->data};
+    char error[TRACE_MAX];
+    if (vm_protect(t->vm, how, &f, error, sizeof error) != 0)
+        log_error("the end of a task failed", LOG_TEXT("trace", error));
+}
+
+/* Runs the thread's <close> variables; what they raise is logged. */
+static void reset_thread(task *t)
+{
+    guard *g = vm_guard(t->vm);
+    uint64_t us;
+    guard_enter(g, t->co);
+    int status = lua_resetthread(t->co);
+    guard_leave(g, &us);
+    if (status != LUA_OK && lua_type(t->co, -1) == LUA_TSTRING)
+        log_debug("closing a task raised", LOG_TEXT("error", lua_tostring(t->co, -1)));
+    lua_settop(t->co, 0);
+}
+
+static void end_ok(task *t)
+{
+    give_slot(t);
+    drop_wait(t);
+    lua_settop(t->co, 0);
+    release(t, true);
+}
+
+static void end_failed(task *t)
+{
+    give_slot(t);
+    drop_wait(t);
+    report(t, report_failure);
+    reset_thread(t);
+    release(t, false);
+}
+
+void task_cancel(task_token token)
+{
+    task *t = find(token);
+    if (t == NULL || t->state == RUNNING)
+        return;
+    give_slot(t);
+    if (t->cancel != NULL)
+        t->cancel(t->cancel_data);
+    drop_wait(t);
+    reset_thread(t);
+    if (t->on_end != NULL)
+        report(t, report_cancel);
+    release(t, false);
+}
+
+/* Running ----------------------------------------------------------------------------------- */
+
+static int after_body(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    task *t = (task *)context;
+    if (t->on_end == NULL)
+        return 0;
+    /* Index 1 up are the results: the function and its arguments are gone. */
+    return t->on_end(L, TASK_OK, t->data);
+}
+
+/* The bottom of every task's stack. */
+static int body(lua_State *L)
+{
+    task *t = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    int arguments = t->fill(L, t->data);
+    lua_callk(L, arguments, LUA_MULTRET, (lua_KContext)t, after_body);
+    return after_body(L, LUA_OK, (lua_KContext)t);
+}
+
+static void log_slow(const task *t, uint64_t us)
+{
+    (void)t;
+    log_warn("a script held its worker", LOG_NUM("cpu_us", us));
+}
+
+static void run(task *t)
+{
+    vm *v = t->vm;
+    vm_tasks *all = vm_task_state(v);
+    guard *g = vm_guard(v);
+    int arguments = 0, results = 0;
+    if (t->fresh) {
+        t->fresh = false;
+        lua_pushcfunction(t->co, body);
+        lua_pushlightuserdata(t->co, t);
+        arguments = 1;
+    }
+    t->state = RUNNING;
+    all->running = t;
+    guard_enter(g, t->co);
+    int status = lua_resume(t->co, NULL, arguments, &results);
+    uint64_t us;
+    bool slow = guard_leave(g, &us);
+    all->running = NULL;
+    if (slow)
+        log_slow(t, us);
+    if (status == LUA_YIELD)
+        t->state = PARKED;
+    else if (status == LUA_OK)
+        end_ok(t);
+    else
+        end_failed(t);
+}
+
+static task *prepare(vm *v, task_push fill, task_on_end on_end, void *data)
+{
+    char error[256];
+    task *t = acquire(v, error, sizeof error);
+    if (t == NULL) {
+        log_error("no memory for a task", LOG_TEXT("error", error));
+        return NULL;
+    }
+    t->state = READY;
+    t->fresh = true;
+    t->fill = fill;
+    t->on_end = on_end;
+    t->data = data;
+    return t;
+}
+
+static int report_no_memory(lua_State *L)
+{
+    failure *f = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    lua_pushliteral(L, "not enough memory");
+    lua_pushliteral(L, "not enough memory");
+    return f->on_end(L, TASK_ERROR, f->data);
+}
+
+/* Even without memory for a thread the caller's on_end is told, once. */
+static void fail_start(vm *v, task_on_end on_end, void *data)
+{
+    failure f = {NULL, NULL, on_end, data};
+    char error[256];
+    if (on_end != NULL && vm_protect(v, report_no_memory, &f, error, sizeof error) != 0)
+        log_error("the end of a task failed", LOG_TEXT("error", error));
+}
+
+task_token task_start(vm *v, task_push fill, task_on_end on_end, void *data)
+{
+    task *t = prepare(v, fill, on_end, data);
+    if (t == NULL) {
+        fail_start(v, on_end, data);
+        return (task_token){0, 0};
+    }
+    task_token token = {t->index, t->generation};
+    run(t);
+    return token;
+}
+
+task_token task_spawn(vm *v, task_push fill, task_on_end on_end, void *data)
+{
+    vm_tasks *all = vm_task_state(v);
+    task *t = prepare(v, fill, on_end, data);
+    if (t == NULL) {
+        fail_start(v, on_end, data);
+        return (task_token){0, 0};
+    }
+    list_append(&all->ready, &t->ready_link);
+    return (task_token){t->index, t->generation};
+}
+
+/* Waiting ----------------------------------------------------------------------------------- */
+
+task_token task_token_of(lua_State *L)
+{
+    vm_tasks *all = vm_task_state(vm_of(L));
+    task *t = all->running;
+    if (t == NULL)
+        luaL_error(L, "cannot wait here: only a task can wait (a handler, a timer, a script that "
+                      "was started), not the top level of a file");
+    if (t->co != L)
+        luaL_error(L, "cannot wait here: this runs in a coroutine of your own, whose resume would "
+                      "get the wait; call it from the handler itself");
+    if (!lua_isyieldable(L))
+        luaL_error(L, "cannot wait here: a C function (sort, gsub, require ...) is on the stack");
+    return (task_token){t->index, t->generation};
+}
+
+static int after_wait(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    task *t = (task *)context;
+    int n = t->push != NULL ? t->push(L, t->wake_data) : 0;
+    drop_wait(t);
+    return n;
+}
+
+int task_park(lua_State *L, task_cancel_fn cancel, void *data)
+{
+    task *t = vm_task_state(vm_of(L))->running;
+    t->cancel = cancel;
+    t->cancel_data = data;
+    return lua_yieldk(L, 0, (lua_KContext)t, after_wait);
+}
+
+bool task_wake(task_token token, task_push push, task_dispose dispose, void *data)
+{
+    task *t = find(token);
+    if (t == NULL || t->state == READY || t->dispose != NULL || t->push != NULL) {
+        if (dispose != NULL)
+            dispose(data);
+        return false;
+    }
+    t->push = push;
+    t->dispose = dispose;
+    t->wake_data = data;
+    t->cancel = NULL;
+    t->state = READY;
+    list_append(&vm_task_state(t->vm)->ready, &t->ready_link);
+    return true;
+}
+
+bool task_alive(task_token token)
+{
+    return find(token) != NULL;
+}
+
+/* Drains ------------------------------------------------------------------------------------ */
+
+void task_run_ready(vm *v)
+{
+    vm_tasks *all = vm_task_state(v);
+    if (all->draining || list_empty(&all->ready))
+        return;
+    all->draining = true;
+    vm_hold(v);
+    while (!list_empty(&all->ready)) {
+        list batch;
+        list_move(&all->ready, &batch);
+        while (!list_empty(&batch)) {
+            task *t = LIST_ENTRY(batch.next, task, ready_link);
+            list_remove(&t->ready_link);
+            run(t);
+        }
+    }
+    all->draining = false;
+    vm_drop(v);
+}
+
+bool task_has_ready(const vm *v)
+{
+    return !list_empty(&vm_task_state((vm *)v)->ready);
+}
+
+size_t task_count(const vm *v)
+{
+    return vm_task_state((vm *)v)->count;
+}
+
+void task_cancel_all(vm *v)
+{
+    vm_tasks *all = vm_task_state(v);
+    vm_hold(v);
+    while (!list_empty(&all->all)) {
+        task *t = LIST_ENTRY(all->all.next, task, all_link);
+        task_cancel((task_token){t->index, t->generation});
+    }
+    vm_drop(v);
+}
+
+bool task_owns_thread(lua_State *L)
+{
+    task *t = vm_task_state(vm_of(L))->running;
+    return t != NULL && t->co == L;
+}
+
+void task_thread_seen(lua_State *L)
+{
+    task *t = vm_task_state(vm_of(L))->running;
+    if (t != NULL && t->co == L)
+        t->seen = true;
+}

@@ -1,0 +1,271 @@
+/* A Lua state with what lunacast needs around it. Why one state per worker and not one per request:
+ * a state costs 100 KiB and the loading of every script; tasks inside one state cost 1 KiB.
+ *
+ * Owner: references. The worker holds the current one, each task holds its own, so that an old VM
+ * lives until its last task has ended. The last drop closes the Lua state.
+ *
+ * What must never happen: a Lua call that can raise outside of vm_protect or a task; a `lua_State
+ * *` of a coroutine kept across a return to the loop; lua_close inside a task. */
+#include "vm.h"
+
+#include "log.h"
+#include "mem.h"
+#include "sandbox.h"
+#include "task.h"
+#include "vm_private.h"
+#include <lualib.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct vm {
+    lua_State *L;
+    const services *services;
+    vm_options options;
+    char *folder;
+    size_t refs;
+    size_t memory;
+    guard *guard;
+    vm_tasks tasks;
+};
+
+static _Atomic size_t alive;
+
+static void *allocate(void *ud, void *old, size_t old_size, size_t size)
+{
+    vm *v = ud;
+    if (old == NULL)
+        old_size = 0;
+    if (size == 0) {
+        free(old);
+        v->memory -= old_size;
+        return NULL;
+    }
+    if (size > old_size && v->options.memory_limit > 0 &&
+        v->memory - old_size + size > v->options.memory_limit)
+        return NULL;
+    void *p = realloc(old, size);
+    if (p != NULL)
+        v->memory = v->memory - old_size + size;
+    return p;
+}
+
+static int on_panic(lua_State *L)
+{
+    const char *message = lua_tostring(L, -1);
+    fprintf(stderr, "lunacast: Lua error outside of protection: %s\n", message ? message : "?");
+    abort();
+}
+
+static int open_state(lua_State *L)
+{
+    vm *v = lua_touserdata(L, 1);
+    sandbox_open(L, &v->options);
+    return 0;
+}
+
+vm *vm_new(const services *s, const vm_options *options)
+{
+    vm *v = mem_alloc(sizeof *v);
+    v->services = s;
+    v->options = *options;
+    v->folder = mem_dup(options->folder, strlen(options->folder));
+    v->options.folder = v->folder;
+    v->refs = 1;
+    list_init(&v->tasks.all);
+    list_init(&v->tasks.ready);
+    v->guard = guard_new(options->warn_us, options->limit_us);
+    v->L = lua_newstate(allocate, v);
+    atomic_fetch_add(&alive, 1);
+    if (v->L == NULL) {
+        vm_drop(v);
+        return NULL;
+    }
+    lua_atpanic(v->L, on_panic);
+    *(vm **)lua_getextraspace(v->L) = v;
+    char error[1024];
+    if (vm_protect(v, open_state, v, error, sizeof error) != 0) {
+        log_error("cannot set up Lua", LOG_TEXT("error", error));
+        vm_drop(v);
+        return NULL;
+    }
+    return v;
+}
+
+vm *vm_hold(vm *v)
+{
+    v->refs++;
+    return v;
+}
+
+void vm_drop(vm *v)
+{
+    if (--v->refs > 0)
+        return;
+    task_free_spares(v);
+    if (v->L != NULL)
+        lua_close(v->L);
+    guard_free(v->guard);
+    free(v->folder);
+    free(v);
+    atomic_fetch_sub(&alive, 1);
+}
+
+vm *vm_of(lua_State *L)
+{
+    return *(vm **)lua_getextraspace(L);
+}
+
+const services *vm_services(vm *v)
+{
+    return v->services;
+}
+
+const vm_options *vm_settings(vm *v)
+{
+    return &v->options;
+}
+
+lua_State *vm_main(vm *v)
+{
+    return v->L;
+}
+
+size_t vm_memory(const vm *v)
+{
+    return v->memory;
+}
+
+size_t vm_count(void)
+{
+    return atomic_load(&alive);
+}
+
+vm_tasks *vm_task_state(vm *v)
+{
+    return &v->tasks;
+}
+
+guard *vm_guard(vm *v)
+{
+    return v->guard;
+}
+
+int vm_traceback(lua_State *L)
+{
+    const char *message = luaL_tolstring(L, 1, NULL);
+    luaL_traceback(L, L, message, 1);
+    return 1;
+}
+
+int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_size)
+{
+    lua_State *L = v->L;
+    /* The caller may be a drain inside an outer protected call: that one's stack stays as it is. */
+    int base = lua_gettop(L);
+    lua_pushcfunction(L, vm_traceback);
+    lua_pushcfunction(L, fn);
+    lua_pushlightuserdata(L, data);
+    uint64_t us;
+    bool outermost = v->tasks.running == NULL;
+    if (outermost)
+        guard_enter(v->guard, L);
+    int status = lua_pcall(L, 1, 0, base + 1);
+    if (outermost && guard_leave(v->guard, &us))
+        log_warn("a script held its worker", LOG_NUM("cpu_us", us));
+    if (status != LUA_OK) {
+        const char *text = lua_tostring(L, -1);
+        snprintf(error, error_size, "%s", text ? text : "error without a message");
+    }
+    lua_settop(L, base);
+    return status == LUA_OK ? 0 : -1;
+}
+
+/* For bindings ------------------------------------------------------------------------------- */
+
+int vm_fail(lua_State *L, const char *code, const char *format, ...)
+{
+    char message[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    lua_pushnil(L);
+    lua_pushstring(L, message);
+    lua_pushstring(L, code);
+    return 3;
+}
+
+slice vm_check_slice(lua_State *L, int arg)
+{
+    slice s;
+    s.p = luaL_checklstring(L, arg, &s.n);
+    return s;
+}
+
+void vm_push_slice(lua_State *L, slice s)
+{
+    lua_pushlstring(L, s.n > 0 ? s.p : "", s.n);
+}
+
+/* Pushes options[name]; its type, LUA_TNIL when there is no table. */
+static int push_option(lua_State *L, int arg, const char *name)
+{
+    if (lua_isnoneornil(L, arg)) {
+        lua_pushnil(L);
+        return LUA_TNIL;
+    }
+    luaL_checktype(L, arg, LUA_TTABLE);
+    return lua_getfield(L, arg, name);
+}
+
+static void bad_option(lua_State *L, int arg, const char *name, const char *expected)
+{
+    luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, "option '%s' must be %s, got %s", name, expected, luaL_typename(L, -1)));
+}
+
+lua_Integer vm_opt_integer(lua_State *L, int arg, const char *name, lua_Integer missing)
+{
+    if (push_option(L, arg, name) != LUA_TNIL) {
+        int is_integer = 0;
+        missing = lua_tointegerx(L, -1, &is_integer);
+        if (!is_integer || lua_type(L, -1) != LUA_TNUMBER)
+            bad_option(L, arg, name, "an integer");
+    }
+    lua_pop(L, 1);
+    return missing;
+}
+
+lua_Number vm_opt_number(lua_State *L, int arg, const char *name, lua_Number missing)
+{
+    if (push_option(L, arg, name) != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TNUMBER)
+            bad_option(L, arg, name, "a number");
+        missing = lua_tonumber(L, -1);
+    }
+    lua_pop(L, 1);
+    return missing;
+}
+
+bool vm_opt_boolean(lua_State *L, int arg, const char *name, bool missing)
+{
+    if (push_option(L, arg, name) != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TBOOLEAN)
+            bad_option(L, arg, name, "a boolean");
+        missing = lua_toboolean(L, -1);
+    }
+    lua_pop(L, 1);
+    return missing;
+}
+
+slice vm_opt_slice(lua_State *L, int arg, const char *name, slice missing)
+{
+    if (push_option(L, arg, name) != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TSTRING)
+            bad_option(L, arg, name, "a string");
+        missing.p = lua_tolstring(L, -1, &missing.n);
+    }
+    return missing;
+}

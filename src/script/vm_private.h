@@ -1,0 +1,23 @@
+/* What vm.c shares with task.c and co.c, and with nobody else. */
+#pragma once
+#include "guard.h"
+#include "list.h"
+#include "vm.h"
+
+struct task;
+
+typedef struct {
+    list all;             /* every live task */
+    list ready;           /* to be resumed */
+    struct task *running; /* NULL: Lua is not inside a task */
+    struct task *spare;   /* ended tasks whose threads can serve again */
+    size_t count, spare_count;
+    bool draining;
+} vm_tasks;
+
+vm_tasks *vm_task_state(vm *v);
+guard *vm_guard(vm *v);
+/* Ended tasks' records; their threads go with the Lua state (task.c). */
+void task_free_spares(vm *v);
+/* Message handler: the error value becomes text with a traceback. */
+int vm_traceback(lua_State *L);
