@@ -1,0 +1,6 @@
+std = "lua54"
+max_line_length = 100
+exclude_files = { "build*/", "data/", "node_modules/" }
+files["spec"] = { std = "lua54+busted", max_line_length = 110 }
+files["config.lua"] = { allow_defined = true }
+files["cmake"] = { globals = { "arg" } }

@@ -1,0 +1,109 @@
+-- Runs once per VM, while it is built: loads the application and returns what C calls.
+--
+--   exchange -> dispatch -> router -> middleware -> handler -> response -> C
+--                   \-- raised --> failed -> response -> C
+--
+-- Nothing here waits at load. A wrong file fails the load with its name, and then the VM that
+-- served before goes on serving.
+local config = require "host.config"
+local errors = require "web.errors"
+local failure = require "web.failure"
+local loader = require "web.loader"
+local middleware = require "web.middleware"
+local request = require "web.request"
+local router = require "web.router"
+local topics = require "web.topics"
+
+local app = config.app or {}
+local routes = router.new()
+
+local function wrap(handler, route, origin)
+  local inner = middleware.wrap(route.middleware, handler, origin)
+  return middleware.wrap(app.middleware, inner, "config.lua")
+end
+
+loader.each("routes", function(value, origin)
+  if type(value) ~= "table" then
+    error(("%s: a route file returns a table, it returned a %s"):format(origin, type(value)), 0)
+  end
+  if value.path ~= nil then
+    routes:add(value, origin, wrap)
+  else
+    for _, route in ipairs(value) do routes:add(route, origin, wrap) end
+  end
+end)
+routes:finish()
+topics.load()
+
+local starters = {}
+loader.each("start", function(value, origin)
+  if type(value) ~= "function" then
+    error(("%s: a start file returns a function, it returned a %s"):format(origin, type(value)), 0)
+  end
+  starters[#starters + 1] = value
+end)
+
+
+local function no_such_path(req)
+  errors.throw(404, "not_found", ("nothing answers %s"):format(req.path:sub(1, 200)))
+end
+
+
+local function not_allowed(req)
+  local headers = { Allow = req.allow }
+  if req.method == "OPTIONS" then return { status = 204, headers = headers } end
+  errors.throw(405, "method_not_allowed",
+    ("%s is not possible here; allowed: %s"):format(req.method, req.allow), headers)
+end
+
+no_such_path = middleware.wrap(app.middleware, no_such_path, "config.lua")
+not_allowed = middleware.wrap(app.middleware, not_allowed, "config.lua")
+
+local static, new_request, Request = routes.static, request.new, request.metatable
+
+
+-- Everything but a static path with a method of its own.
+local function search(x, method, path)
+  local endpoint, params, tail = routes:find(method, path)
+  local req = new_request(x, method, path)
+  if endpoint then
+    req.params, req.tail, req.route = params, tail, endpoint.route
+    x:route(endpoint.pattern)
+    return endpoint.call(req)
+  end
+  if not params then return no_such_path(req) end
+  req.allow = params
+  return not_allowed(req)
+end
+
+
+local boot = {}
+
+
+--- Answers a request; a task, so it may wait.
+---@param x any the exchange
+---@param method string
+---@param path string decoded and normalised
+---@return web.Response
+function boot.dispatch(x, method, path)
+  local methods = static[path]
+  local endpoint = methods and methods[method]
+  if not endpoint then return search(x, method, path) end
+  x:route(endpoint.pattern)
+  return endpoint.call(setmetatable({
+    x = x, method = method, path = path, route = endpoint.route,
+  }, Request))
+end
+
+boot.failed = failure.response
+boot.refresh = topics.refresh
+
+
+--- Starts lua/start/*.lua, each as a task of its own; on worker 0 once the listeners accept.
+---@param info table
+function boot.start(info)
+  local spawn = require("host.task").spawn
+  for _, start in ipairs(starters) do spawn(start, info) end
+end
+
+return boot

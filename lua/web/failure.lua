@@ -1,0 +1,81 @@
+-- What the client gets to see of an error that nobody expected: a 500 with the request id and
+-- nothing else, or, in development, a page with file, line and source.
+local errors = require "web.errors"
+local file = require "host.file"
+
+local failure = {}
+
+local CONTEXT = 6 -- lines shown before and after the one that failed
+local PAGE = [[
+<!doctype html><html lang="en"><meta charset="utf-8"><title>500</title>
+<style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;
+max-width:60rem;padding:0 1rem}pre{overflow:auto;padding:1rem;border-radius:.5rem;
+background:color-mix(in srgb,currentColor 8%%,transparent)}mark{display:block}</style>
+<h1>%s</h1><p>%s %s, request %s</p><pre>%s</pre><h2>Traceback</h2><pre>%s</pre>]]
+local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+
+local function escape(text)
+  return (text:gsub('[&<>"]', ENTITIES))
+end
+
+
+-- The first place in the message, else in the traceback, whose source can be read.
+local function place(message, traceback)
+  for name, line in (message .. "\n" .. traceback):gmatch "([%w_./-]+%.lua):(%d+)" do
+    local source = file.source(name)
+    if source then return name, tonumber(line), source end
+  end
+end
+
+
+local function excerpt(name, wanted, source)
+  local lines, number = { name .. ":" }, 0
+  for line in (source .. "\n"):gmatch "(.-)\n" do
+    number = number + 1
+    if math.abs(number - wanted) <= CONTEXT then
+      lines[#lines + 1] = ("%s %4d  %s"):format(number == wanted and ">" or " ", number, line)
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+
+local function development(message, traceback, x)
+  local name, line, source = place(message, traceback)
+  local shown = name and excerpt(name, line, source) or "no source at hand"
+  local accept = x:header "accept" or ""
+  if not accept:find("text/html", 1, true) then
+    local text = ("%s\n\n%s\n\n%s\n\nrequest %s\n"):format(message, shown, traceback, x:id())
+    return { status = 500, type = "text/plain; charset=utf-8", body = text }
+  end
+  local page = PAGE:format(escape(message), "at", escape(x:target()), escape(x:id()),
+    escape(shown), escape(traceback))
+  return {
+    status = 500,
+    type = "text/html; charset=utf-8",
+    headers = { ["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'" },
+    body = page,
+  }
+end
+
+
+--- The answer for whatever a handler raised. Does not wait.
+---@param err any
+---@param traceback string
+---@param x any the exchange
+---@param dev boolean
+---@return web.Response
+function failure.response(err, traceback, x, dev)
+  if errors.is(err) then return errors.response(err) end
+  if dev then return development(tostring(err), tostring(traceback), x) end
+  local id = x:id()
+  return {
+    status = 500,
+    type = "application/json",
+    body = errors.body("internal error; the server's log has the details under this request id",
+      "internal", id),
+  }
+end
+
+return failure

@@ -1,0 +1,38 @@
+-- Finds the application's files: one file, one module, one table or function. The application's
+-- folder lies over the framework's files in the binary: a file of the same name replaces, others
+-- add. Runs while the VM is built, so nothing here waits.
+local file = require "host.file"
+
+local loader = {}
+
+
+--- The modules of a folder below lua/, sorted by name: "routes" -> { "routes.health", ... }.
+---@param folder string
+---@return string[]
+function loader.modules(folder)
+  local names = {}
+  for _, name in ipairs(file.list("lua/" .. folder)) do
+    local stem = name:match "^([%w_-]+)%.lua$"
+    if stem then names[#names + 1] = folder .. "." .. stem end
+  end
+  table.sort(names)
+  return names
+end
+
+
+--- The path of a module's file, for people.
+---@param name string "routes.health"
+---@return string "lua/routes/health.lua"
+function loader.path(name)
+  return "lua/" .. name:gsub("%.", "/") .. ".lua"
+end
+
+
+--- Requires each module of a folder and calls visit(value, path).
+---@param folder string
+---@param visit fun(value: any, path: string)
+function loader.each(folder, visit)
+  for _, name in ipairs(loader.modules(folder)) do visit(require(name), loader.path(name)) end
+end
+
+return loader

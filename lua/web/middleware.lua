@@ -1,0 +1,40 @@
+-- Middleware: functions (req, next) -> response around a handler. Chains are closed once at load,
+-- so that a request pays one call for each and a route without any pays nothing.
+--   middleware = { "bearer", function(req, next) ... return next(req) end }
+-- A name stands for the file lua/middleware/<name>.lua, which returns such a function.
+local middleware = {}
+
+
+local function resolve(item, origin)
+  if type(item) == "function" then return item end
+  if type(item) ~= "string" then
+    error(("%s: middleware is a name or a function, got a %s"):format(origin, type(item)), 0)
+  end
+  local ok, found = pcall(require, "middleware." .. item)
+  if not ok then
+    error(("%s: middleware \"%s\": %s"):format(origin, item, tostring(found)), 0)
+  end
+  if type(found) ~= "function" then
+    error(("lua/middleware/%s.lua must return a function(req, next), it returned a %s"):format(item,
+      type(found)), 0)
+  end
+  return found
+end
+
+
+--- Puts a list of middleware around a handler, the first one outermost.
+---@param list (string|function)[]|nil
+---@param handler fun(req: web.Request): web.Response
+---@param origin string the file, for error messages
+---@return fun(req: web.Request): web.Response
+function middleware.wrap(list, handler, origin)
+  for i = #(list or {}), 1, -1 do
+    local outer, inner = resolve(list[i], origin), handler
+    handler = function(req)
+      return outer(req, inner)
+    end
+  end
+  return handler
+end
+
+return middleware

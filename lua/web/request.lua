@@ -1,0 +1,189 @@
+-- What a handler gets. A request is a table with three fields; everything else is computed when it
+-- is first read and then kept, so that a route that needs nothing pays for nothing.
+--
+-- Reading `body` or `json` waits for the body and ends the request with 400, 413 or 415 where it is
+-- not what it should be, so that a handler deals with good input only.
+local errors = require "web.errors"
+local json = require "host.json"
+local query = require "web.query"
+
+local throw = errors.throw
+
+---@class web.Request
+---@field x any the exchange (C)
+---@field method string
+---@field path string decoded and normalised
+---@field params table<string, string> of `{name}` in the route's path
+---@field tail string|nil what `**` stands for
+---@field route table the route table that answers
+---@field headers table<string, string> lower-case names
+---@field query table<string, string> the first value of each name
+---@field query_all table<string, string[]>
+---@field cookies table<string, string>
+---@field body string waits
+---@field json any the decoded body; waits
+---@field form table<string, string> the decoded form body; waits
+---@field id string request id, also in the log and in X-Request-ID
+---@field peer string the address of the other side
+---@field scheme string "http" or "https"
+---@field origin string scheme and host, "http://localhost:3000"
+---@field claims table|nil of the token, where the middleware `bearer` is used
+local request = {}
+
+-- Computed once each: field -> function(req).
+local lazy = {}
+-- Methods: called as req:name(...).
+local methods = {}
+
+local Request = {}
+Request.__name = "web.Request"
+
+function Request.__index(req, key)
+  local method = methods[key]
+  if method then return method end
+  local compute = lazy[key]
+  if not compute then return nil end
+  local value = compute(req)
+  rawset(req, key, value)
+  return value
+end
+
+
+--- A request around an exchange.
+---@param x any
+---@param method string
+---@param path string
+---@return web.Request
+function request.new(x, method, path)
+  return setmetatable({ x = x, method = method, path = path }, Request)
+end
+
+request.metatable = Request
+
+
+function lazy.params()
+  return {}
+end
+
+
+function lazy.headers(req)
+  return req.x:headers()
+end
+
+
+function lazy.query(req)
+  local first, all = query.parse(req.x:query())
+  rawset(req, "query_all", all)
+  return first
+end
+
+
+function lazy.query_all(req)
+  local first, all = query.parse(req.x:query())
+  rawset(req, "query", first)
+  return all
+end
+
+
+function lazy.cookies(req)
+  return query.cookies(req.x:header "cookie")
+end
+
+
+function lazy.id(req)
+  return req.x:id()
+end
+
+
+function lazy.peer(req)
+  return req.x:peer()
+end
+
+
+function lazy.scheme(req)
+  return req.x:scheme()
+end
+
+
+function lazy.origin(req)
+  return req.scheme .. "://" .. (req.x:header "host" or "localhost")
+end
+
+
+function lazy.body(req)
+  local body, message, code = req.x:body(req.route and req.route.body_limit)
+  if not body then errors.throw_world(message, code, "the body could not be read") end
+  return body
+end
+
+
+-- "application/json; charset=utf-8" -> "application/json"
+local function media_type(req)
+  local value = req.x:header "content-type"
+  return value and value:match("^%s*([^;%s]*)"):lower()
+end
+
+
+function lazy.json(req)
+  local kind = media_type(req)
+  if kind and kind ~= "application/json" and not kind:find "^application/[%w.-]+%+json$" then
+    throw(415, "wrong_type", ('the body must be JSON; send "Content-Type: application/json", '
+      .. 'not "%s"'):format(kind:sub(1, 100)))
+  end
+  local body = req.body
+  if body == "" then throw(400, "empty_body", "the body is empty; JSON is expected") end
+  local ok, value, message = pcall(json.decode, body)
+  if not ok then value, message = nil, value end
+  if value == nil then throw(400, "bad_json", "the body is not JSON: " .. tostring(message)) end
+  return value
+end
+
+
+function lazy.form(req)
+  local kind = media_type(req)
+  if kind ~= "application/x-www-form-urlencoded" then
+    throw(415, "wrong_type", "the body must be a form (application/x-www-form-urlencoded)")
+  end
+  return (query.parse(req.body))
+end
+
+
+--- The value of a header, any case of the name; repeats are joined by ", ".
+---@param name string
+---@return string|nil
+function methods.header(req, name)
+  return req.x:header(name)
+end
+
+
+--- The next piece of the body as it comes, nil at its end. Not together with `body`.
+---@return string|nil
+function methods.read(req)
+  local piece, message, code = req.x:read()
+  if not piece and code then errors.throw_world(message, code, "the body could not be read") end
+  return piece
+end
+
+
+--- Does the client name this media type in Accept? Wildcards don't count: it asks for it.
+---@param kind string "text/event-stream"
+---@return boolean
+function methods.asks_for(req, kind)
+  local accept = req.x:header "accept"
+  if not accept then return false end
+  for item in accept:lower():gmatch "[^,]+" do
+    local name, rest = item:match "^%s*([^;%s]+)%s*(.*)$"
+    local quality = rest and tonumber(rest:match ";%s*q=([%d.]+)")
+    if name == kind and quality ~= 0 then return true end
+  end
+  return false
+end
+
+
+--- Is it a person's browser tab that will show the answer?
+---@return boolean
+function methods.in_tab(req)
+  return req.x:header "sec-fetch-dest" == "document"
+end
+
+return request

@@ -1,0 +1,136 @@
+-- Responses are plain tables; these are their constructors. C sends them:
+--   { status = 200, type = "text/plain; charset=utf-8", headers = { Name = "v" or { "v1", "v2" } },
+--     body = "..." }
+-- and instead of body: file = { path, offset, length }, stream = { kind, topic, keep_alive } or
+-- chunks = function(write). Nothing here touches the connection, so that a handler can be tested
+-- with plain tables.
+local errors = require "web.errors"
+local json = require "host.json"
+
+local encode = json.encode
+local response = {}
+
+---@class web.Response
+---@field status? integer 200 when absent
+---@field type? string Content-Type
+---@field headers? table<string, string|string[]>
+---@field body? string
+---@field file? { path: string, offset?: integer, length?: integer }
+---@field stream? { kind: "mixed"|"sse", topic: string, keep_alive?: number }
+---@field chunks? fun(write: fun(data: string))
+
+
+-- (text) or (status, text)
+local function typed(content_type)
+  return function(status, body)
+    if body == nil then return { status = 200, type = content_type, body = status } end
+    return { status = status, type = content_type, body = body }
+  end
+end
+
+--- `web.text("hi")` or `web.text(404, "no")`
+---@type fun(status: integer|string, body?: string): web.Response
+response.text = typed "text/plain; charset=utf-8"
+
+--- `web.html("<p>hi")` or `web.html(404, "<p>no")`
+---@type fun(status: integer|string, body?: string): web.Response
+response.html = typed "text/html; charset=utf-8"
+
+--- `web.svg("<svg/>")`: a picture, without the headers that a stranger's picture needs (see
+--- pictures.response).
+---@type fun(status: integer|string, body?: string): web.Response
+response.svg = typed "image/svg+xml"
+
+
+--- `web.json { a = 1 }` or `web.json(201, { a = 1 })`. JSON null as the value is `json.null`.
+---@param status integer|any
+---@param value? any
+---@return web.Response
+function response.json(status, value)
+  if value == nil then
+    return { status = 200, type = "application/json", body = encode(status) }
+  end
+  return { status = status, type = "application/json", body = encode(value) }
+end
+
+
+--- An answer without a body.
+---@param status? integer 204
+---@param headers? table
+---@return web.Response
+function response.empty(status, headers)
+  return { status = status or 204, headers = headers }
+end
+
+
+--- `web.redirect("/there")`: 303 unless told.
+---@param location string
+---@param status? integer
+---@return web.Response
+function response.redirect(location, status)
+  return { status = status or 303, headers = { Location = location } }
+end
+
+
+--- An error answer as a value; `web.throw` is the same from any depth.
+---@param status integer
+---@param code string
+---@param message string
+---@param headers? table
+---@return web.Response
+function response.error(status, code, message, headers)
+  return errors.response(errors.new(status, code, message, headers))
+end
+
+
+--- A body that is made piece by piece: fn(write) runs in the same task, write waits for room.
+---@param content_type string
+---@param fn fun(write: fun(data: string))
+---@return web.Response
+function response.chunks(content_type, fn)
+  return { status = 200, type = content_type, chunks = fn }
+end
+
+
+local function stream(kind, topic, options)
+  options = options or {}
+  return {
+    status = 200,
+    headers = options.headers,
+    stream = { kind = kind, topic = topic, keep_alive = options.keep_alive, watch = options.watch },
+  }
+end
+
+--- The newest values of a topic as a picture that changes (multipart/x-mixed-replace).
+---@param topic string
+---@param options? { keep_alive?: number, headers?: table, watch?: any }
+---@return web.Response
+function response.mixed(topic, options)
+  return stream("mixed", topic, options)
+end
+
+
+--- The newest values of a topic as server-sent events.
+---@param topic string
+---@param options? { keep_alive?: number, headers?: table, watch?: any }
+---@return web.Response
+function response.sse(topic, options)
+  return stream("sse", topic, options)
+end
+
+
+--- Sets headers on a response; a response made by a handler is the middleware's to change.
+---@param res web.Response
+---@param headers table<string, string|string[]>
+---@return web.Response
+function response.with(res, headers)
+  local all = res.headers
+  if not all then
+    all = {}
+    res.headers = all
+  end
+  for name, value in pairs(headers) do all[name] = value end
+  return res
+end
+
+return response

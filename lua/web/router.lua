@@ -1,0 +1,240 @@
+-- From method and path to a handler.
+--
+-- A static path is found by table look-ups (`static[path][method]`); paths with `{name}` segments
+-- and `**` tails are found in a tree of segments, where a literal segment beats a parameter and a
+-- parameter beats a tail. A search visits each node of the tree at most once, whatever the path.
+-- Rejected: patterns tried in the order of their registration, where the order of files decides
+-- what is served; one big regular expression, which can't say which two routes collide.
+--
+-- Built once at load; two routes that would answer the same request are an error that names both.
+-- What must never happen: a path that depends on the order in which files were read.
+local router = {}
+router.__index = router
+
+local METHODS = {
+  GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true, OPTIONS = true,
+}
+local MAX_PARAMS = 16
+
+
+---@class web.Endpoint one method of one route
+---@field call fun(req: web.Request): web.Response the handler with its middleware around it
+---@field pattern string
+---@field names string[] of its parameters, in the order of the path
+---@field route table as the file returned it
+---@field origin string the file
+
+local function new_node()
+  return { literal = {}, param = nil, tail = nil, methods = nil }
+end
+
+
+--- An empty router.
+function router.new()
+  return setmetatable({ static = {}, root = new_node(), patterns = {} }, router)
+end
+
+
+local function fail(origin, text, ...)
+  error(("%s: " .. text):format(origin, ...), 0)
+end
+
+
+local function split(path)
+  local segments = {}
+  for segment in path:gmatch "[^/]*" do segments[#segments + 1] = segment end
+  table.remove(segments, 1) -- before the first slash
+  return segments
+end
+
+
+-- The kinds of a pattern's segments: { "literal"|"param"|"tail", text }.
+local function parse(pattern, origin)
+  if type(pattern) ~= "string" or pattern:sub(1, 1) ~= "/" then
+    fail(origin, 'a route needs a path that begins with "/", got %s', tostring(pattern))
+  end
+  local parts, names = {}, {}
+  local segments = split(pattern)
+  for i, segment in ipairs(segments) do
+    local name = segment:match "^{([%a_][%w_]*)}$"
+    if name then
+      if names[name] then fail(origin, "%s names the parameter {%s} twice", pattern, name) end
+      names[name] = true
+      names[#names + 1] = name
+      parts[i] = { "param", name }
+    elseif segment == "**" then
+      if i < #segments then fail(origin, "%s: ** is possible at the end only", pattern) end
+      parts[i] = { "tail" }
+    elseif segment:find "[{}*]" then
+      fail(origin, '%s: the segment "%s" is neither a word, nor {name}, nor **', pattern, segment)
+    else
+      parts[i] = { "literal", segment }
+    end
+  end
+  if #names > MAX_PARAMS then
+    fail(origin, "%s has more than %d parameters", pattern, MAX_PARAMS)
+  end
+  return parts, names
+end
+
+
+local function node_for(node, parts)
+  for _, part in ipairs(parts) do
+    local kind, text = part[1], part[2]
+    local next_node
+    if kind == "literal" then
+      next_node = node.literal[text] or new_node()
+      node.literal[text] = next_node
+    else
+      next_node = node[kind] or new_node()
+      node[kind] = next_node
+    end
+    node = next_node
+  end
+  node.methods = node.methods or {}
+  return node
+end
+
+
+local function add_method(methods, method, endpoint)
+  local other = methods[method]
+  if other then
+    fail(endpoint.origin, "%s %s answers the same requests as %s in %s", method, endpoint.pattern,
+      other.pattern, other.origin)
+  end
+  methods[method] = endpoint
+end
+
+
+-- Every upper-case field is a method; a wrong field is most likely a misspelt one.
+local function methods_of(route, origin)
+  local found = {}
+  for field, value in pairs(route) do
+    if METHODS[field] then
+      if type(value) ~= "function" then
+        fail(origin, "%s of %s is a %s, not a function", field, route.path, type(value))
+      end
+      found[#found + 1] = field
+    elseif type(field) == "string" and field:find "^%u" then
+      fail(origin, "%s has no meaning in the route %s; methods are GET, HEAD, POST, PUT, PATCH, "
+        .. "DELETE, OPTIONS", field, tostring(route.path))
+    elseif type(field) ~= "string" then
+      fail(origin, "the route %s has a field %s", tostring(route.path), tostring(field))
+    end
+  end
+  if #found == 0 then fail(origin, "the route %s answers no method", tostring(route.path)) end
+  table.sort(found)
+  return found
+end
+
+
+--- Adds one route table.
+---@param route table { path, GET = function(req), ..., middleware = { ... } }
+---@param origin string the file, for error messages
+---@param wrap? fun(handler: function, route: table, origin: string): function adds middleware
+function router:add(route, origin, wrap)
+  if type(route) ~= "table" then fail(origin, "a route is a table, got a %s", type(route)) end
+  local parts, names = parse(route.path, origin)
+  local node = node_for(self.root, parts)
+  for _, method in ipairs(methods_of(route, origin)) do
+    local call = wrap and wrap(route[method], route, origin) or route[method]
+    add_method(node.methods, method, {
+      call = call, pattern = route.path, names = names, route = route, origin = origin,
+    })
+  end
+  self.patterns[#self.patterns + 1] = route.path
+end
+
+
+local function copy_static(node, path, static)
+  if node.methods then
+    local entry = {}
+    for method, endpoint in pairs(node.methods) do entry[method] = endpoint end
+    entry.HEAD = entry.HEAD or entry.GET
+    static[path] = entry
+  end
+  for text, child in pairs(node.literal) do copy_static(child, path .. "/" .. text, static) end
+end
+
+
+--- Call once after the last add: makes the table of static paths.
+function router:finish()
+  copy_static(self.root, "", self.static)
+  return self
+end
+
+
+local function endpoint_of(node, method, allowed)
+  local methods = node and node.methods
+  if not methods then return nil end
+  local endpoint = methods[method]
+  if endpoint then return endpoint end
+  if method == "HEAD" and methods.GET then return methods.GET end
+  for name in pairs(methods) do allowed[name] = true end
+  return nil
+end
+
+
+-- Literal, then parameter, then tail; `values` is filled on the way back from a hit.
+local function search(node, segments, i, method, allowed, values, count)
+  local segment = segments[i]
+  if segment == nil then return endpoint_of(node, method, allowed), count end
+  local child = node.literal[segment]
+  if child then
+    local endpoint, n = search(child, segments, i + 1, method, allowed, values, count)
+    if endpoint then return endpoint, n end
+  end
+  child = node.param
+  if child and segment ~= "" then
+    local endpoint, n = search(child, segments, i + 1, method, allowed, values, count + 1)
+    if endpoint then
+      values[count + 1] = segment
+      return endpoint, n
+    end
+  end
+  local endpoint = endpoint_of(node.tail, method, allowed)
+  if endpoint then values.tail = table.concat(segments, "/", i) end
+  return endpoint, count
+end
+
+
+local function params_of(endpoint, values)
+  local params = {}
+  for i, name in ipairs(endpoint.names) do params[name] = values[i] end
+  return params
+end
+
+
+local function allow_header(allowed)
+  if next(allowed) == nil then return nil end
+  allowed.OPTIONS = true
+  if allowed.GET then allowed.HEAD = true end
+  local names = {}
+  for name in pairs(allowed) do names[#names + 1] = name end
+  table.sort(names)
+  return table.concat(names, ", ")
+end
+
+
+--- Finds what answers a request that is not in `static`.
+---@param method string
+---@param path string decoded and normalised
+---@return web.Endpoint|nil endpoint
+---@return table|string|nil params or, without an endpoint, the Allow header (nil: no such path)
+---@return string|nil tail what `**` stands for
+function router:find(method, path)
+  local allowed, values = {}, {}
+  local endpoint = search(self.root, split(path), 1, method, allowed, values, 0)
+  if endpoint then return endpoint, params_of(endpoint, values), values.tail end
+  return nil, allow_header(allowed)
+end
+
+
+--- All methods that a path answers, as an Allow header; nil: there is no such path.
+---@param path string
+function router:allow(path)
+  local _, allow = self:find("\0", path)
+  return allow
+end
+
+return router

@@ -1,0 +1,89 @@
+-- Topics whose newest value lives in the store. A file in lua/topics/ returns
+--   { prefixes = { "session:" }, read = function(topic) -> data, version, ttl_seconds }
+-- where read gives nil when the value is gone, and nil, message, code when the world failed. With
+-- it a stream opens on the newest value and no update is lost between reading and listening, and
+-- after a lost link to Redis nobody stays on an old value.
+local hub = require "host.hub"
+local loader = require "web.loader"
+local log = require "host.log"
+
+local topics = {}
+
+---@class web.TopicSource
+---@field prefixes string[]
+---@field read fun(topic: string): string|nil, integer|string|nil, number|string|nil
+
+local sources -- loaded at first use: reading the folder is for boot, not for a spec of one module
+
+
+local function load_sources()
+  local found = {}
+  loader.each("topics", function(source, origin)
+    if type(source) ~= "table" or type(source.read) ~= "function"
+      or type(source.prefixes) ~= "table" then
+      error(origin .. ": a topic file returns { prefixes = { ... }, read = function(topic) }", 0)
+    end
+    found[#found + 1] = source
+  end)
+  return found
+end
+
+
+--- Loads lua/topics/; called by boot so that a wrong file fails the load.
+function topics.load()
+  sources = load_sources()
+end
+
+
+local function source_of(topic)
+  for _, source in ipairs(sources) do
+    for _, prefix in ipairs(source.prefixes) do
+      if topic:sub(1, #prefix) == prefix then return source end
+    end
+  end
+end
+
+
+local function read_into_hub(source, topic)
+  local data, version, ttl = source.read(topic)
+  if data then
+    hub.publish_local(topic, data, { version = version, ttl = ttl })
+    return true
+  end
+  return nil, version, ttl
+end
+
+
+--- Makes a topic live on this node with its newest value, for a stream that is about to begin.
+--- Listening starts before the store is read, so that an update in between is not lost.
+---@param topic string
+---@return any|nil watch to be given to web.mixed or web.sse as options.watch; nil: no such value
+---@return string|nil message when the world failed
+---@return string|nil code
+function topics.open(topic)
+  local watch, message, code = hub.watch(topic)
+  if not watch then return nil, message, code end
+  if watch.data then return watch end
+  local found
+  found, message, code = read_into_hub(source_of(topic), topic)
+  if found then return watch end
+  watch:close()
+  return nil, message, code
+end
+
+
+--- Reads a live topic again after the link to the other nodes was lost.
+---@param topic string
+function topics.refresh(topic)
+  local source = source_of(topic)
+  if not source then return end
+  local found, message, code = read_into_hub(source, topic)
+  if found then return end
+  if code then
+    log.warn("a topic could not be read again", { topic = topic, error = message, code = code })
+  else
+    hub.close(topic, "gone")
+  end
+end
+
+return topics
