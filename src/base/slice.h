@@ -10,7 +10,11 @@ typedef struct {
     size_t n;
 } slice;
 
-#define SLICE(literal) ((slice){(literal), sizeof(literal) - 1})
+#define SLICE(literal) ((slice)SLICE_INIT(literal))
+#define SLICE_INIT(literal)            \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    } /* for static initialisers */
 
 static inline slice slice_of(const char *text)
 {

@@ -107,7 +107,8 @@ void hub_unwatch(hub_watch *w);
 /* The newest value of a live topic: a reference for the caller, or NULL. */
 frame *hub_latest(hub_port *p, slice topic, uint64_t *version);
 
-/* Joins the topic; when it has a value, s gets it through deliver before this returns. */
+/* Joins the topic; when it has a value, s gets it through deliver, before this returns or in the
+ * same turn of the worker. */
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
 void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
 size_t hub_subscriber_count(hub *h, slice topic);

@@ -1,0 +1,315 @@
+/* The process's side of the hub: one state per topic, under one lock, which gives each topic its
+ * order. Why no queue per worker: only the newest value of a topic matters to a picture, so a
+ * mailbox is a list of topics that have changed, and the value is taken when the worker gets to it.
+ * A flood of updates costs a worker one delivery per turn, and a mailbox can't grow beyond the
+ * number of topics.
+ *
+ *   absent --hub_listen--> live --last hub_unlisten--> freed
+ *                           \--ended (deleted, expired)--> out of the map --last hub_unlisten-->
+ * freed
+ *
+ * Over a remote a value travels as one line "1 VERSION TTL_MS FLAGS\n" and the bytes.
+ * What must never happen: the lock held during a callback of anyone else (hub_each_topic's fn,
+ * which copies a name, is the documented exception). */
+#include "hub_private.h"
+
+#include "buf.h"
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct {
+    list link;
+    size_t n;
+    char name[];
+} refresh_name;
+
+hub *hub_new(const hub_options *options)
+{
+    hub *h = mem_alloc(sizeof *h);
+    pthread_mutex_init(&h->lock, NULL);
+    h->options = *options;
+    return h;
+}
+
+void hub_set_remote(hub *h, const hub_remote *remote)
+{
+    h->remote = *remote;
+    h->has_remote = true;
+}
+
+void hub_free(hub *h)
+{
+    map_free(&h->topics);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+/* Topic states ------------------------------------------------------------------------------ */
+
+static topic_state *find_state(hub *h, slice name)
+{
+    map_node *node = map_find(&h->topics, name);
+    return node == NULL ? NULL : MAP_ENTRY(node, topic_state, node);
+}
+
+static topic_state *make_state(hub *h, slice name)
+{
+    topic_state *s = mem_alloc(sizeof *s + name.n + 1);
+    memcpy(s->name, name.p, name.n);
+    s->node.key = (slice){s->name, name.n};
+    list_init(&s->listeners);
+    s->joined = !h->has_remote;
+    map_insert(&h->topics, &s->node);
+    return s;
+}
+
+static void free_state(topic_state *s)
+{
+    frame_drop(s->latest);
+    free(s);
+}
+
+void hub_listen(hub_topic *t, slice name)
+{
+    hub *h = t->port->hub;
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, name);
+    bool first = s == NULL;
+    if (first)
+        s = make_state(h, name);
+    t->state = s;
+    t->node.key = s->node.key;
+    list_append(&s->listeners, &t->listener_link);
+    s->listener_count++;
+    if (s->latest != NULL) {
+        t->latest = frame_hold(s->latest);
+        t->version = s->version;
+    }
+    if (first && h->has_remote)
+        h->remote.join(h->remote.arg, name);
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hub_unlisten(hub_topic *t)
+{
+    hub *h = t->port->hub;
+    topic_state *s = t->state;
+    pthread_mutex_lock(&h->lock);
+    list_remove(&t->listener_link);
+    list_remove(&t->dirty_link);
+    bool last = --s->listener_count == 0;
+    bool leave = last && !s->ended;
+    if (leave)
+        map_remove(&h->topics, &s->node);
+    if (leave && h->has_remote)
+        h->remote.leave(h->remote.arg, s->node.key);
+    pthread_mutex_unlock(&h->lock);
+    if (last)
+        free_state(s);
+}
+
+void hub_mark(hub_topic *t, hub_port *from)
+{
+    hub_port *p = t->port;
+    if (!t->dirty) {
+        t->dirty = true;
+        list_append(&p->dirty, &t->dirty_link);
+    }
+    if (!atomic_exchange(&p->has_mail, true) && p != from)
+        uv_async_send(&p->wake);
+}
+
+static void mark_all(topic_state *s, hub_port *from)
+{
+    LIST_FOR_EACH (it, &s->listeners)
+        hub_mark(LIST_ENTRY(it, hub_topic, listener_link), from);
+}
+
+/* Values ------------------------------------------------------------------------------------ */
+
+/* Without a version of its own a value counts by the wall clock, so that nodes agree. */
+static uint64_t next_version(hub *h)
+{
+    uint64_t now = (uint64_t)clock_wall_ms() * 1000u;
+    h->last_version = now > h->last_version ? now : h->last_version + 1;
+    return h->last_version;
+}
+
+static void accept_end(hub *h, topic_state *s, hub_port *from)
+{
+    s->ended = true;
+    map_remove(&h->topics, &s->node);
+    mark_all(s, from);
+    if (h->has_remote)
+        h->remote.leave(h->remote.arg, s->node.key);
+}
+
+static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
+{
+    frame *old = NULL;
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, name);
+    if (s != NULL && meta.ended) {
+        accept_end(h, s, from);
+    } else if (s != NULL) {
+        uint64_t version = meta.version != 0 ? meta.version : next_version(h);
+        if (s->latest == NULL || version > s->version) {
+            old = s->latest;
+            s->latest = frame_hold(data);
+            s->version = version;
+            mark_all(s, from);
+        }
+        s->expires_ms = meta.ttl_ms > 0 ? clock_ms() + meta.ttl_ms : 0;
+    }
+    pthread_mutex_unlock(&h->lock);
+    frame_drop(old);
+}
+
+void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta)
+{
+    accept_value(p->hub, topic, data, meta, p);
+}
+
+void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
+                 void (*done)(void *ctx, int status), void *ctx)
+{
+    hub *h = p->hub;
+    if (!h->has_remote) {
+        accept_value(h, topic, data, meta, p);
+        if (done != NULL)
+            done(ctx, 0);
+        return;
+    }
+    if (meta.version == 0) {
+        pthread_mutex_lock(&h->lock);
+        meta.version = next_version(h);
+        pthread_mutex_unlock(&h->lock);
+    }
+    buf payload = {0};
+    buf_format(&payload, "1 %llu %llu %d\n", (unsigned long long)meta.version,
+               (unsigned long long)meta.ttl_ms, meta.ended ? 1 : 0);
+    if (data != NULL)
+        buf_append(&payload, data->data, data->len);
+    h->remote.publish(h->remote.arg, p, topic, (slice){payload.data, payload.len}, done, ctx);
+    buf_free(&payload);
+}
+
+/* From the remote --------------------------------------------------------------------------- */
+
+static bool parse_payload(slice payload, hub_meta *meta, slice *data)
+{
+    const char *end = memchr(payload.p, '\n', payload.n < 80 ? payload.n : 80);
+    char line[80];
+    if (end == NULL || (size_t)(end - payload.p) >= sizeof line)
+        return false;
+    size_t n = (size_t)(end - payload.p);
+    memcpy(line, payload.p, n);
+    line[n] = '\0';
+    unsigned long long version, ttl;
+    int ended;
+    if (sscanf(line, "1 %llu %llu %d", &version, &ttl, &ended) != 3)
+        return false;
+    *meta = (hub_meta){version, ttl, ended != 0};
+    *data = (slice){end + 1, payload.n - n - 1};
+    return true;
+}
+
+void hub_receive(hub *h, slice topic, slice payload)
+{
+    hub_meta meta;
+    slice data;
+    if (!parse_payload(payload, &meta, &data)) {
+        log_warn("a message on the bus has another format", LOG_SLICE("topic", topic));
+        return;
+    }
+    frame *f = frame_new(data.p, data.n);
+    if (f == NULL)
+        return;
+    accept_value(h, topic, f, meta, NULL);
+    frame_drop(f);
+}
+
+void hub_joined(hub *h, slice topic)
+{
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, topic);
+    if (s != NULL && !s->joined) {
+        s->joined = true;
+        mark_all(s, NULL);
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hub_each_topic(hub *h, void (*fn)(slice topic, void *arg), void *arg)
+{
+    size_t slot = 0;
+    pthread_mutex_lock(&h->lock);
+    for (map_node *n = map_next(&h->topics, &slot, NULL); n != NULL;
+         n = map_next(&h->topics, &slot, n))
+        fn(n->key, arg);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static hub_port *refresher(hub *h)
+{
+    for (size_t i = 0; i < h->port_count; i++) {
+        if (h->ports[i] != NULL && h->ports[i]->on_refresh != NULL && !h->ports[i]->closing)
+            return h->ports[i];
+    }
+    return NULL;
+}
+
+static void queue_refresh(slice topic, void *arg)
+{
+    refresh_name *name = mem_alloc(sizeof *name + topic.n);
+    name->n = topic.n;
+    memcpy(name->name, topic.p, topic.n);
+    list_append(arg, &name->link);
+}
+
+void hub_relinked(hub *h)
+{
+    list names;
+    list_init(&names);
+    hub_each_topic(h, queue_refresh, &names);
+    pthread_mutex_lock(&h->lock);
+    hub_port *p = refresher(h);
+    while (!list_empty(&names)) {
+        list *first = names.next;
+        list_remove(first);
+        if (p != NULL)
+            list_append(&p->refresh, first);
+        else
+            free(LIST_ENTRY(first, refresh_name, link));
+    }
+    if (p != NULL && !atomic_exchange(&p->has_mail, true))
+        uv_async_send(&p->wake);
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hub_run_refresh(list *names, void (*fn)(slice topic, void *arg), void *arg)
+{
+    while (!list_empty(names)) {
+        refresh_name *name = LIST_ENTRY(names->next, refresh_name, link);
+        list_remove(&name->link);
+        if (fn != NULL)
+            fn((slice){name->name, name->n}, arg);
+        free(name);
+    }
+}
+
+size_t hub_subscriber_count(hub *h, slice topic)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, topic);
+    if (s != NULL) {
+        LIST_FOR_EACH (it, &s->listeners)
+            n += LIST_ENTRY(it, hub_topic, listener_link)->subscriber_count;
+    }
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}

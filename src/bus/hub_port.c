@@ -1,0 +1,473 @@
+/* A worker's side of the hub: its subscribers, and when they get what.
+ *
+ * Pace: a topic delivers at most max_fps values a second. The first goes out at once; what comes
+ * within the slot waits and only the newest of it is sent when the slot opens. Silence: after
+ * keep_alive_ms the newest value is sent again. Both lists are ordered by time because every topic
+ * has the same interval, so the timers look at the heads only.
+ *
+ * A topic of a port lives while it has subscribers or watches. A walk over subscribers moves the
+ * list away and puts each one back before its turn, so that a callback may unsubscribe anyone.
+ *
+ * What must never happen: a topic freed while it is being walked (delivering); a watch whose
+ * on_ready is called twice or never. */
+#include "hub_private.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include <stdlib.h>
+
+enum { TICK_MS = 1000, WATCH_READY_MS = 2000, WATCH_MS = 30000 };
+
+struct hub_watch {
+    list link;
+    hub_topic *topic; /* NULL: the topic has ended */
+    void (*on_ready)(void *arg, int status);
+    void *arg;
+    uint64_t since_ms;
+};
+
+static void on_tick(uv_timer_t *timer);
+
+/* Topics ------------------------------------------------------------------------------------ */
+
+static hub_topic *find_topic(hub_port *p, slice name)
+{
+    map_node *node = map_find(&p->topics, name);
+    return node == NULL ? NULL : MAP_ENTRY(node, hub_topic, node);
+}
+
+static hub_topic *get_topic(hub_port *p, slice name)
+{
+    hub_topic *t = find_topic(p, name);
+    if (t != NULL)
+        return t;
+    t = mem_alloc(sizeof *t);
+    t->port = p;
+    list_init(&t->listener_link);
+    list_init(&t->dirty_link);
+    list_init(&t->subscribers);
+    list_init(&t->watches);
+    list_init(&t->paced_link);
+    list_init(&t->quiet_link);
+    hub_listen(t, name);
+    map_insert(&p->topics, &t->node);
+    if (!p->ticking) {
+        p->ticking = true;
+        uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
+    }
+    return t;
+}
+
+static void drop_encoded(hub_topic *t)
+{
+    for (int i = 0; i < HUB_TRANSPORTS; i++) {
+        frame_drop(t->encoded[i]);
+        t->encoded[i] = NULL;
+    }
+}
+
+static void free_if_unused(hub_topic *t)
+{
+    if (t->delivering || t->subscriber_count > 0 || !list_empty(&t->watches))
+        return;
+    hub_port *p = t->port;
+    map_remove(&p->topics, &t->node);
+    list_remove(&t->paced_link);
+    list_remove(&t->quiet_link);
+    drop_encoded(t);
+    frame_drop(t->latest);
+    hub_unlisten(t);
+    free(t);
+    if (p->topics.count == 0 && p->ticking) {
+        p->ticking = false;
+        uv_timer_stop(&p->tick);
+    }
+}
+
+/* Delivery ---------------------------------------------------------------------------------- */
+
+static frame *encoded_for(hub_topic *t, const hub_transport *transport)
+{
+    frame **cached = &t->encoded[transport->index];
+    if (*cached == NULL)
+        *cached = transport->encode(t->node.key, t->latest, t->version);
+    return *cached;
+}
+
+static void deliver_one(hub_topic *t, hub_subscriber *s)
+{
+    frame *encoded = encoded_for(t, s->transport);
+    if (encoded != NULL)
+        s->transport->deliver(s, encoded, t->version);
+}
+
+static void deliver_all(hub_topic *t)
+{
+    list walk;
+    t->delivering = true;
+    t->sent_ms = clock_ms();
+    list_remove(&t->quiet_link);
+    list_append(&t->port->quiet, &t->quiet_link);
+    list_move(&t->subscribers, &walk);
+    while (!list_empty(&walk)) {
+        hub_subscriber *s = LIST_ENTRY(walk.next, hub_subscriber, link);
+        list_remove(&s->link);
+        list_append(&t->subscribers, &s->link);
+        deliver_one(t, s);
+    }
+    t->delivering = false;
+}
+
+static uint64_t slot_ms(const hub_port *p)
+{
+    uint32_t fps = p->hub->options.max_fps;
+    return fps == 0 ? 0 : (1000u + fps - 1) / fps;
+}
+
+static void on_pace(uv_timer_t *timer);
+
+static void plan_pace(hub_port *p)
+{
+    if (list_empty(&p->paced) || uv_is_active((uv_handle_t *)&p->pace))
+        return;
+    hub_topic *first = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
+    uint64_t due = first->sent_ms + slot_ms(p), now = clock_ms();
+    uv_update_time(p->loop);
+    uv_timer_start(&p->pace, on_pace, due > now ? due - now : 0, 0);
+}
+
+static void offer(hub_topic *t)
+{
+    hub_port *p = t->port;
+    if (t->waiting_slot || t->subscriber_count == 0)
+        return;
+    if (clock_ms() - t->sent_ms >= slot_ms(p)) {
+        deliver_all(t);
+        return;
+    }
+    t->waiting_slot = true;
+    list_append(&p->paced, &t->paced_link);
+    plan_pace(p);
+}
+
+static void on_pace(uv_timer_t *timer)
+{
+    hub_port *p = timer->data;
+    uint64_t now = clock_ms(), slot = slot_ms(p);
+    while (!list_empty(&p->paced)) {
+        hub_topic *t = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
+        if (now - t->sent_ms < slot)
+            break;
+        list_remove(&t->paced_link);
+        t->waiting_slot = false;
+        deliver_all(t);
+        free_if_unused(t);
+    }
+    plan_pace(p);
+}
+
+/* The topic is over: nobody finds it any more, its subscribers are told, its watches are ready. */
+static void end_topic(hub_topic *t)
+{
+    t->delivering = true;
+    while (!list_empty(&t->subscribers)) {
+        hub_subscriber *s = LIST_ENTRY(t->subscribers.next, hub_subscriber, link);
+        hub_unsubscribe(s);
+        s->transport->end(s, "ended");
+    }
+    while (!list_empty(&t->watches)) {
+        hub_watch *w = LIST_ENTRY(t->watches.next, hub_watch, link);
+        list_remove(&w->link);
+        w->topic = NULL;
+        if (w->on_ready != NULL) {
+            void (*on_ready)(void *, int) = w->on_ready;
+            w->on_ready = NULL;
+            on_ready(w->arg, 0);
+        }
+    }
+    t->delivering = false;
+    free_if_unused(t);
+}
+
+static void ready_watches(hub_topic *t, int status)
+{
+    t->delivering = true;
+    LIST_FOR_EACH_SAFE (it, &t->watches) {
+        hub_watch *w = LIST_ENTRY(it, hub_watch, link);
+        void (*on_ready)(void *, int) = w->on_ready;
+        w->on_ready = NULL;
+        if (on_ready != NULL)
+            on_ready(w->arg, status);
+    }
+    t->delivering = false;
+}
+
+/* The mailbox ------------------------------------------------------------------------------- */
+
+static void take_mail(hub_topic *t, bool *ended, bool *joined, bool *changed)
+{
+    hub *h = t->port->hub;
+    topic_state *s = t->state;
+    frame *old = NULL;
+    pthread_mutex_lock(&h->lock);
+    t->dirty = false;
+    *ended = s->ended;
+    *joined = s->joined;
+    *changed = s->latest != NULL && s->latest != t->latest;
+    if (*changed) {
+        old = t->latest;
+        t->latest = frame_hold(s->latest);
+        t->version = s->version;
+    }
+    pthread_mutex_unlock(&h->lock);
+    frame_drop(old);
+    if (*changed)
+        drop_encoded(t);
+}
+
+static void read_mail(hub_topic *t)
+{
+    bool ended, joined, changed;
+    take_mail(t, &ended, &joined, &changed);
+    if (joined)
+        ready_watches(t, 0);
+    if (changed)
+        offer(t);
+    if (ended)
+        end_topic(t);
+    else
+        free_if_unused(t);
+}
+
+static hub_topic *next_dirty(hub_port *p, list *names)
+{
+    hub_topic *t = NULL;
+    pthread_mutex_lock(&p->hub->lock);
+    if (!list_empty(&p->refresh))
+        list_move(&p->refresh, names);
+    if (!list_empty(&p->dirty)) {
+        t = LIST_ENTRY(p->dirty.next, hub_topic, dirty_link);
+        list_remove(&t->dirty_link);
+    }
+    pthread_mutex_unlock(&p->hub->lock);
+    return t;
+}
+
+void hub_port_run(hub_port *p)
+{
+    if (p->closing || !atomic_exchange(&p->has_mail, false))
+        return;
+    list names;
+    list_init(&names);
+    hub_topic *t;
+    while ((t = next_dirty(p, &names)) != NULL) {
+        read_mail(t);
+        hub_run_refresh(&names, p->on_refresh, p->refresh_arg);
+    }
+    hub_run_refresh(&names, p->on_refresh, p->refresh_arg);
+}
+
+static void on_wake(uv_async_t *async)
+{
+    hub_port_run(async->data);
+}
+
+/* The second's tick: silence, forgotten watches, ends of life ------------------------------- */
+
+static void check_watches(hub_topic *t, uint64_t now)
+{
+    t->delivering = true;
+    LIST_FOR_EACH_SAFE (it, &t->watches) {
+        hub_watch *w = LIST_ENTRY(it, hub_watch, link);
+        if (w->on_ready != NULL && now - w->since_ms >= WATCH_READY_MS) {
+            void (*on_ready)(void *, int) = w->on_ready;
+            w->on_ready = NULL;
+            on_ready(w->arg, -1);
+        } else if (now - w->since_ms >= WATCH_MS) {
+            list_remove(&w->link);
+            w->topic = NULL;
+        }
+    }
+    t->delivering = false;
+}
+
+static bool is_expired(hub_topic *t, uint64_t now)
+{
+    hub *h = t->port->hub;
+    pthread_mutex_lock(&h->lock);
+    bool expired = t->state->expires_ms != 0 && now >= t->state->expires_ms && !t->state->ended;
+    pthread_mutex_unlock(&h->lock);
+    return expired;
+}
+
+static void keep_quiet_alive(hub_port *p, uint64_t now)
+{
+    uint64_t after = p->hub->options.keep_alive_ms;
+    while (after > 0 && !list_empty(&p->quiet)) {
+        hub_topic *t = LIST_ENTRY(p->quiet.next, hub_topic, quiet_link);
+        if (now - t->sent_ms < after)
+            return;
+        if (t->subscriber_count > 0 && t->latest != NULL)
+            deliver_all(t);
+        else
+            list_remove(&t->quiet_link);
+        free_if_unused(t);
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    hub_port *p = timer->data;
+    uint64_t now = clock_ms();
+    size_t slot = 0;
+    keep_quiet_alive(p, now);
+    for (map_node *n = map_next(&p->topics, &slot, NULL), *next; n != NULL; n = next) {
+        next = map_next(&p->topics, &slot, n);
+        hub_topic *t = MAP_ENTRY(n, hub_topic, node);
+        if (!list_empty(&t->watches))
+            check_watches(t, now);
+        if (is_expired(t, now))
+            hub_publish_local(p, t->node.key, NULL, (hub_meta){.ended = true});
+        free_if_unused(t);
+    }
+    hub_port_run(p);
+}
+
+/* The face ---------------------------------------------------------------------------------- */
+
+hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
+                           void *arg)
+{
+    hub_topic *t = get_topic(p, topic);
+    hub_watch *w = mem_alloc(sizeof *w);
+    *w = (hub_watch){.topic = t, .on_ready = on_ready, .arg = arg, .since_ms = clock_ms()};
+    list_append(&t->watches, &w->link);
+    pthread_mutex_lock(&p->hub->lock);
+    bool joined = t->state->joined;
+    pthread_mutex_unlock(&p->hub->lock);
+    if (joined && on_ready != NULL) {
+        w->on_ready = NULL;
+        on_ready(arg, 0);
+    }
+    return w;
+}
+
+void hub_unwatch(hub_watch *w)
+{
+    hub_topic *t = w->topic;
+    list_remove(&w->link);
+    free(w);
+    if (t != NULL)
+        free_if_unused(t);
+}
+
+frame *hub_latest(hub_port *p, slice topic, uint64_t *version)
+{
+    hub *h = p->hub;
+    frame *latest = NULL;
+    pthread_mutex_lock(&h->lock);
+    map_node *node = map_find(&h->topics, topic);
+    topic_state *s = node == NULL ? NULL : MAP_ENTRY(node, topic_state, node);
+    if (s != NULL && s->latest != NULL) {
+        latest = frame_hold(s->latest);
+        *version = s->version;
+    }
+    pthread_mutex_unlock(&h->lock);
+    return latest;
+}
+
+void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport)
+{
+    hub_topic *t = get_topic(p, topic);
+    s->topic = t;
+    s->transport = transport;
+    list_append(&t->subscribers, &s->link);
+    t->subscriber_count++;
+    /* A value that lies in the mailbox goes to everyone on this topic within the same turn. */
+    if (t->latest == NULL)
+        return;
+    if (list_empty(&t->quiet_link)) {
+        t->sent_ms = clock_ms();
+        list_append(&p->quiet, &t->quiet_link);
+    }
+    deliver_one(t, s);
+}
+
+void hub_unsubscribe(hub_subscriber *s)
+{
+    hub_topic *t = s->topic;
+    if (t == NULL)
+        return;
+    list_remove(&s->link);
+    s->topic = NULL;
+    t->subscriber_count--;
+    free_if_unused(t);
+}
+
+void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg)
+{
+    p->on_refresh = fn;
+    p->refresh_arg = arg;
+}
+
+hub *hub_of(hub_port *p)
+{
+    return p->hub;
+}
+
+hub_port *hub_port_new(hub *h, uv_loop_t *loop)
+{
+    hub_port *p = mem_alloc(sizeof *p);
+    p->hub = h;
+    p->loop = loop;
+    list_init(&p->paced);
+    list_init(&p->quiet);
+    list_init(&p->dirty);
+    list_init(&p->refresh);
+    uv_async_init(loop, &p->wake, on_wake);
+    uv_timer_init(loop, &p->tick);
+    uv_timer_init(loop, &p->pace);
+    p->wake.data = p->tick.data = p->pace.data = p;
+    uv_unref((uv_handle_t *)&p->wake);
+    uv_unref((uv_handle_t *)&p->tick);
+    p->open_handles = 3;
+    pthread_mutex_lock(&h->lock);
+    h->ports[h->port_count++] = p;
+    pthread_mutex_unlock(&h->lock);
+    return p;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    hub_port *p = handle->data;
+    if (--p->open_handles > 0)
+        return;
+    map_free(&p->topics);
+    free(p);
+}
+
+static void forget_port(hub *h, hub_port *p)
+{
+    pthread_mutex_lock(&h->lock);
+    for (size_t i = 0; i < h->port_count; i++) {
+        if (h->ports[i] == p)
+            h->ports[i] = NULL;
+    }
+    p->closing = true;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hub_port_close(hub_port *p)
+{
+    forget_port(p->hub, p);
+    size_t slot = 0;
+    for (map_node *n = map_next(&p->topics, &slot, NULL), *next; n != NULL; n = next) {
+        next = map_next(&p->topics, &slot, n);
+        end_topic(MAP_ENTRY(n, hub_topic, node));
+    }
+    hub_run_refresh(&p->refresh, NULL, NULL);
+    uv_close((uv_handle_t *)&p->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&p->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&p->pace, on_handle_closed);
+}

@@ -1,0 +1,78 @@
+/* What hub.c (the process's side) and hub_port.c (a worker's side) share. */
+#pragma once
+#include "hub.h"
+#include "map.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { HUB_PORTS_MAX = 256 };
+
+/* A topic as the process sees it; everything under hub.lock. It lives as long as a port listens. */
+typedef struct topic_state {
+    map_node node;
+    list listeners; /* hub_topic.listener_link */
+    size_t listener_count;
+    frame *latest;
+    uint64_t version;
+    uint64_t expires_ms; /* clock_ms; 0: never */
+    bool joined;         /* the remote delivers it (always true without a remote) */
+    bool ended;          /* out of the map; its listeners have still to hear of it */
+    char name[];
+} topic_state;
+
+struct hub {
+    pthread_mutex_t lock;
+    map topics;
+    hub_options options;
+    hub_remote remote;
+    bool has_remote;
+    hub_port *ports[HUB_PORTS_MAX];
+    size_t port_count;
+    uint64_t last_version;
+};
+
+/* A topic as one worker sees it. */
+struct hub_topic {
+    map_node node; /* in the port's map; the key is state->name */
+    hub_port *port;
+    topic_state *state;
+    list listener_link, dirty_link; /* under hub.lock */
+    bool dirty;                     /* under hub.lock */
+    /* The rest is the worker's own. */
+    list subscribers;
+    _Atomic size_t subscriber_count; /* written here, read by others under the lock */
+    list watches;
+    frame *latest;
+    uint64_t version;
+    frame *encoded[HUB_TRANSPORTS];
+    uint64_t sent_ms;  /* of the last delivery */
+    list paced_link;   /* waits for its next slot (max_fps) */
+    list quiet_link;   /* by sent_ms: whose keep-alive is due first */
+    bool waiting_slot; /* in port->paced */
+    bool delivering;   /* is being walked: not to be freed */
+};
+
+struct hub_port {
+    hub *hub;
+    uv_loop_t *loop;
+    uv_async_t wake;
+    uv_timer_t tick, pace;
+    int open_handles;
+    bool ticking, closing;
+    map topics;
+    list paced, quiet;
+    list dirty;   /* hub_topic.dirty_link, under hub.lock */
+    list refresh; /* names to refresh, under hub.lock */
+    _Atomic bool has_mail;
+    void (*on_refresh)(slice topic, void *arg);
+    void *refresh_arg;
+};
+
+/* Under the lock: the port has to look. `from` is the calling worker's own port, which runs its
+ * turn anyway; others are woken. */
+void hub_mark(hub_topic *t, hub_port *from);
+/* Joins (creating the state) and leaves; both take the lock. */
+void hub_listen(hub_topic *t, slice name);
+void hub_unlisten(hub_topic *t);
+/* Hands each queued name to fn (NULL: to nobody) and frees it. */
+void hub_run_refresh(list *names, void (*fn)(slice topic, void *arg), void *arg);

@@ -1,0 +1,17 @@
+/* multipart/x-mixed-replace as live pictures use it. A browser paints part N when it has read the
+ * header block of part N+1, so each value is sent with the next part's header behind it, in one
+ * write, and the answer opens with the first part's header. No Content-Length in part headers. */
+#pragma once
+#include "frame.h"
+#include "slice.h"
+#include <stdbool.h>
+
+#define MIXED_CONTENT_TYPE "multipart/x-mixed-replace; boundary=frame"
+
+/* The head of a part, which is also the tail of the one before. */
+extern const slice mixed_opening;
+
+/* picture + CRLF + the next part's head. NULL: memory is out. */
+frame *mixed_encode(const frame *picture);
+/* A line that begins with the boundary could forge a part. */
+bool mixed_forges_part(slice picture);
