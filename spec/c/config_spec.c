@@ -1,11 +1,14 @@
 /* The settings: precedence, bounds, and messages that lead to the right key. */
-#include "config.h"
-#include "nearest.h"
-
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+#include "nearest.h"
 
 static char error[512];
 
