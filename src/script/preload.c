@@ -1,6 +1,9 @@
 /* The table of C modules that scripts can require: one row per l_<name>.c. */
 #include "vm.h"
 
+int luaopen_host_config(lua_State *L);
+
 const luaL_Reg vm_modules[] = {
+    {"host.config", luaopen_host_config},
     {NULL, NULL},
 };
