@@ -1,0 +1,334 @@
+/* The front of the store: limits, the operation, and the port that answers it.
+ *
+ *   store_set() -> op -> driver->submit -> (writer thread | Redis link | at once)
+ *       -> ready list or mailbox of the port -> drain, on the port's loop -> done
+ *
+ * An answer never comes before the call returns, so that a caller may set up what its callback
+ * needs: an answer that is known at once waits in `ready` for the check phase of the same turn of
+ * the loop (the idle handle keeps the poll before it from blocking). Rejected: an async wake per
+ * answer (a system call each), and answering at once (callers would be re-entered).
+ * Answers from other threads lie in the mailbox, guarded by the port's lock; the wake is sent while
+ * the lock is held, so the port can't be freed between the two.
+ *
+ * A port is owned by its loop. It frees itself after store_port_close, once the last op is answered
+ * and its handles are closed. What must never happen: an op without its one answer; a caller's
+ * pointer kept after its call returned. */
+#include "driver.h"
+
+#include "clock.h"
+#include "mem.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void free_port(store_port *p)
+{
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    store_port *p = handle->data;
+    if (--p->handles == 0)
+        free_port(p);
+}
+
+static void close_when_done(store_port *p)
+{
+    if (!p->closing || p->pending > 0 || uv_is_closing((uv_handle_t *)&p->wake))
+        return;
+    uv_close((uv_handle_t *)&p->wake, on_closed);
+    uv_close((uv_handle_t *)&p->idle, on_closed);
+    uv_close((uv_handle_t *)&p->check, on_closed);
+}
+
+static void answer(store_op *op)
+{
+    op->done(&op->result, op->arg);
+    if (op->release != NULL)
+        op->release(op->held);
+    op->port->pending--;
+    free(op);
+}
+
+static void drain(store_port *p)
+{
+    list ops;
+    list_move(&p->ready, &ops);
+    if (p->running) {
+        p->running = false;
+        uv_idle_stop(&p->idle);
+        uv_check_stop(&p->check);
+    }
+    while (!list_empty(&ops)) {
+        store_op *op = LIST_ENTRY(ops.next, store_op, link);
+        list_remove(&op->link);
+        answer(op);
+    }
+    close_when_done(p);
+}
+
+static void on_check(uv_check_t *check)
+{
+    drain(check->data);
+}
+
+/* Only keeps the poll from blocking; the check right after it answers. */
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void run_soon(store_port *p)
+{
+    if (p->running)
+        return;
+    p->running = true;
+    uv_idle_start(&p->idle, on_idle);
+    uv_check_start(&p->check, on_check);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    store_port *p = wake->data;
+    list posted;
+    pthread_mutex_lock(&p->lock);
+    list_move(&p->mailbox, &posted);
+    pthread_mutex_unlock(&p->lock);
+    while (!list_empty(&posted)) {
+        list *node = posted.next;
+        list_remove(node);
+        list_append(&p->ready, node);
+    }
+    drain(p);
+}
+
+store_port *store_port_new(store *s, uv_loop_t *loop)
+{
+    store_port *p = mem_alloc(sizeof *p);
+    p->store = s;
+    p->loop = loop;
+    p->handles = 3;
+    list_init(&p->ready);
+    list_init(&p->mailbox);
+    pthread_mutex_init(&p->lock, NULL);
+    uv_async_init(loop, &p->wake, on_wake);
+    uv_idle_init(loop, &p->idle);
+    uv_check_init(loop, &p->check);
+    p->wake.data = p->idle.data = p->check.data = p;
+    if (s->driver->port_open != NULL)
+        s->driver->port_open(p);
+    return p;
+}
+
+void store_port_close(store_port *p)
+{
+    if (p->closing)
+        return;
+    p->closing = true;
+    if (p->store->driver->port_close != NULL)
+        p->store->driver->port_close(p);
+    close_when_done(p);
+}
+
+void store_close(store *s)
+{
+    s->driver->close(s);
+}
+
+const char *store_name(const store *s)
+{
+    return s->driver->name;
+}
+
+/* Operations ---------------------------------------------------------------------------------- */
+
+size_t store_op_size(const store_op *op)
+{
+    return sizeof *op + op->key.n + op->value.n + op->version.n;
+}
+
+store_status store_op_say(store_op *op, store_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(op->text, sizeof op->text, format, args);
+    va_end(args);
+    op->result.message = op->text;
+    return status;
+}
+
+void store_op_set_version(store_op *op, slice version)
+{
+    size_t n = version.n < sizeof op->version_text ? version.n : sizeof op->version_text;
+    memcpy(op->version_text, version.p, n);
+    op->result.version = (slice){op->version_text, n};
+}
+
+static const char *plain_message(store_status status)
+{
+    static const char *const messages[] = {
+        [STORE_ABSENT] = "there is no such key",
+        [STORE_EXISTS] = "the key exists already",
+        [STORE_CONFLICT] = "the key was changed meanwhile: read it again, then retry",
+        [STORE_TYPE] = "the value is not an integer, or it would overflow",
+        [STORE_TOO_LARGE] = "key or value is too large",
+        [STORE_UNAVAILABLE] = "the store is not available: try again",
+    };
+    return messages[status];
+}
+
+static void settle(store_op *op, store_status status)
+{
+    op->result.status = status;
+    if (status == STORE_OK)
+        op->result.message = NULL;
+    else if (op->result.message == NULL)
+        op->result.message = plain_message(status);
+}
+
+void store_op_finish(store_op *op, store_status status)
+{
+    settle(op, status);
+    list_append(&op->port->ready, &op->link);
+    run_soon(op->port);
+}
+
+void store_op_post(store_op *op, store_status status)
+{
+    store_port *p = op->port;
+    settle(op, status);
+    pthread_mutex_lock(&p->lock);
+    list_append(&p->mailbox, &op->link);
+    uv_async_send(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static slice put(char **at, slice s)
+{
+    slice copy = {*at, s.n};
+    if (s.n > 0)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return copy;
+}
+
+/* Too large a key or value is not copied: the op only carries its answer. */
+static store_op *alloc_op(size_t *size)
+{
+    store_op *op = *size > 0 ? malloc(sizeof *op + *size) : NULL;
+    if (op == NULL) {
+        *size = 0;
+        return mem_alloc(sizeof *op);
+    }
+    memset(op, 0, sizeof *op);
+    return op;
+}
+
+static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, slice version,
+                        store_done done, void *arg)
+{
+    if (version.n > STORE_KEY_MAX) /* no version and no cursor is that long: it matches nothing */
+        version.n = STORE_KEY_MAX;
+    bool fits = key.n <= STORE_KEY_MAX && value.n <= STORE_VALUE_MAX;
+    size_t size = fits ? key.n + value.n + version.n : 0;
+    store_op *op = alloc_op(&size);
+    char *at = op->bytes;
+    list_init(&op->link);
+    op->port = p;
+    op->kind = kind;
+    op->done = done;
+    op->arg = arg;
+    op->started_us = clock_us();
+    op->key = size > 0 ? put(&at, key) : (slice){NULL, key.n};
+    op->value = size > 0 ? put(&at, value) : (slice){NULL, value.n};
+    op->version = size > 0 ? put(&at, version) : (slice){NULL, version.n};
+    p->pending++;
+    return op;
+}
+
+static store_status check(store_op *op)
+{
+    bool keyless = op->kind == STORE_LIST || op->kind == STORE_PING;
+    if (op->key.n > STORE_KEY_MAX || (op->key.n == 0 && !keyless))
+        return store_op_say(op, STORE_TOO_LARGE, "a key has 1 to %d bytes, this one has %zu",
+                            STORE_KEY_MAX, op->key.n);
+    if (op->value.n > STORE_VALUE_MAX)
+        return store_op_say(op, STORE_TOO_LARGE, "a value has at most %d bytes, this one has %zu",
+                            STORE_VALUE_MAX, op->value.n);
+    if (op->key.n + op->value.n + op->version.n > 0 && op->key.p == NULL)
+        return store_op_say(op, STORE_UNAVAILABLE, "memory is out");
+    if (op->port->closing)
+        return store_op_say(op, STORE_UNAVAILABLE, "the store is closing");
+    return STORE_OK;
+}
+
+static void submit(store_op *op)
+{
+    store_status status = check(op);
+    if (status != STORE_OK)
+        store_op_finish(op, status);
+    else
+        op->port->store->driver->submit(op);
+}
+
+static const slice nothing = {NULL, 0};
+
+void store_get(store_port *p, slice key, store_done done, void *arg)
+{
+    submit(new_op(p, STORE_GET, key, nothing, nothing, done, arg));
+}
+
+void store_set(store_port *p, slice key, slice value, int64_t ttl_ms, store_done done, void *arg)
+{
+    store_op *op = new_op(p, STORE_SET, key, value, nothing, done, arg);
+    op->ttl_ms = ttl_ms;
+    submit(op);
+}
+
+void store_add(store_port *p, slice key, slice value, int64_t ttl_ms, store_done done, void *arg)
+{
+    store_op *op = new_op(p, STORE_ADD, key, value, nothing, done, arg);
+    op->ttl_ms = ttl_ms;
+    submit(op);
+}
+
+void store_cas(store_port *p, slice key, slice value, slice version, int64_t ttl_ms,
+               store_done done, void *arg)
+{
+    store_op *op = new_op(p, STORE_CAS, key, value, version, done, arg);
+    op->ttl_ms = ttl_ms;
+    submit(op);
+}
+
+void store_delete(store_port *p, slice key, slice version, store_done done, void *arg)
+{
+    submit(new_op(p, STORE_DELETE, key, nothing, version, done, arg));
+}
+
+void store_incr(store_port *p, slice key, int64_t by, int64_t ttl_ms, store_done done, void *arg)
+{
+    store_op *op = new_op(p, STORE_INCR, key, nothing, nothing, done, arg);
+    op->by = by;
+    op->ttl_ms = ttl_ms;
+    submit(op);
+}
+
+void store_ttl(store_port *p, slice key, store_done done, void *arg)
+{
+    submit(new_op(p, STORE_TTL, key, nothing, nothing, done, arg));
+}
+
+void store_list(store_port *p, slice prefix, slice cursor, unsigned limit, store_done done,
+                void *arg)
+{
+    store_op *op = new_op(p, STORE_LIST, prefix, nothing, cursor, done, arg);
+    op->limit = limit < 1 ? 1 : limit > 1000 ? 1000 : limit;
+    submit(op);
+}
+
+void store_ping(store_port *p, store_done done, void *arg)
+{
+    submit(new_op(p, STORE_PING, nothing, nothing, nothing, done, arg));
+}
