@@ -103,6 +103,8 @@ typedef struct hub_watch hub_watch;
 hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
                            void *arg);
 void hub_unwatch(hub_watch *w);
+/* The same at leisure (a finalizer must not touch the loop): gone within a second. */
+void hub_watch_forget(hub_watch *w);
 
 /* The newest value of a live topic: a reference for the caller, or NULL. */
 frame *hub_latest(hub_port *p, slice topic, uint64_t *version);

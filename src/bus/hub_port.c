@@ -25,6 +25,7 @@ struct hub_watch {
     void (*on_ready)(void *arg, int status);
     void *arg;
     uint64_t since_ms;
+    bool forgotten;
 };
 
 static void on_tick(uv_timer_t *timer);
@@ -185,6 +186,8 @@ static void end_topic(hub_topic *t)
             w->on_ready = NULL;
             on_ready(w->arg, 0);
         }
+        if (w->forgotten)
+            free(w);
     }
     t->delivering = false;
     free_if_unused(t);
@@ -284,9 +287,11 @@ static void check_watches(hub_topic *t, uint64_t now)
             void (*on_ready)(void *, int) = w->on_ready;
             w->on_ready = NULL;
             on_ready(w->arg, -1);
-        } else if (now - w->since_ms >= WATCH_MS) {
+        } else if (w->forgotten || now - w->since_ms >= WATCH_MS) {
             list_remove(&w->link);
             w->topic = NULL;
+            if (w->forgotten)
+                free(w);
         }
     }
     t->delivering = false;
@@ -360,6 +365,15 @@ void hub_unwatch(hub_watch *w)
     free(w);
     if (t != NULL)
         free_if_unused(t);
+}
+
+void hub_watch_forget(hub_watch *w)
+{
+    w->on_ready = NULL;
+    if (w->topic == NULL)
+        free(w);
+    else
+        w->forgotten = true;
 }
 
 frame *hub_latest(hub_port *p, slice topic, uint64_t *version)

@@ -2,8 +2,12 @@
 #include "vm.h"
 
 int luaopen_host_config(lua_State *L);
+int luaopen_host_hub(lua_State *L);
+int luaopen_host_task(lua_State *L);
 
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
+    {"host.hub", luaopen_host_hub},
+    {"host.task", luaopen_host_task},
     {NULL, NULL},
 };

@@ -11,6 +11,7 @@ typedef struct {
     char **argv;
     void (*on_end)(void *arg, int code);
     void *arg;
+    int code;
 } script;
 
 static int fill(lua_State *L, void *data)
@@ -40,15 +41,22 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
         code = (int)lua_tointeger(L, 1);
     if (outcome == TASK_ERROR)
         fprintf(stderr, "lunacast: %s\n", lua_tostring(L, 2));
-    s->on_end(s->arg, code);
-    free(s);
+    s->code = code;
     return 0;
+}
+
+static void on_done(void *data)
+{
+    script *s = data;
+    s->on_end(s->arg, s->code);
+    free(s);
 }
 
 void script_start(vm *v, const char *file, int argc, char **argv,
                   void (*ended)(void *arg, int code), void *arg)
 {
     script *s = mem_alloc(sizeof *s);
-    *s = (script){file, argc, argv, ended, arg};
-    task_start(v, fill, on_end, s);
+    static const task_ops ops = {fill, on_end, on_done};
+    *s = (script){file, argc, argv, ended, arg, 1};
+    task_start(v, &ops, s);
 }

@@ -35,8 +35,7 @@ struct task {
     uint32_t index, generation;
     bool fresh; /* not resumed yet */
     bool seen;  /* a script holds its thread */
-    task_push fill;
-    task_on_end on_end;
+    const task_ops *ops;
     void *data;
     task_cancel_fn cancel;
     void *cancel_data;
@@ -165,6 +164,11 @@ void task_free_spares(vm *v)
     all->spare_count = 0;
 }
 
+void task_log_failure(lua_State *L)
+{
+    log_error("a task failed", LOG_SLICE("trace", vm_check_slice(L, 2)));
+}
+
 /* The end ----------------------------------------------------------------------------------- */
 
 static void drop_wait(task *t)
@@ -177,9 +181,8 @@ static void drop_wait(task *t)
 }
 
 typedef struct {
-    task *task;
     lua_State *from;
-    task_on_end on_end;
+    const task_ops *ops;
     void *data;
 } failure;
 
@@ -195,9 +198,9 @@ static int report_failure(lua_State *L)
     const char *message = luaL_tolstring(L, 1, &n);
     luaL_traceback(L, f->from, message, 0);
     lua_remove(L, 2);
-    if (f->on_end != NULL)
-        return f->on_end(L, TASK_ERROR, f->data);
-    log_error("task failed", LOG_SLICE("trace", vm_check_slice(L, 2)));
+    if (f->ops->on_end != NULL)
+        return f->ops->on_end(L, TASK_ERROR, f->data);
+    task_log_failure(L);
     return 0;
 }
 
@@ -205,12 +208,12 @@ static int report_cancel(lua_State *L)
 {
     failure *f = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    return f->on_end(L, TASK_CANCELLED, f->data);
+    return f->ops->on_end(L, TASK_CANCELLED, f->data);
 }
 
 static void report(task *t, lua_CFunction how)
 {
-    failure f = {t, t->co, t->on_end, t->data};
+    failure f = {t->co, t->ops, t->data};
     char error[TRACE_MAX];
     if (vm_protect(t->vm, how, &f, error, sizeof error) != 0)
         log_error("the end of a task failed", LOG_TEXT("trace", error));
@@ -229,10 +232,17 @@ static void reset_thread(task *t)
     lua_settop(t->co, 0);
 }
 
+static void done(const task *t)
+{
+    if (t->ops->on_done != NULL)
+        t->ops->on_done(t->data);
+}
+
 static void end_ok(task *t)
 {
     give_slot(t);
     drop_wait(t);
+    done(t);
     lua_settop(t->co, 0);
     release(t, true);
 }
@@ -242,6 +252,7 @@ static void end_failed(task *t)
     give_slot(t);
     drop_wait(t);
     report(t, report_failure);
+    done(t);
     reset_thread(t);
     release(t, false);
 }
@@ -256,8 +267,9 @@ void task_cancel(task_token token)
         t->cancel(t->cancel_data);
     drop_wait(t);
     reset_thread(t);
-    if (t->on_end != NULL)
+    if (t->ops->on_end != NULL)
         report(t, report_cancel);
+    done(t);
     release(t, false);
 }
 
@@ -267,10 +279,7 @@ static int after_body(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
     task *t = (task *)context;
-    if (t->on_end == NULL)
-        return 0;
-    /* Index 1 up are the results: the function and its arguments are gone. */
-    return t->on_end(L, TASK_OK, t->data);
+    return t->ops->on_end != NULL ? t->ops->on_end(L, TASK_OK, t->data) : 0;
 }
 
 /* The bottom of every task's stack. */
@@ -278,7 +287,7 @@ static int body(lua_State *L)
 {
     task *t = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    int arguments = t->fill(L, t->data);
+    int arguments = t->ops->fill(L, t->data);
     lua_callk(L, arguments, LUA_MULTRET, (lua_KContext)t, after_body);
     return after_body(L, LUA_OK, (lua_KContext)t);
 }
@@ -318,62 +327,54 @@ static void run(task *t)
         end_failed(t);
 }
 
-static task *prepare(vm *v, task_push fill, task_on_end on_end, void *data)
-{
-    char error[256];
-    task *t = acquire(v, error, sizeof error);
-    if (t == NULL) {
-        log_error("no memory for a task", LOG_TEXT("error", error));
-        return NULL;
-    }
-    t->state = READY;
-    t->fresh = true;
-    t->fill = fill;
-    t->on_end = on_end;
-    t->data = data;
-    return t;
-}
-
 static int report_no_memory(lua_State *L)
 {
     failure *f = lua_touserdata(L, 1);
     lua_settop(L, 0);
     lua_pushliteral(L, "not enough memory");
     lua_pushliteral(L, "not enough memory");
-    return f->on_end(L, TASK_ERROR, f->data);
+    return f->ops->on_end(L, TASK_ERROR, f->data);
 }
 
-/* Even without memory for a thread the caller's on_end is told, once. */
-static void fail_start(vm *v, task_on_end on_end, void *data)
+/* Even without memory for a thread, the end is told once. */
+static void fail_start(vm *v, const task_ops *ops, void *data)
 {
-    failure f = {NULL, NULL, on_end, data};
+    failure f = {NULL, ops, data};
     char error[256];
-    if (on_end != NULL && vm_protect(v, report_no_memory, &f, error, sizeof error) != 0)
+    if (ops->on_end != NULL && vm_protect(v, report_no_memory, &f, error, sizeof error) != 0)
         log_error("the end of a task failed", LOG_TEXT("error", error));
+    if (ops->on_done != NULL)
+        ops->on_done(data);
 }
 
-task_token task_start(vm *v, task_push fill, task_on_end on_end, void *data)
+static task *prepare(vm *v, const task_ops *ops, void *data)
 {
-    task *t = prepare(v, fill, on_end, data);
+    char error[256];
+    task *t = acquire(v, error, sizeof error);
     if (t == NULL) {
-        fail_start(v, on_end, data);
-        return (task_token){0, 0};
+        log_error("no memory for a task", LOG_TEXT("error", error));
+        fail_start(v, ops, data);
+        return NULL;
     }
-    task_token token = {t->index, t->generation};
-    run(t);
-    return token;
+    t->state = READY;
+    t->fresh = true;
+    t->ops = ops;
+    t->data = data;
+    return t;
 }
 
-task_token task_spawn(vm *v, task_push fill, task_on_end on_end, void *data)
+void task_start(vm *v, const task_ops *ops, void *data)
 {
-    vm_tasks *all = vm_task_state(v);
-    task *t = prepare(v, fill, on_end, data);
-    if (t == NULL) {
-        fail_start(v, on_end, data);
-        return (task_token){0, 0};
-    }
-    list_append(&all->ready, &t->ready_link);
-    return (task_token){t->index, t->generation};
+    task *t = prepare(v, ops, data);
+    if (t != NULL)
+        run(t);
+}
+
+void task_spawn(vm *v, const task_ops *ops, void *data)
+{
+    task *t = prepare(v, ops, data);
+    if (t != NULL)
+        list_append(&vm_task_state(v)->ready, &t->ready_link);
 }
 
 /* Waiting ----------------------------------------------------------------------------------- */

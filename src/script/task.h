@@ -28,7 +28,8 @@ typedef struct {
     uint32_t index, generation; /* into the worker thread's table; 0, 0 is never live */
 } task_token;
 
-/* Pushes the results; returns their number. Does not free data. */
+/* Pushes the results (or, for task_start, a function and its arguments); returns the number of
+ * results (or arguments). Does not free data. */
 typedef int (*task_push)(lua_State *L, void *data);
 /* Frees data; called exactly once for every task_wake, whether or not the task still lives. */
 typedef void (*task_dispose)(void *data);
@@ -38,19 +39,28 @@ typedef void (*task_cancel_fn)(void *data);
 
 typedef enum { TASK_OK, TASK_ERROR, TASK_CANCELLED } task_outcome;
 
-/* Called once at a task's end. TASK_OK: inside the task, results from stack index 1; it may raise,
- * which makes the end a TASK_ERROR, and may park (`return lua_callk(...)` and the like).
- * TASK_ERROR: on the VM's main state, the error value at index 1, its traceback (a string) at 2.
- * TASK_CANCELLED: on the main state, nothing. Returns 0. */
-typedef int (*task_on_end)(lua_State *L, task_outcome outcome, void *data);
+typedef struct {
+    /* Pushes a function and its arguments, returns the number of arguments. Runs inside the task;
+     * it may raise, and may leave values below the function. */
+    task_push fill;
+    /* Once, at the end; NULL: errors are logged. TASK_OK: inside the task, with what fill left and
+     * then the results on the stack; it may raise, which makes the end a TASK_ERROR, and may park.
+     * TASK_ERROR: on the VM's main state, the error value at index 1, its traceback (a string) at
+     * 2; TASK_CANCELLED: on the main state, nothing. Returns 0. */
+    int (*on_end)(lua_State *L, task_outcome outcome, void *data);
+    /* Once, after the task is over and Lua has returned: the place to let go of data. May be NULL.
+     */
+    void (*on_done)(void *data);
+} task_ops;
 
-/* Starts a task and runs it to its end or first wait before returning. `fill(L, data)` pushes the
- * function and its arguments and returns the number of arguments; it may raise (then the task ends
- * with that error). on_end may be NULL: errors are logged. Returns the token (stale when the task
- * has already ended). Not callable while another task runs on this worker. */
-task_token task_start(vm *v, task_push fill, task_on_end on_end, void *data);
-/* The same, from inside a running task (or anywhere): it runs at the next drain. */
-task_token task_spawn(vm *v, task_push fill, task_on_end on_end, void *data);
+/* For an on_end that has nothing better to do with TASK_ERROR: logs the traceback at index 2. */
+void task_log_failure(lua_State *L);
+
+/* Starts a task and runs it to its end or first wait before returning. Not callable while another
+ * task runs on this worker. */
+void task_start(vm *v, const task_ops *ops, void *data);
+/* The same from anywhere: it runs at the worker's next turn. */
+void task_spawn(vm *v, const task_ops *ops, void *data);
 
 /* The running task's token. Raises "cannot wait here" inside a user's own coroutine, at the top
  * level of a file, or in a callback of sort, gsub and the like. Call before starting the operation.

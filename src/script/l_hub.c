@@ -1,0 +1,278 @@
+/* host.hub: topics for scripts. A watch keeps a topic live while a script reads its value from the
+ * store; it is a userdata that is closed at the end of its block, or forgotten by the collector. */
+#include "l_hub.h"
+
+#include "hub.h"
+#include "mem.h"
+#include "task.h"
+#include <stdlib.h>
+
+static const char watch_name[] = "host.hub.watch";
+
+static hub_port *check_port(lua_State *L)
+{
+    hub_port *p = vm_services(vm_of(L))->hub;
+    if (p == NULL)
+        luaL_error(L, "there is no hub here");
+    return p;
+}
+
+static slice check_topic(lua_State *L, int arg)
+{
+    slice topic = vm_check_slice(L, arg);
+    luaL_argcheck(L, topic.n > 0 && topic.n <= HUB_TOPIC_MAX, arg,
+                  "a topic's name must be 1 to 255 bytes");
+    return topic;
+}
+
+static hub_meta check_meta(lua_State *L, int arg)
+{
+    lua_Integer version = vm_opt_integer(L, arg, "version", 0);
+    lua_Number ttl = vm_opt_number(L, arg, "ttl", 0);
+    luaL_argcheck(L, version >= 0, arg, "option 'version' must not be negative");
+    luaL_argcheck(L, ttl >= 0 && ttl < 1e12, arg, "option 'ttl' must be seconds, not negative");
+    return (hub_meta){.version = (uint64_t)version, .ttl_ms = (uint64_t)(ttl * 1000)};
+}
+
+/* publish(topic, data, { version, ttl }) ---------------------------------------------------- */
+
+typedef struct {
+    task_token token;
+    int status;
+    bool done, parked;
+} publication;
+
+static int push_published(lua_State *L, void *data)
+{
+    publication *p = data;
+    if (p->status != 0)
+        return vm_fail(L, "unavailable", "the message did not reach the bus: Redis is away");
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static void on_published(void *ctx, int status)
+{
+    publication *p = ctx;
+    p->status = status;
+    p->done = true;
+    if (p->parked)
+        task_wake(p->token, push_published, free, p);
+}
+
+static int publish(lua_State *L, hub_port *port, task_token token, slice topic, frame *f,
+                   hub_meta meta)
+{
+    publication *p = mem_alloc(sizeof *p);
+    p->token = token;
+    hub_publish(port, topic, f, meta, on_published, p);
+    frame_drop(f);
+    if (p->done) {
+        int n = push_published(L, p);
+        free(p);
+        return n;
+    }
+    p->parked = true;
+    return task_park(L, NULL, NULL);
+}
+
+static int hub_publish_value(lua_State *L)
+{
+    hub_port *port = check_port(L);
+    slice topic = check_topic(L, 1);
+    slice data = vm_check_slice(L, 2);
+    hub_meta meta = check_meta(L, 3);
+    task_token token = task_token_of(L);
+    frame *f = frame_new(data.p, data.n);
+    if (f == NULL)
+        return luaL_error(L, "not enough memory");
+    return publish(L, port, token, topic, f, meta);
+}
+
+static int hub_publish_here(lua_State *L)
+{
+    hub_port *port = check_port(L);
+    slice topic = check_topic(L, 1);
+    slice data = vm_check_slice(L, 2);
+    hub_meta meta = check_meta(L, 3);
+    frame *f = frame_new(data.p, data.n);
+    if (f == NULL)
+        return luaL_error(L, "not enough memory");
+    hub_publish_local(port, topic, f, meta);
+    frame_drop(f);
+    return 0;
+}
+
+static int hub_close_topic(lua_State *L)
+{
+    hub_port *port = check_port(L);
+    slice topic = check_topic(L, 1);
+    return publish(L, port, task_token_of(L), topic, NULL, (hub_meta){.ended = true});
+}
+
+static int hub_close_here(lua_State *L)
+{
+    hub_publish_local(check_port(L), check_topic(L, 1), NULL, (hub_meta){.ended = true});
+    return 0;
+}
+
+/* watch(topic) ------------------------------------------------------------------------------ */
+
+typedef struct {
+    hub_watch *watch; /* NULL: closed */
+    task_token token;
+    int status;
+    bool ready, parked;
+} watch_box;
+
+static int push_watch(lua_State *L, void *data)
+{
+    (void)data;
+    /* The box lies where l_watch left it: at the top of the caller's frame. */
+    watch_box *box = lua_touserdata(L, 2);
+    if (box->status != 0) {
+        hub_watch_close(L, 2);
+        return vm_fail(L, "unavailable", "the topic can't be followed: Redis is away");
+    }
+    lua_settop(L, 2);
+    return 1;
+}
+
+static void on_ready(void *arg, int status)
+{
+    watch_box *box = arg;
+    box->status = status;
+    box->ready = true;
+    if (box->parked)
+        task_wake(box->token, push_watch, NULL, NULL);
+}
+
+void hub_watch_close(lua_State *L, int arg)
+{
+    watch_box *box = luaL_testudata(L, arg, watch_name);
+    if (box == NULL || box->watch == NULL)
+        return;
+    hub_unwatch(box->watch);
+    box->watch = NULL;
+}
+
+static int watch_close(lua_State *L)
+{
+    luaL_checkudata(L, 1, watch_name);
+    hub_watch_close(L, 1);
+    return 0;
+}
+
+static int watch_collect(lua_State *L)
+{
+    watch_box *box = luaL_checkudata(L, 1, watch_name);
+    if (box->watch != NULL)
+        hub_watch_forget(box->watch);
+    box->watch = NULL;
+    return 0;
+}
+
+static int push_latest(lua_State *L, slice topic, bool version_only)
+{
+    uint64_t version = 0;
+    frame *latest = hub_latest(check_port(L), topic, &version);
+    if (latest == NULL) {
+        lua_pushnil(L);
+        return 1;
+    }
+    if (!version_only) {
+        /* The frame is dropped even when the push raises: it is copied first. */
+        luaL_Buffer b;
+        char *room = luaL_buffinitsize(L, &b, latest->len);
+        memcpy(room, latest->data, latest->len);
+        luaL_addsize(&b, latest->len);
+        frame_drop(latest);
+        luaL_pushresult(&b);
+    } else {
+        frame_drop(latest);
+    }
+    lua_pushinteger(L, (lua_Integer)version);
+    return version_only ? 1 : 2;
+}
+
+static int watch_index(lua_State *L)
+{
+    luaL_checkudata(L, 1, watch_name);
+    slice key = vm_check_slice(L, 2);
+    lua_getiuservalue(L, 1, 1);
+    slice topic = vm_check_slice(L, -1);
+    if (slice_eq(key, SLICE("data"))) {
+        if (push_latest(L, topic, false) == 2)
+            lua_pop(L, 1);
+        return 1;
+    }
+    if (slice_eq(key, SLICE("version")))
+        return push_latest(L, topic, true);
+    if (slice_eq(key, SLICE("topic")))
+        return 1;
+    if (slice_eq(key, SLICE("close")))
+        lua_pushcfunction(L, watch_close);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+static watch_box *new_box(lua_State *L)
+{
+    watch_box *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (watch_box){0};
+    if (luaL_newmetatable(L, watch_name)) {
+        static const luaL_Reg methods[] = {{"__index", watch_index},
+                                           {"__close", watch_close},
+                                           {"__gc", watch_collect},
+                                           {NULL, NULL}};
+        luaL_setfuncs(L, methods, 0);
+    }
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    return box;
+}
+
+static void cancel_watch(void *data)
+{
+    watch_box *box = data;
+    box->parked = false;
+}
+
+static int hub_watch_topic(lua_State *L)
+{
+    hub_port *port = check_port(L);
+    slice topic = check_topic(L, 1);
+    lua_settop(L, 1);
+    task_token token = task_token_of(L);
+    watch_box *box = new_box(L);
+    box->token = token;
+    box->watch = hub_watch_start(port, topic, on_ready, box);
+    if (box->ready)
+        return push_watch(L, NULL);
+    box->parked = true;
+    return task_park(L, cancel_watch, box);
+}
+
+static int hub_latest_value(lua_State *L)
+{
+    return push_latest(L, check_topic(L, 1), false);
+}
+
+static int hub_count(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)hub_subscriber_count(hub_of(check_port(L)), check_topic(L, 1)));
+    return 1;
+}
+
+int luaopen_host_hub(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"publish", hub_publish_value}, {"publish_local", hub_publish_here},
+        {"close", hub_close_topic},     {"close_local", hub_close_here},
+        {"watch", hub_watch_topic},     {"latest", hub_latest_value},
+        {"count", hub_count},           {NULL, NULL}};
+    luaL_newlib(L, functions);
+    return 1;
+}
