@@ -9,5 +9,10 @@ const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
     {"host.hub", luaopen_host_hub},
     {"host.task", luaopen_host_task},
+int luaopen_host_store(lua_State *L);
+
+const luaL_Reg vm_modules[] = {
+    {"host.config", luaopen_host_config},
+    {"host.store", luaopen_host_store},
     {NULL, NULL},
 };

@@ -142,6 +142,11 @@ const char *store_name(const store *s)
     return s->driver->name;
 }
 
+const char *store_port_name(const store_port *p)
+{
+    return store_name(p->store);
+}
+
 /* Operations ---------------------------------------------------------------------------------- */
 
 size_t store_op_size(const store_op *op)
