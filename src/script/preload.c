@@ -3,16 +3,13 @@
 
 int luaopen_host_config(lua_State *L);
 int luaopen_host_hub(lua_State *L);
+int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
     {"host.hub", luaopen_host_hub},
-    {"host.task", luaopen_host_task},
-int luaopen_host_store(lua_State *L);
-
-const luaL_Reg vm_modules[] = {
-    {"host.config", luaopen_host_config},
     {"host.store", luaopen_host_store},
+    {"host.task", luaopen_host_task},
     {NULL, NULL},
 };
