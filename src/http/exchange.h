@@ -38,6 +38,10 @@ typedef struct http_handler {
     /* The peer is gone before the answer was finished: cancel the task. Called once, not after the
      * answer is finished. */
     void (*on_abandon)(exchange *x, void *arg);
+    /* For logs and metrics, once per exchange, also for those that the host itself refused (their
+     * path may be empty) and abandoned ones (status 499): microseconds since the head came, bytes
+     * sent. A taken connection is reported when it is taken. May be NULL. */
+    void (*on_done)(exchange *x, int status, uint64_t us, uint64_t bytes, void *arg);
     void *arg;
     const http_limits *limits;
 } http_handler;
@@ -65,6 +69,7 @@ void exchange_set_data(exchange *x, void *data);
 void *exchange_data(const exchange *x);
 /* Route pattern for logs and metrics, "/hello/{name}"; must outlive the exchange. */
 void exchange_set_route(exchange *x, const char *route);
+const char *exchange_route(const exchange *x); /* NULL: none */
 
 /* The request's body ------------------------------------------------------------------------ */
 typedef enum {

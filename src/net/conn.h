@@ -49,6 +49,12 @@ size_t conn_pool_count(const conn_pool *pool);
 /* Visits every open connection; fn may close it. */
 void conn_pool_each(conn_pool *pool, void (*fn)(conn *c, void *arg), void *arg);
 
+/* One thing that a layer above keeps per worker; detach(data) is called by conn_pool_free. */
+void conn_pool_attach(conn_pool *pool, void *data, void (*detach)(void *data));
+void *conn_pool_attached(const conn_pool *pool); /* NULL: nothing yet */
+const conn_limits *conn_pool_limits(const conn_pool *pool);
+uv_loop_t *conn_pool_loop(const conn_pool *pool);
+
 /* Takes over an accepted stream socket. `tls` may be NULL; a reference is held while the connection
  * lives. NULL: out of memory or a bad descriptor, which is closed. */
 conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls);
@@ -56,10 +62,14 @@ conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls);
 /* The owner above. Replaced at an upgrade; the new owner gets the events from then on. */
 void conn_set_owner(conn *c, const conn_ops *ops, void *owner);
 void *conn_owner(const conn *c);
+const conn_ops *conn_get_ops(const conn *c); /* whose owner it is */
 /* "127.0.0.1", "::1", or "unix"; valid as long as the connection. */
 const char *conn_peer(const conn *c);
 bool conn_is_tls(const conn *c);
 uv_loop_t *conn_loop(const conn *c);
+conn_pool *conn_get_pool(const conn *c);
+/* The pool's clock: milliseconds, monotonic, read at most once per turn of the loop. */
+uint64_t conn_now(const conn *c);
 
 /* Queues a copy. Inside on_data the bytes join the batch; else they are tried at once. */
 void conn_write(conn *c, const char *data, size_t n);
@@ -78,6 +88,13 @@ size_t conn_queued(const conn *c);
 void conn_pause(conn *c);
 void conn_resume(conn *c);
 
+/* Until conn_uncork, what is written gathers and leaves in one write. One connection of a pool at a
+ * time: false when another one (or this one already) is corked; then do not uncork. on_data comes
+ * corked. */
+bool conn_cork(conn *c);
+void conn_uncork(conn *c);
+void conn_flush(conn *c); /* sends what is batched so far */
+
 /* One deadline per connection, relative, precise to about 250 ms; 0 takes it away. */
 void conn_deadline(conn *c, uint64_t ms);
 
@@ -85,4 +102,6 @@ void conn_deadline(conn *c, uint64_t ms);
 void conn_close(conn *c);
 /* Closes at once with RST: the peer must not take what it got for a clean end. */
 void conn_abort(conn *c);
+/* The peer ended its side (on_data with n == 0 has come or is about to). */
+bool conn_peer_ended(const conn *c);
 bool conn_closing(const conn *c);

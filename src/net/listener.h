@@ -12,6 +12,7 @@ typedef struct {
     uint16_t port;  /* 0: the kernel picks */
     bool is_unix;
     bool tls;
+    bool opened; /* set by listen_open: the port is ours, and further sockets of it may be opened */
 } listen_address;
 
 /* 0, or -1 with a message that says what is wrong and what would be right. */
@@ -23,12 +24,13 @@ int listen_parse(const char *text, listen_address *address, char *error, size_t 
  * answers) is replaced; a live one is an error. */
 int listen_open(listen_address *address, char *error, size_t error_size);
 
-/* Accepts on fd (not closed by the listener when it is shared). on_conn gets each new connection
- * with no owner yet: it must conn_set_owner or close it. full: the worker is at max_conns, and this
- * one is from the reserve: say 503 and close. tls: a reference is taken. Out of descriptors, the
- * listener pauses 100 ms instead of spinning, and logs it once a second at most. */
+/* Accepts on fd, which stays the caller's: close it after listener_stop. on_conn gets each new
+ * connection with no owner yet: it must conn_set_owner or close it. full: the worker is at
+ * max_conns, and this one is from the reserve of 32: say 503 and close. With the reserve used up,
+ * or out of descriptors, the listener pauses 100 ms instead of spinning, and logs it once a second
+ * at most. tls: a reference is taken. */
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
                          void (*on_conn)(conn *c, bool full, void *arg), void *arg);
 void listener_set_tls(listener *l, struct tls_context *tls);
-/* Stops accepting and closes its handle; freed in the close callback. */
+/* Stops accepting and closes its handles; freed in the last close callback. */
 void listener_stop(listener *l);

@@ -1,0 +1,489 @@
+/* HTTP/1.1 on one connection: reads requests, one exchange at a time, and goes on when it is
+ * answered.
+ *
+ *            +----------------- http_conn_answered, body done ------------------------+
+ *            v                                                                        |
+ *   FULL   HEAD --head complete--> BODY --body done--> WAIT --http_conn_answered------+
+ *     \      \                      \--answered: the rest is read away--> BODY (x == NULL)
+ *      \      \--refuse, EOF, deadline: 4xx/408---->/
+ *       \--first bytes: 503--> CLOSED <--no keep-alive--/        exchange_take: freed
+ *
+ * Bytes are used from where they were read; what cannot be used yet (half a head, pipelined
+ * requests while one is in flight, a body nobody asks for) is saved, bounded, and reading pauses.
+ * One loop (process) does it all: an answer given inside it only changes the state, so 500
+ * pipelined requests need no stack, and all their answers leave in few writes.
+ *
+ * While a request waits for its answer the connection is read on (up to PENDING_LIMIT), or the
+ * peer's end would go unnoticed. A peer that ends its side gets HALF_CLOSED_MS for an answer that
+ * is on its way; then the exchange is abandoned.
+ *
+ * Owner: the conn, until on_close or exchange_take. What must never happen: a byte of a request
+ * body taken for a request, a recursion through an answer. */
+#include "http_internal.h"
+
+#include "mem.h"
+#include <stdlib.h>
+
+static int on_headers_complete(llhttp_t *parser)
+{
+    (void)parser;
+    return HPE_PAUSED; /* bodies are framed here, not there */
+}
+
+static const llhttp_settings_t settings = {.on_headers_complete = on_headers_complete};
+
+static void on_data(conn *c, const char *data, size_t n);
+static void on_drain(conn *c);
+static void on_deadline(conn *c);
+static void on_close(conn *c);
+static const conn_ops http_ops = {on_data, on_drain, on_deadline, on_close};
+
+void http_conn_start(conn *c, const http_handler *handler, bool full)
+{
+    http_conn *hc = mem_alloc(sizeof *hc);
+    hc->c = c;
+    hc->handler = handler;
+    hc->worker = http_worker_of(c);
+    hc->state = full ? H_FULL : H_HEAD;
+    llhttp_init(&hc->parser, HTTP_REQUEST, &settings);
+    conn_set_owner(c, &http_ops, hc);
+    conn_deadline(c, full ? 1000 : handler->limits->header_ms);
+}
+
+void http_conn_free(http_conn *hc)
+{
+    buf_free(&hc->saved);
+    free(hc);
+}
+
+static void close_conn(http_conn *hc)
+{
+    hc->state = H_CLOSED;
+    buf_free(&hc->saved);
+    conn_close(hc->c);
+}
+
+/* The head ---------------------------------------------------------------------------------- */
+
+static exchange *new_exchange(http_conn *hc)
+{
+    exchange *x = http_worker_exchange(hc->worker);
+    exchange_born(x, hc);
+    hc->x = x;
+    return x;
+}
+
+/* An answer of the host itself; the connection ends with it. */
+static void refuse(http_conn *hc, int status, const char *why)
+{
+    exchange *x = hc->x != NULL ? hc->x : new_exchange(hc);
+    if (!x->announced)
+        x->released = true;
+    hc->body_done = true;
+    exchange_refuse(x, status, why);
+}
+
+static int status_of_fault(const llhttp_t *parser, const char **why)
+{
+    int code = (int)llhttp_get_errno(parser);
+    *why = parser->reason != NULL && *parser->reason != '\0' ? parser->reason : "malformed request";
+    if (code == HPE_PAUSED_H2_UPGRADE)
+        *why = "this server speaks HTTP/1.1 and HTTP/1.0";
+    return code == HPE_PAUSED_H2_UPGRADE ? 505 : 400;
+}
+
+static void start_body(http_conn *hc)
+{
+    exchange *x = hc->x;
+    hc->is_chunked = (hc->parser.flags & F_CHUNKED) != 0;
+    hc->body_left = hc->is_chunked ? 0 : hc->parser.content_length;
+    x->body_declared = hc->body_left;
+    hc->body_done = !hc->is_chunked && hc->body_left == 0;
+    hc->state = H_BODY;
+    if (hc->is_chunked)
+        chunked_start(&hc->chunk);
+    hc->window_at = conn_now(hc->c);
+    hc->window_bytes = 0;
+}
+
+static void head_complete(http_conn *hc, const char *head, size_t n)
+{
+    const char *why = NULL;
+    exchange *x = new_exchange(hc);
+    hc->in_head = false;
+    hc->served = true;
+    int status = head_read(x, &hc->parser, head, n, &why);
+    if (status != 0)
+        refuse(hc, status, why);
+    else
+        start_body(hc);
+}
+
+/* Empty lines before a request are skipped (RFC 9112 2.2). */
+static size_t leading_lines(slice in)
+{
+    size_t n = 0;
+    while (in.n - n >= 2 && in.p[n] == '\r' && in.p[n + 1] == '\n')
+        n += 2;
+    return n;
+}
+
+/* Reads a head at the start of `in`; false: more bytes are needed. */
+static bool read_head(http_conn *hc, slice *in)
+{
+    const char *why = NULL;
+    if (hc->fed == 0) {
+        size_t skip = leading_lines(*in);
+        *in = (slice){in->p + skip, in->n - skip};
+        if (in->n == 0 || (in->n == 1 && *in->p == '\r'))
+            return false;
+        llhttp_init(&hc->parser, HTTP_REQUEST, &settings);
+    }
+    llhttp_errno_t code = llhttp_execute(&hc->parser, in->p + hc->fed, in->n - hc->fed);
+    if (code == HPE_PAUSED) {
+        size_t n = (size_t)(llhttp_get_error_pos(&hc->parser) - in->p);
+        const char *head = in->p;
+        *in = (slice){head + n, in->n - n};
+        hc->fed = 0;
+        head_complete(hc, head, n);
+        return true;
+    }
+    int status = code == HPE_OK ? head_check_partial(hc->handler->limits, in->p, in->n, &why)
+                                : status_of_fault(&hc->parser, &why);
+    hc->fed = in->n;
+    if (status == 0)
+        return false;
+    refuse(hc, status, why);
+    return true;
+}
+
+/* The body ---------------------------------------------------------------------------------- */
+
+static void body_fault(http_conn *hc, int status)
+{
+    exchange *x = hc->x;
+    hc->body_done = true;
+    hc->deaf = true;
+    if (x == NULL) {
+        close_conn(hc);
+        return;
+    }
+    x->body_fault = status;
+    if (!x->announced)
+        refuse(hc, status, body_fault_text(status));
+    else
+        body_progress(x);
+}
+
+static void take_body(http_conn *hc, slice data)
+{
+    hc->window_bytes += data.n;
+    if (hc->x != NULL && !body_take(hc->x, data))
+        body_fault(hc, 413);
+}
+
+static void read_plain(http_conn *hc, slice *in)
+{
+    slice data = {in->p, in->n < hc->body_left ? in->n : (size_t)hc->body_left};
+    *in = (slice){in->p + data.n, in->n - data.n};
+    hc->body_left -= data.n;
+    hc->body_done = hc->body_left == 0;
+    take_body(hc, data);
+}
+
+static void read_chunked(http_conn *hc, slice *in)
+{
+    slice data;
+    switch (chunked_feed(&hc->chunk, in, &data)) {
+    case CHUNKED_DATA:
+        take_body(hc, data);
+        break;
+    case CHUNKED_DONE:
+        hc->body_done = true;
+        break;
+    case CHUNKED_BAD:
+        body_fault(hc, 400);
+        break;
+    default:
+        break;
+    }
+}
+
+static void answer_options(exchange *x)
+{
+    x->released = true;
+    exchange_status(x, 204);
+    exchange_add_header(x, SLICE("Allow"), SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    exchange_finish(x, SLICE(""));
+}
+
+static void announce(http_conn *hc)
+{
+    exchange *x = hc->x;
+    x->announced = true;
+    x->body_done = hc->body_done;
+    if (x->id.p == NULL)
+        x->id = http_worker_id(hc->worker, &x->arena);
+    if (*x->path.p == '*')
+        answer_options(x);
+    else
+        hc->handler->on_exchange(x, hc->handler->arg);
+}
+
+static bool window_open(const http_conn *hc)
+{
+    return hc->x == NULL || !hc->x->announced || body_wants_more(hc->x);
+}
+
+/* False: nothing more can be done now. */
+static bool read_body(http_conn *hc, slice *in)
+{
+    while (!hc->body_done && in->n > 0 && hc->state == H_BODY && window_open(hc)) {
+        if (hc->is_chunked)
+            read_chunked(hc, in);
+        else
+            read_plain(hc, in);
+    }
+    exchange *x = hc->x;
+    if (hc->deaf)
+        in->n = 0;
+    if (hc->state != H_BODY || hc->taken)
+        return true;
+    if (x == NULL) {
+        if (hc->body_done)
+            hc->state = H_HEAD;
+        return hc->body_done;
+    }
+    if (hc->body_done)
+        hc->state = H_WAIT;
+    if (!x->announced)
+        announce(hc);
+    else
+        body_progress(x);
+    return hc->state != H_BODY || (in->n > 0 && !hc->taken && window_open(hc));
+}
+
+/* The loop ---------------------------------------------------------------------------------- */
+
+static bool answers_pile_up(http_conn *hc)
+{
+    hc->piled = conn_queued(hc->c) >= ANSWERS_LIMIT;
+    if (hc->piled) {
+        conn_flush(hc->c);
+        hc->piled = conn_queued(hc->c) >= ANSWERS_LIMIT;
+    }
+    return hc->piled;
+}
+
+/* False: nothing more can be done now. */
+static bool step(http_conn *hc, slice *in)
+{
+    switch (hc->state) {
+    case H_HEAD:
+        return in->n > 0 && !answers_pile_up(hc) && read_head(hc, in);
+    case H_BODY:
+        return read_body(hc, in);
+    case H_FULL:
+        if (in->n > 0)
+            refuse(hc, 503, "the server is full; try again in a second");
+        return false;
+    default:
+        return false;
+    }
+}
+
+static void save(http_conn *hc, buf *held, slice rest)
+{
+    if (hc->state == H_CLOSED || hc->deaf || rest.n == 0)
+        return;
+    if (held->len == 0) {
+        buf_append_slice(&hc->saved, rest);
+        return;
+    }
+    buf_consume(held, held->len - rest.n);
+    hc->saved = *held;
+    *held = (buf){0};
+}
+
+/* Of the present window of the body's rate, what is left. */
+static uint64_t window_left(const http_conn *hc)
+{
+    uint64_t end = hc->window_at + hc->handler->limits->body_grace_ms, now = conn_now(hc->c);
+    return end > now ? end - now : 1;
+}
+
+static void set_deadline(http_conn *hc)
+{
+    const http_limits *limits = hc->handler->limits;
+    bool answered = hc->x != NULL && hc->x->answered;
+    if (hc->state == H_BODY && !answered) {
+        conn_deadline(hc->c, window_open(hc) ? window_left(hc) : 0);
+    } else if (hc->state != H_HEAD) {
+        conn_deadline(hc->c, conn_peer_ended(hc->c) && !answered ? HALF_CLOSED_MS : 0);
+    } else if (hc->piled) {
+        conn_deadline(hc->c, 0);
+    } else if (hc->saved.len == 0) {
+        if (hc->served)
+            conn_deadline(hc->c, limits->idle_ms);
+    } else if (!hc->in_head) {
+        hc->in_head = true;
+        if (hc->served) /* the first head's deadline runs since the connection began */
+            conn_deadline(hc->c, limits->header_ms);
+    }
+}
+
+static void settle_down(http_conn *hc)
+{
+    if (hc->state == H_CLOSED || hc->state == H_FULL)
+        return;
+    if (hc->state == H_HEAD && !hc->piled && (conn_peer_ended(hc->c) || hc->draining)) {
+        close_conn(hc);
+        return;
+    }
+    if (hc->saved.len >= PENDING_LIMIT)
+        conn_pause(hc->c);
+    else
+        conn_resume(hc->c);
+    set_deadline(hc);
+}
+
+static void process(http_conn *hc, const char *data, size_t n)
+{
+    conn *c = hc->c;
+    buf held = hc->saved;
+    hc->saved = (buf){0};
+    slice in = {data, n};
+    if (held.len > 0) {
+        buf_append(&held, data, n);
+        in = (slice){held.data, held.len};
+    }
+    bool corked = conn_cork(c);
+    hc->processing = true;
+    while (step(hc, &in) && !hc->taken)
+        ;
+    hc->processing = false;
+    if (hc->taken) {
+        http_conn_free(hc);
+    } else {
+        save(hc, &held, in);
+        settle_down(hc);
+    }
+    if (corked)
+        conn_uncork(c);
+    buf_free(&held);
+}
+
+void http_conn_answered(http_conn *hc, bool keep)
+{
+    hc->x = NULL;
+    if (!keep || hc->deaf)
+        close_conn(hc);
+    else
+        hc->state = hc->body_done ? H_HEAD : H_BODY;
+    if (!hc->processing)
+        process(hc, "", 0);
+}
+
+void http_conn_body_wanted(http_conn *hc)
+{
+    hc->window_at = conn_now(hc->c);
+    hc->window_bytes = 0;
+    if (!hc->processing)
+        process(hc, "", 0);
+}
+
+bool http_conn_body_small(const http_conn *hc)
+{
+    return hc->body_done || (!hc->is_chunked && hc->body_left <= DRAIN_LIMIT);
+}
+
+conn *http_conn_take(http_conn *hc)
+{
+    conn *c = hc->c;
+    hc->x = NULL;
+    hc->taken = true;
+    hc->state = H_CLOSED;
+    conn_set_owner(c, NULL, NULL);
+    conn_deadline(c, 0);
+    conn_resume(c);
+    if (!hc->processing)
+        http_conn_free(hc);
+    return c;
+}
+
+/* What the connection reports ---------------------------------------------------------------- */
+
+static void on_peer_ended(http_conn *hc)
+{
+    if (hc->state == H_FULL || (hc->state == H_BODY && hc->x == NULL))
+        close_conn(hc);
+    else if (hc->state == H_BODY && !hc->body_done) {
+        hc->state = H_WAIT;
+        body_fault(hc, 400);
+    }
+    if (hc->state != H_CLOSED)
+        process(hc, "", 0);
+}
+
+static void on_data(conn *c, const char *data, size_t n)
+{
+    http_conn *hc = conn_owner(c);
+    if (n == 0)
+        on_peer_ended(hc);
+    else if (!hc->deaf)
+        process(hc, data, n);
+}
+
+static void on_drain(conn *c)
+{
+    http_conn *hc = conn_owner(c);
+    if (hc->x != NULL && hc->x->file != NULL)
+        file_drained(hc->x);
+    else if (hc->piled)
+        process(hc, "", 0);
+}
+
+static void body_deadline(http_conn *hc)
+{
+    const http_limits *limits = hc->handler->limits;
+    if (hc->window_bytes < limits->body_rate * limits->body_grace_ms / 1000) {
+        hc->state = H_WAIT;
+        body_fault(hc, 408);
+        return;
+    }
+    hc->window_at = conn_now(hc->c);
+    hc->window_bytes = 0;
+    set_deadline(hc);
+}
+
+static void on_deadline(conn *c)
+{
+    http_conn *hc = conn_owner(c);
+    if (hc->state == H_BODY)
+        body_deadline(hc);
+    else if (hc->state == H_WAIT)
+        conn_abort(c);
+    else if (hc->state == H_HEAD && hc->saved.len > 0)
+        refuse(hc, 408, "the request's head took too long");
+    else
+        close_conn(hc);
+}
+
+static void on_close(conn *c)
+{
+    http_conn *hc = conn_owner(c);
+    exchange *x = hc->x;
+    http_conn_free(hc);
+    if (x != NULL)
+        exchange_abandon(x);
+}
+
+void http_conn_drain(conn *c)
+{
+    if (conn_get_ops(c) != &http_ops)
+        return;
+    http_conn *hc = conn_owner(c);
+    hc->draining = true;
+    if (hc->state == H_HEAD && !hc->processing && !hc->piled)
+        close_conn(hc);
+}

@@ -1,0 +1,411 @@
+/* The answer. Header lines gather in x->out as the handler adds them, checked byte by byte; the
+ * head is rendered in one piece into the connection's batch when its length is known. Rejected:
+ * writing the head as it comes, which would commit to a length and a status too early.
+ *
+ * What must never happen: a CR, LF or NUL of a script on the wire outside a body; two framings. */
+#include "http_internal.h"
+
+static slice reason_of(int status)
+{
+    switch (status) {
+    case 101:
+        return SLICE("Switching Protocols");
+    case 200:
+        return SLICE("OK");
+    case 201:
+        return SLICE("Created");
+    case 202:
+        return SLICE("Accepted");
+    case 204:
+        return SLICE("No Content");
+    case 206:
+        return SLICE("Partial Content");
+    case 301:
+        return SLICE("Moved Permanently");
+    case 302:
+        return SLICE("Found");
+    case 303:
+        return SLICE("See Other");
+    case 304:
+        return SLICE("Not Modified");
+    case 307:
+        return SLICE("Temporary Redirect");
+    case 308:
+        return SLICE("Permanent Redirect");
+    case 400:
+        return SLICE("Bad Request");
+    case 401:
+        return SLICE("Unauthorized");
+    case 403:
+        return SLICE("Forbidden");
+    case 404:
+        return SLICE("Not Found");
+    case 405:
+        return SLICE("Method Not Allowed");
+    case 406:
+        return SLICE("Not Acceptable");
+    case 408:
+        return SLICE("Request Timeout");
+    case 409:
+        return SLICE("Conflict");
+    case 410:
+        return SLICE("Gone");
+    case 412:
+        return SLICE("Precondition Failed");
+    case 413:
+        return SLICE("Content Too Large");
+    case 414:
+        return SLICE("URI Too Long");
+    case 415:
+        return SLICE("Unsupported Media Type");
+    case 416:
+        return SLICE("Range Not Satisfiable");
+    case 417:
+        return SLICE("Expectation Failed");
+    case 422:
+        return SLICE("Unprocessable Content");
+    case 426:
+        return SLICE("Upgrade Required");
+    case 428:
+        return SLICE("Precondition Required");
+    case 429:
+        return SLICE("Too Many Requests");
+    case 431:
+        return SLICE("Request Header Fields Too Large");
+    case 500:
+        return SLICE("Internal Server Error");
+    case 501:
+        return SLICE("Not Implemented");
+    case 502:
+        return SLICE("Bad Gateway");
+    case 503:
+        return SLICE("Service Unavailable");
+    case 504:
+        return SLICE("Gateway Timeout");
+    case 505:
+        return SLICE("HTTP Version Not Supported");
+    case 507:
+        return SLICE("Insufficient Storage");
+    default:
+        return SLICE("");
+    }
+}
+
+/* Building the head ---------------------------------------------------------------------------- */
+
+void exchange_status(exchange *x, int status)
+{
+    x->status = status >= 100 && status <= 999 ? status : 500;
+    x->out.len = 0;
+    x->etag_at = x->type_n = 0;
+    x->encoded = false;
+}
+
+static bool of_host(slice name)
+{
+    static const slice names[] = {
+        {"date", 4},          {"server", 6},          {"connection", 10},       {"keep-alive", 10},
+        {"x-request-id", 12}, {"content-length", 14}, {"transfer-encoding", 17}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (slice_ieq(name, names[i]))
+            return true;
+    return false;
+}
+
+static bool clean(slice value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char byte = (unsigned char)value.p[i];
+        if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+static void note(exchange *x, slice name, slice value, size_t at)
+{
+    if (name.n == 12 && slice_ieq(name, SLICE("content-type"))) {
+        x->type_at = at;
+        x->type_n = value.n;
+    } else if (name.n == 4 && slice_ieq(name, SLICE("etag"))) {
+        x->etag_at = value.n > 0 && *value.p == '"' ? at : 0;
+    } else if (slice_ieq(name, SLICE("content-encoding")) ||
+               slice_ieq(name, SLICE("content-range"))) {
+        x->encoded = true;
+    }
+}
+
+int exchange_add_header(exchange *x, slice name, slice value)
+{
+    if (!head_is_token(name.p, name.n) || !clean(value) || of_host(name))
+        return -1;
+    char *room = buf_reserve(&x->out, name.n + value.n + 4);
+    memcpy(room, name.p, name.n);
+    memcpy(room + name.n, ": ", 2);
+    if (value.n > 0)
+        memcpy(room + name.n + 2, value.p, value.n);
+    memcpy(room + name.n + 2 + value.n, "\r\n", 2);
+    note(x, name, value, x->out.len + name.n + 2);
+    x->out.len += name.n + value.n + 4;
+    return 0;
+}
+
+static char *put(char *at, slice s)
+{
+    if (s.n > 0)
+        memcpy(at, s.p, s.n);
+    return at + s.n;
+}
+
+static char *put_uint(char *at, uint64_t value)
+{
+    char digits[20];
+    size_t n = sizeof digits;
+    do {
+        digits[--n] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    return put(at, (slice){digits + n, sizeof digits - n});
+}
+
+static char *put_framing(const exchange *x, char *at, answer_length kind, uint64_t length)
+{
+    if (kind == LENGTH_CHUNKED)
+        return put(at, SLICE("Transfer-Encoding: chunked\r\n"));
+    if (kind != LENGTH_KNOWN || x->status == 204 || x->status == 304 || x->status < 200)
+        return at;
+    at = put_uint(put(at, SLICE("Content-Length: ")), length);
+    return put(at, SLICE("\r\n"));
+}
+
+static char *put_connection(const exchange *x, char *at)
+{
+    if (x->status == 101)
+        return put(at, SLICE("Connection: Upgrade\r\n"));
+    if (!x->keep)
+        return put(at, SLICE("Connection: close\r\n"));
+    return x->minor == 0 ? put(at, SLICE("Connection: keep-alive\r\n")) : at;
+}
+
+static void decide_keep(exchange *x, answer_length kind)
+{
+    const http_conn *hc = x->hc;
+    bool unread = x->expect && !hc->body_done; /* nobody said 100 Continue: will it come or not? */
+    x->keep = x->keep && !hc->draining && !hc->deaf && !unread && http_conn_body_small(hc) &&
+              kind != LENGTH_UNTIL_CLOSE && (kind != LENGTH_NONE || x->is_head);
+}
+
+void response_head(exchange *x, answer_length kind, uint64_t length)
+{
+    conn *c = x->hc->c;
+    decide_keep(x, kind);
+    if (x->id.p == NULL)
+        x->id = http_worker_id(x->worker, &x->arena);
+    char *start = conn_reserve(c, 512 + x->out.len + x->id.n), *at = start;
+    at = put(at, x->minor == 0 ? SLICE("HTTP/1.0 ") : SLICE("HTTP/1.1 "));
+    at = put_uint(at, (uint64_t)x->status);
+    at = put(at, SLICE(" "));
+    at = put(at, reason_of(x->status));
+    at = put(at, SLICE("\r\n"));
+    at = put(at, http_worker_date(x->worker, conn_now(c)));
+    at = put(at, (slice){x->out.data, x->out.len});
+    at = put_framing(x, at, kind, length);
+    at = put_connection(x, at);
+    at = put(put(at, SLICE("X-Request-ID: ")), x->id);
+    at = put(at, SLICE("\r\n\r\n"));
+    x->begun = true;
+    x->sent += (uint64_t)(at - start);
+    conn_commit(c, (size_t)(at - start));
+}
+
+/* Sending -------------------------------------------------------------------------------------- */
+
+bool response_has_body(const exchange *x)
+{
+    return !x->is_head && x->status >= 200 && x->status != 204 && x->status != 304;
+}
+
+void response_body(exchange *x, slice data)
+{
+    x->sent += data.n;
+    conn_write(x->hc->c, data.p, data.n);
+}
+
+void response_done(exchange *x)
+{
+    http_conn *hc = x->hc;
+    bool keep = x->keep;
+    exchange_settle(x, x->status);
+    http_conn_answered(hc, keep);
+}
+
+/* True: there is nobody to answer, or an answer was given already. */
+static bool too_late(exchange *x)
+{
+    bool late = x->answered || x->hc == NULL;
+    x->answered = true;
+    return late;
+}
+
+void exchange_finish(exchange *x, slice body)
+{
+    if (x->hc != NULL && x->body_fault != 0 && x->status < 400) {
+        exchange_refuse(x, x->body_fault, body_fault_text(x->body_fault));
+        return;
+    }
+    if (too_late(x))
+        return;
+    conn *c = x->hc->c;
+    bool corked = conn_cork(c);
+    gzip_answer(x, &body);
+    response_head(x, LENGTH_KNOWN, body.n);
+    if (response_has_body(x) && body.n > 0)
+        response_body(x, body);
+    response_done(x);
+    if (corked)
+        conn_uncork(c);
+}
+
+void exchange_chunks_begin(exchange *x)
+{
+    if (x->hc == NULL || x->begun || x->answered)
+        return;
+    x->chunking = x->minor > 0 && response_has_body(x);
+    response_head(x, x->minor > 0 ? LENGTH_CHUNKED : LENGTH_UNTIL_CLOSE, 0);
+}
+
+static slice chunk_line(char line[20], size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = line + 18;
+    memcpy(at, "\r\n", 2);
+    do {
+        *--at = digits[n & 15];
+        n >>= 4;
+    } while (n > 0);
+    return (slice){at, (size_t)(line + 20 - at)};
+}
+
+void exchange_chunk(exchange *x, slice data)
+{
+    if (x->hc == NULL || !x->begun || x->answered || data.n == 0 || !response_has_body(x))
+        return;
+    conn *c = x->hc->c;
+    if (conn_queued(c) > CHUNKS_LIMIT) { /* the peer does not read: it is told by a reset */
+        conn_abort(c);
+        return;
+    }
+    char line[20];
+    bool corked = conn_cork(c);
+    if (x->chunking)
+        response_body(x, chunk_line(line, data.n));
+    response_body(x, data);
+    if (x->chunking)
+        response_body(x, SLICE("\r\n"));
+    if (corked)
+        conn_uncork(c);
+}
+
+void exchange_chunks_end(exchange *x)
+{
+    if (!x->begun || too_late(x))
+        return;
+    conn *c = x->hc->c;
+    bool corked = conn_cork(c);
+    if (x->chunking)
+        response_body(x, SLICE("0\r\n\r\n"));
+    response_done(x);
+    if (corked)
+        conn_uncork(c);
+}
+
+conn *exchange_take(exchange *x, slice first)
+{
+    if (x->is_head) {
+        x->keep = false;
+        exchange_finish(x, SLICE(""));
+        return NULL;
+    }
+    if (too_late(x))
+        return NULL;
+    http_conn *hc = x->hc;
+    if (conn_peer_ended(hc->c)) {
+        conn_abort(hc->c);
+        return NULL;
+    }
+    bool corked = conn_cork(hc->c);
+    response_head(x, LENGTH_NONE, 0);
+    if (first.n > 0)
+        response_body(x, first);
+    conn *c = http_conn_take(hc);
+    exchange_settle(x, x->status);
+    if (corked)
+        conn_uncork(c);
+    return c;
+}
+
+/* Errors of the host --------------------------------------------------------------------------- */
+
+static void put_json(buf *b, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char byte = (unsigned char)*text;
+        if (byte == '"' || byte == '\\')
+            buf_byte(b, '\\');
+        if (byte < 0x20)
+            buf_format(b, "\\u%04x", byte);
+        else
+            buf_byte(b, (char)byte);
+    }
+}
+
+void exchange_fail(exchange *x, int status, const char *code, const char *message, bool close)
+{
+    if (x->hc == NULL || x->answered || x->begun) {
+        x->answered = true;
+        return;
+    }
+    buf body = {0};
+    buf_text(&body, "{\"error\":\"");
+    put_json(&body, message);
+    buf_text(&body, "\",\"code\":\"");
+    put_json(&body, code);
+    buf_text(&body, "\"}");
+    x->body_fault = 0;
+    x->keep = x->keep && !close;
+    exchange_status(x, status);
+    exchange_add_header(x, SLICE("Content-Type"), SLICE("application/json"));
+    if (status == 503)
+        exchange_add_header(x, SLICE("Retry-After"), SLICE("1"));
+    exchange_finish(x, (slice){body.data, body.len});
+    buf_free(&body);
+}
+
+static const char *code_of(int status)
+{
+    switch (status) {
+    case 408:
+        return "request_timeout";
+    case 413:
+        return "body_too_large";
+    case 414:
+        return "uri_too_long";
+    case 417:
+        return "expectation_failed";
+    case 431:
+        return "headers_too_large";
+    case 501:
+        return "not_implemented";
+    case 503:
+        return "full";
+    case 505:
+        return "version_not_supported";
+    default:
+        return "bad_request";
+    }
+}
+
+void exchange_refuse(exchange *x, int status, const char *why)
+{
+    exchange_fail(x, status, code_of(status), why, true);
+}

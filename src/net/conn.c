@@ -1,0 +1,431 @@
+/* The states of a connection, its reading and its deadlines; conn_write.c has the queue.
+ *
+ *   OPEN --conn_close--> FLUSHING --conn_shut_down--> LINGERING --end, or linger_ms--> CLOSING
+ *     \--conn_abort, error, on_cut: conn_destroy---------------------------------------->/
+ *   CLOSING --on_closed: owner's on_close, then free
+ *
+ * Why uv_poll and not uv_tcp: 160 bytes instead of 248, one kind for TCP and unix sockets, reads
+ * into one buffer per worker, and writes that are ours to batch. Why lingering: a close with unread
+ * bytes in the socket sends RST, which can destroy the answer on its way (a 413, say).
+ *
+ * A paused or half-closed connection still watches for UV_PRIORITIZED, so that a reset is noticed.
+ * Pausing itself costs nothing until bytes come.
+ *
+ * Owner: the pool's list. conn_destroy is the one grave's door: it closes the descriptor at once,
+ * so that nothing can be written or read any more, and the memory goes in on_closed. */
+#include "conn_internal.h"
+
+#include "mem.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_due(wheel_entry *e);
+
+conn_pool *conn_pool_new(uv_loop_t *loop, const conn_limits *limits)
+{
+    conn_pool *pool = mem_alloc(sizeof *pool);
+    pool->loop = loop;
+    pool->limits = *limits;
+    list_init(&pool->conns);
+    wheel_init(&pool->wheel, loop, on_due);
+    return pool;
+}
+
+void conn_pool_close(conn_pool *pool)
+{
+    if (pool->closing)
+        return;
+    pool->closing = true;
+    LIST_FOR_EACH (it, &pool->conns)
+        conn_destroy(LIST_ENTRY(it, conn, node), true);
+    wheel_close(&pool->wheel, NULL);
+}
+
+void conn_pool_free(conn_pool *pool)
+{
+    if (pool->detach != NULL)
+        pool->detach(pool->attached);
+    buf_free(&pool->batch);
+    buf_free(&pool->spare);
+    buf_free(&pool->plain);
+    buf_free(&pool->cipher);
+    free(pool);
+}
+
+size_t conn_pool_count(const conn_pool *pool)
+{
+    return pool->count;
+}
+
+void conn_pool_each(conn_pool *pool, void (*fn)(conn *c, void *arg), void *arg)
+{
+    LIST_FOR_EACH_SAFE (it, &pool->conns) {
+        conn *c = LIST_ENTRY(it, conn, node);
+        if (c->state != CONN_CLOSING)
+            fn(c, arg);
+    }
+}
+
+void conn_pool_attach(conn_pool *pool, void *data, void (*detach)(void *data))
+{
+    pool->attached = data;
+    pool->detach = detach;
+}
+
+void *conn_pool_attached(const conn_pool *pool)
+{
+    return pool->attached;
+}
+
+const conn_limits *conn_pool_limits(const conn_pool *pool)
+{
+    return &pool->limits;
+}
+
+uv_loop_t *conn_pool_loop(const conn_pool *pool)
+{
+    return pool->loop;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    conn *c = handle->data;
+    list_remove(&c->node);
+    c->pool->count--;
+    if (c->ops != NULL && c->ops->on_close != NULL)
+        c->ops->on_close(c);
+    if (c->tls != NULL)
+        tls_session_free(c->tls);
+    free(c);
+}
+
+void conn_destroy(conn *c, bool reset)
+{
+    if (c->state == CONN_CLOSING)
+        return;
+    c->state = CONN_CLOSING;
+    wheel_remove(&c->pool->wheel, &c->timer);
+    conn_drop_queue(c);
+    if (c->pool->corked == c)
+        c->pool->batch.len = 0;
+    uv_close((uv_handle_t *)&c->poll, on_closed);
+    struct linger none = {.l_onoff = 1, .l_linger = 0};
+    if (reset)
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    close(c->fd);
+}
+
+/* Deadlines -------------------------------------------------------------------------------- */
+
+static void arm(conn *c)
+{
+    uint64_t due = c->deadline;
+    if (c->cut != 0 && (due == 0 || c->cut < due))
+        due = c->cut;
+    wheel_set(&c->pool->wheel, &c->timer, due);
+}
+
+void conn_touch(conn *c)
+{
+    uint64_t stall = c->pool->limits.write_stall_ms;
+    if (c->handshaking)
+        return;
+    c->cut = c->head != NULL && stall != 0 ? conn_now(c) + stall : 0;
+    arm(c);
+}
+
+void conn_deadline(conn *c, uint64_t ms)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    c->deadline = ms == 0 ? 0 : conn_now(c) + ms;
+    arm(c);
+}
+
+static void on_due(wheel_entry *e)
+{
+    conn *c = LIST_ENTRY(e, conn, timer);
+    uint64_t now = c->pool->wheel.now;
+    if ((c->cut != 0 && c->cut <= now) || (c->state == CONN_LINGERING && c->deadline <= now)) {
+        conn_destroy(c, c->state != CONN_LINGERING);
+        return;
+    }
+    bool passed = c->deadline != 0 && c->deadline <= now;
+    if (passed)
+        c->deadline = 0;
+    arm(c);
+    if (passed && c->ops != NULL && c->ops->on_deadline != NULL)
+        c->ops->on_deadline(c);
+}
+
+/* Closing ---------------------------------------------------------------------------------- */
+
+void conn_shut_down(conn *c)
+{
+    if (c->tls != NULL && !c->notified) {
+        c->notified = true;
+        tls_shutdown(c->tls, &c->pool->cipher);
+        conn_send_cipher(c);
+        if (c->state != CONN_FLUSHING || c->head != NULL)
+            return;
+    }
+    if (c->peer_ended || shutdown(c->fd, SHUT_WR) != 0) {
+        conn_destroy(c, false);
+        return;
+    }
+    c->state = CONN_LINGERING;
+    c->cut = 0;
+    c->deadline = conn_now(c) + c->pool->limits.linger_ms;
+    arm(c);
+}
+
+void conn_close(conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    c->state = CONN_FLUSHING;
+    c->paused = false;
+    c->deadline = 0;
+    conn_watch(c);
+    if (c->head == NULL && c->pool->corked != c)
+        conn_shut_down(c);
+}
+
+void conn_abort(conn *c)
+{
+    conn_destroy(c, true);
+}
+
+/* Batching --------------------------------------------------------------------------------- */
+
+bool conn_cork(conn *c)
+{
+    if (c->pool->corked != NULL)
+        return false;
+    c->pool->corked = c;
+    return true;
+}
+
+void conn_uncork(conn *c)
+{
+    conn_send_batch(c);
+    c->pool->corked = NULL;
+    if (c->state == CONN_FLUSHING && c->head == NULL)
+        conn_shut_down(c);
+}
+
+/* Reading ---------------------------------------------------------------------------------- */
+
+static void deliver(conn *c, const char *data, size_t n)
+{
+    if (c->state != CONN_OPEN || c->ops == NULL || c->ops->on_data == NULL)
+        return;
+    bool corked = conn_cork(c);
+    c->ops->on_data(c, data, n);
+    if (corked)
+        conn_uncork(c);
+}
+
+static void end_of_peer(conn *c)
+{
+    c->peer_ended = true;
+    if (c->state == CONN_LINGERING) {
+        conn_destroy(c, false);
+        return;
+    }
+    conn_watch(c);
+    deliver(c, NULL, 0);
+}
+
+static void handshake_done(conn *c)
+{
+    c->handshaking = false;
+    conn_touch(c);
+}
+
+static void decrypt(conn *c, slice bytes)
+{
+    conn_pool *pool = c->pool;
+    tls_result result = tls_feed(c->tls, bytes, &pool->plain, &pool->cipher);
+    conn_send_cipher(c);
+    if (c->handshaking && tls_ready(c->tls))
+        handshake_done(c);
+    if (pool->plain.len > 0)
+        deliver(c, pool->plain.data, pool->plain.len);
+    pool->plain.len = 0;
+    if (pool->plain.cap > KEPT_SCRATCH)
+        buf_free(&pool->plain);
+    if (result == TLS_FAILED)
+        conn_destroy(c, false);
+    else if (result == TLS_PEER_ENDED && c->state != CONN_CLOSING)
+        end_of_peer(c);
+}
+
+static void take_in(conn *c, size_t n)
+{
+    const char *bytes = c->pool->in;
+    if (c->state == CONN_LINGERING)
+        return;
+    if (c->tls != NULL)
+        decrypt(c, (slice){bytes, n});
+    else
+        deliver(c, bytes, n);
+}
+
+static void read_some(conn *c)
+{
+    ssize_t n = recv(c->fd, c->pool->in, READ_SIZE, 0);
+    if (n > 0)
+        take_in(c, (size_t)n);
+    else if (n == 0 && c->tls != NULL && c->state == CONN_OPEN)
+        conn_destroy(c, false); /* no close_notify: the stream may have been cut */
+    else if (n == 0)
+        end_of_peer(c);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        conn_destroy(c, false);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    conn *c = poll->data;
+    if (status < 0 || events == UV_PRIORITIZED) { /* reset, or urgent data, which HTTP has not */
+        conn_destroy(c, false);
+        return;
+    }
+    if (events & UV_WRITABLE)
+        conn_flush_queue(c);
+    if (c->state == CONN_CLOSING || !(events & UV_READABLE))
+        return;
+    if (c->paused)
+        conn_watch(c);
+    else
+        read_some(c);
+}
+
+void conn_watch(conn *c)
+{
+    if (c->state == CONN_CLOSING)
+        return;
+    int events = (c->paused || c->peer_ended ? 0 : UV_READABLE) | (c->head ? UV_WRITABLE : 0);
+    if (events == 0)
+        events = UV_PRIORITIZED;
+    if (events == c->watched)
+        return;
+    c->watched = (uint8_t)events;
+    uv_poll_start(&c->poll, events, on_poll);
+}
+
+void conn_pause(conn *c)
+{
+    if (c->state == CONN_OPEN)
+        c->paused = true;
+}
+
+void conn_resume(conn *c)
+{
+    if (!c->paused)
+        return;
+    c->paused = false;
+    conn_watch(c);
+}
+
+/* Opening ---------------------------------------------------------------------------------- */
+
+static void name_peer(conn *c)
+{
+    struct sockaddr_storage address;
+    socklen_t n = sizeof address;
+    strcpy(c->peer, "unix");
+    if (getpeername(c->fd, (struct sockaddr *)&address, &n) != 0)
+        return;
+    if (address.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, c->peer, sizeof c->peer);
+        return;
+    }
+    if (address.ss_family != AF_INET6)
+        return;
+    struct in6_addr *in6 = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(in6)) /* one client, one name, on either kind of listener */
+        inet_ntop(AF_INET, in6->s6_addr + 12, c->peer, sizeof c->peer);
+    else
+        inet_ntop(AF_INET6, in6, c->peer, sizeof c->peer);
+}
+
+conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
+{
+    conn *c = calloc(1, sizeof *c);
+    if (c == NULL || pool->closing || uv_poll_init(pool->loop, &c->poll, fd) != 0) {
+        free(c);
+        close(fd);
+        return NULL;
+    }
+    c->poll.data = c;
+    c->pool = pool;
+    c->fd = fd;
+    wheel_entry_init(&c->timer);
+    list_append(&pool->conns, &c->node);
+    pool->count++;
+    name_peer(c);
+    if (tls != NULL) {
+        c->tls = tls_session_new(tls);
+        c->handshaking = true;
+        c->cut = conn_now(c) + pool->limits.handshake_ms;
+        arm(c);
+    }
+    conn_watch(c);
+    return c;
+}
+
+void conn_set_owner(conn *c, const conn_ops *ops, void *owner)
+{
+    c->ops = ops;
+    c->owner = owner;
+}
+
+void *conn_owner(const conn *c)
+{
+    return c->owner;
+}
+
+const conn_ops *conn_get_ops(const conn *c)
+{
+    return c->ops;
+}
+
+const char *conn_peer(const conn *c)
+{
+    return c->peer;
+}
+
+bool conn_is_tls(const conn *c)
+{
+    return c->tls != NULL;
+}
+
+uv_loop_t *conn_loop(const conn *c)
+{
+    return c->pool->loop;
+}
+
+conn_pool *conn_get_pool(const conn *c)
+{
+    return c->pool;
+}
+
+uint64_t conn_now(const conn *c)
+{
+    return wheel_now(&c->pool->wheel);
+}
+
+bool conn_peer_ended(const conn *c)
+{
+    return c->peer_ended;
+}
+
+bool conn_closing(const conn *c)
+{
+    return c->state != CONN_OPEN;
+}

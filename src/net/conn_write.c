@@ -1,0 +1,270 @@
+/* Writing: tried at once, and only what the kernel does not take is queued. While a connection is
+ * corked (during on_data), bytes gather in the worker's one batch buffer and leave in one write.
+ * Rejected: uv_write, whose request is allocated per write and whose queue cannot say how old it
+ * is; here a frame that fits costs one send(2) and no allocation.
+ *
+ * A write never calls the owner back: a failure closes the connection, and on_close comes from the
+ * loop. So a caller may write to many connections in a walk over its own list.
+ *
+ * Owner of a piece: its connection. What must never happen: bytes overtaking the batch or the
+ * queue. */
+#include "conn_internal.h"
+
+#include "mem.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { PIECE_SIZE = 4096, IOV_COUNT = 64 };
+
+static const slice none = {"", 0};
+
+static bool sendable(const conn *c)
+{
+    return c->state == CONN_OPEN || c->state == CONN_FLUSHING;
+}
+
+/* Bytes taken by the kernel; 0 when it is full or the connection has just died. */
+static size_t give(conn *c, struct iovec *iov, size_t count)
+{
+    struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+    ssize_t n;
+    do {
+        n = count == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                       : sendmsg(c->fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return (size_t)n;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+        conn_destroy(c, false);
+    return 0;
+}
+
+static void enqueue(conn *c, piece *p)
+{
+    if (c->head == NULL) {
+        c->head = p;
+        conn_touch(c);
+        conn_watch(c);
+    } else {
+        c->tail->next = p;
+    }
+    c->tail = p;
+    c->queued += p->len - p->at;
+}
+
+static void enqueue_copy(conn *c, const char *data, size_t n)
+{
+    piece *p = c->tail;
+    if (p != NULL && p->shared == NULL && p->cap - p->len >= n) {
+        memcpy(p->bytes + p->len, data, n);
+        p->len += n;
+        c->queued += n;
+        return;
+    }
+    size_t cap = n < PIECE_SIZE - sizeof *p ? PIECE_SIZE - sizeof *p : n;
+    p = mem_resize(NULL, sizeof *p + cap);
+    *p = (piece){.len = n, .cap = cap};
+    memcpy(p->bytes, data, n);
+    enqueue(c, p);
+}
+
+static void enqueue_frame(conn *c, frame *f, size_t at)
+{
+    piece *p = mem_resize(NULL, sizeof *p);
+    *p = (piece){.shared = frame_hold(f), .at = at, .len = f->len};
+    enqueue(c, p);
+}
+
+static void free_piece(piece *p)
+{
+    frame_drop(p->shared);
+    free(p);
+}
+
+void conn_drop_queue(conn *c)
+{
+    while (c->head != NULL) {
+        piece *p = c->head;
+        c->head = p->next;
+        free_piece(p);
+    }
+    c->tail = NULL;
+    c->queued = 0;
+}
+
+/* `first` may be empty. What does not go is copied. */
+static void send_two(conn *c, slice first, slice second)
+{
+    if (c->head == NULL) {
+        struct iovec iov[2] = {{(void *)(uintptr_t)first.p, first.n},
+                               {(void *)(uintptr_t)second.p, second.n}};
+        size_t skip = first.n == 0 ? 1 : 0;
+        size_t sent = give(c, iov + skip, second.n == 0 ? 1 : 2 - skip);
+        size_t of_first = sent < first.n ? sent : first.n;
+        first = (slice){first.p + of_first, first.n - of_first};
+        second = (slice){second.p + (sent - of_first), second.n - (sent - of_first)};
+    }
+    if (!sendable(c))
+        return;
+    if (first.n > 0)
+        enqueue_copy(c, first.p, first.n);
+    if (second.n > 0)
+        enqueue_copy(c, second.p, second.n);
+}
+
+static void give_back(buf *b)
+{
+    b->len = 0;
+    if (b->cap > KEPT_SCRATCH)
+        buf_free(b);
+}
+
+void conn_send_cipher(conn *c)
+{
+    buf *cipher = &c->pool->cipher;
+    if (cipher->len > 0 && sendable(c))
+        send_two(c, none, (slice){cipher->data, cipher->len});
+    give_back(cipher);
+}
+
+static void encrypt(conn *c, slice plain)
+{
+    if (plain.n > 0 && tls_write(c->tls, plain, &c->pool->cipher) != TLS_OK)
+        conn_destroy(c, true);
+}
+
+static void send_out(conn *c, slice first, slice second)
+{
+    if (c->tls == NULL) {
+        send_two(c, first, second);
+        return;
+    }
+    encrypt(c, first);
+    if (sendable(c))
+        encrypt(c, second);
+    conn_send_cipher(c);
+}
+
+static slice take_batch(conn *c)
+{
+    buf *batch = &c->pool->batch;
+    if (c->pool->corked != c)
+        return none;
+    slice bytes = {batch->data, batch->len};
+    batch->len = 0;
+    return bytes;
+}
+
+void conn_send_batch(conn *c)
+{
+    slice bytes = take_batch(c);
+    if (bytes.n > 0 && sendable(c))
+        send_out(c, bytes, none);
+    if (c->pool->batch.cap > KEPT_SCRATCH)
+        buf_free(&c->pool->batch);
+}
+
+void conn_flush(conn *c)
+{
+    conn_send_batch(c);
+}
+
+void conn_write(conn *c, const char *data, size_t n)
+{
+    if (c->state != CONN_OPEN || n == 0)
+        return;
+    if (c->pool->corked != c || n >= DIRECT_SIZE) {
+        send_out(c, take_batch(c), (slice){data, n});
+        return;
+    }
+    buf_append(&c->pool->batch, data, n);
+    if (c->pool->batch.len >= BATCH_LIMIT)
+        conn_send_batch(c);
+}
+
+char *conn_reserve(conn *c, size_t n)
+{
+    return buf_reserve(c->pool->corked == c ? &c->pool->batch : &c->pool->spare, n);
+}
+
+void conn_commit(conn *c, size_t n)
+{
+    conn_pool *pool = c->pool;
+    if (pool->corked == c) {
+        pool->batch.len += n;
+        if (pool->batch.len >= BATCH_LIMIT)
+            conn_send_batch(c);
+        return;
+    }
+    if (c->state == CONN_OPEN && n > 0)
+        send_out(c, none, (slice){pool->spare.data, n});
+    give_back(&pool->spare);
+}
+
+void conn_write_frame(conn *c, frame *f)
+{
+    if (c->state != CONN_OPEN || f->len == 0)
+        return;
+    bool corked = c->pool->corked == c;
+    if (c->tls != NULL || (corked && f->len < DIRECT_SIZE)) {
+        conn_write(c, f->data, f->len);
+        return;
+    }
+    if (corked)
+        conn_send_batch(c);
+    struct iovec iov = {f->data, f->len};
+    size_t sent = c->head == NULL && c->state == CONN_OPEN ? give(c, &iov, 1) : 0;
+    if (sent < f->len && c->state == CONN_OPEN)
+        enqueue_frame(c, f, sent);
+}
+
+size_t conn_queued(const conn *c)
+{
+    return c->queued + (c->pool->corked == c ? c->pool->batch.len : 0);
+}
+
+static size_t fill_iov(const conn *c, struct iovec *iov)
+{
+    size_t count = 0;
+    for (piece *p = c->head; p != NULL && count < IOV_COUNT; p = p->next) {
+        char *bytes = p->shared != NULL ? p->shared->data : p->bytes;
+        iov[count++] = (struct iovec){bytes + p->at, p->len - p->at};
+    }
+    return count;
+}
+
+static void advance(conn *c, size_t sent)
+{
+    c->queued -= sent;
+    while (c->head != NULL && sent >= c->head->len - c->head->at) {
+        piece *p = c->head;
+        sent -= p->len - p->at;
+        c->head = p->next;
+        free_piece(p);
+    }
+    if (c->head == NULL)
+        c->tail = NULL;
+    else
+        c->head->at += sent;
+}
+
+void conn_flush_queue(conn *c)
+{
+    if (c->head == NULL)
+        return;
+    struct iovec iov[IOV_COUNT];
+    size_t sent = give(c, iov, fill_iov(c, iov));
+    if (!sendable(c) || sent == 0)
+        return;
+    advance(c, sent);
+    conn_touch(c);
+    if (c->head != NULL)
+        return;
+    conn_watch(c);
+    if (c->state == CONN_FLUSHING)
+        conn_shut_down(c);
+    else if (c->ops != NULL && c->ops->on_drain != NULL)
+        c->ops->on_drain(c);
+}

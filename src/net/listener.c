@@ -1,0 +1,162 @@
+/* Accepting. Why not uv_listen: it accepts one connection per turn of the loop's watcher and has no
+ * answer to EMFILE but its own emergency descriptor that drops connections silently.
+ *
+ *   ACCEPTING --no descriptor, reserve used up: pause_accepting--> PAUSED --100 ms--> ACCEPTING
+ *        \--listener_stop------------------\--listener_stop--> STOPPED --both handles closed-->
+ * freed
+ *
+ * A paused listener leaves new connections in the kernel's backlog; the streams that live go on.
+ * Out of descriptors, the spare one is given up for a moment to accept and close the connection
+ * that waits longest, so that its peer learns of it.
+ *
+ * What must never happen: a spin on a listening socket that stays readable. */
+#include "listener.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "tls.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { RESERVE = 32, ACCEPT_BURST = 64, PAUSE_MS = 100, COMPLAIN_MS = 1000 };
+
+struct listener {
+    uv_poll_t poll;
+    uv_timer_t timer;
+    conn_pool *pool;
+    tls_context *tls;
+    void (*on_conn)(conn *c, bool full, void *arg);
+    void *arg;
+    int fd, spare;
+    int open_handles;
+    uint64_t complained;
+};
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+static void on_pause_over(uv_timer_t *timer)
+{
+    listener *l = timer->data;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+}
+
+static void pause_accepting(listener *l, const char *why)
+{
+    uint64_t now = clock_ms();
+    uv_poll_stop(&l->poll);
+    uv_timer_start(&l->timer, on_pause_over, PAUSE_MS, 0);
+    if (l->complained != 0 && now - l->complained < COMPLAIN_MS)
+        return;
+    l->complained = now;
+    log_warn("new connections wait", LOG_TEXT("why", why),
+             LOG_NUM("connections", conn_pool_count(l->pool)));
+}
+
+static void shed_one(listener *l)
+{
+    if (l->spare >= 0)
+        close(l->spare);
+    int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void greet(listener *l, int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket: no harm */
+    bool full = conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns;
+    conn *c = conn_open(l->pool, fd, l->tls);
+    if (c != NULL)
+        l->on_conn(c, full, l->arg);
+}
+
+/* False: no more for now. */
+static bool accept_one(listener *l)
+{
+    if (conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns + RESERVE) {
+        pause_accepting(l, "the worker is full");
+        return false;
+    }
+    int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        greet(l, fd);
+        return true;
+    }
+    if (errno == EMFILE || errno == ENFILE) {
+        shed_one(l);
+        pause_accepting(l, "no file descriptor is left; raise the limit (ulimit -n)");
+    } else if (errno == ENOMEM || errno == ENOBUFS) {
+        pause_accepting(l, "the kernel has no memory for sockets");
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+        return true; /* that one died in the backlog */
+    }
+    return false;
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    listener *l = poll->data;
+    (void)events;
+    if (status < 0) {
+        pause_accepting(l, uv_strerror(status));
+        return;
+    }
+    for (int i = 0; i < ACCEPT_BURST && uv_is_active((uv_handle_t *)poll) && accept_one(l); i++)
+        ;
+}
+
+listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
+                         void (*on_conn)(conn *c, bool full, void *arg), void *arg)
+{
+    listener *l = mem_alloc(sizeof *l);
+    uv_loop_t *loop = conn_pool_loop(pool);
+    if (uv_poll_init(loop, &l->poll, fd) != 0) {
+        free(l);
+        return NULL;
+    }
+    uv_timer_init(loop, &l->timer);
+    l->poll.data = l->timer.data = l;
+    l->open_handles = 2;
+    l->pool = pool;
+    l->fd = fd;
+    l->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    l->tls = tls != NULL ? tls_context_hold(tls) : NULL;
+    l->on_conn = on_conn;
+    l->arg = arg;
+    uv_poll_start(&l->poll, UV_READABLE, on_readable);
+    return l;
+}
+
+void listener_set_tls(listener *l, struct tls_context *tls)
+{
+    tls_context *old = l->tls;
+    l->tls = tls != NULL ? tls_context_hold(tls) : NULL;
+    if (old != NULL)
+        tls_context_drop(old);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    listener *l = handle->data;
+    if (--l->open_handles > 0)
+        return;
+    listener_set_tls(l, NULL);
+    if (l->spare >= 0)
+        close(l->spare);
+    free(l);
+}
+
+void listener_stop(listener *l)
+{
+    uv_close((uv_handle_t *)&l->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&l->timer, on_handle_closed);
+}
