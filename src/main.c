@@ -285,7 +285,8 @@ static int dispatch(call *c, int argc, char **argv)
 {
     if (strcmp(c->command, "lua") == 0)
         return run_file(c, argc, argv);
-    if (strcmp(c->command, "config") != 0)
+    bool run = strcmp(c->command, "run") == 0;
+    if (!run && strcmp(c->command, "config") != 0)
         return wrong_command(c->command);
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
@@ -296,7 +297,7 @@ static int dispatch(call *c, int argc, char **argv)
     int code = load_settings(c, argc, argv);
     if (code != OK)
         return code;
-    return print_config(c);
+    return run ? host_run(c->config, c->folder) : print_config(c);
 }
 
 int main(int argc, char **argv)

@@ -1,29 +1,77 @@
-/* A worker: the thread that serves. It drives its loop; before and after each poll it resumes the
- * tasks that became ready. What must never happen: another thread touching anything here but
- * through a mailbox. */
+/* A worker: the thread that serves. It drives its loop; before and after each poll it delivers what
+ * lies in the hub's mailbox and resumes the tasks that became ready, so a chain of event, task and
+ * message ends in the turn in which it began.
+ *
+ *   new --worker_run--> SERVING --worker_stop--> DRAINING --no connection left, or drain over-->
+ * free
+ *
+ * Ordered end: listeners first, then streams (with their goodbye), then idle connections, then busy
+ * ones as they finish; what is left after the drain time is cut. Then tasks, VM, hub, store, loop.
+ *
+ * What must never happen: another thread touching anything here but through `mail`. */
 #include "worker.h"
 
+#include "clock.h"
+#include "config.h"
+#include "dispatch.h"
+#include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "stream.h"
+#include "tls.h"
+#include <pthread.h>
 #include <stdlib.h>
+
+enum { LISTENERS_MAX = 32, SLOW_TURN_MS = 50, DRAIN_LOOK_MS = 20 };
+
+typedef struct {
+    pthread_mutex_t lock;
+    bool stop, tls_changed;
+    uint64_t drain_ms;
+    struct tls_context *tls;
+} mail;
 
 struct worker {
     uv_loop_t loop;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
+    uv_async_t wake;
+    uv_timer_t drain;
+    const worker_shared *shared;
     services services;
+    conn_pool *conns;
+    http_handler handler;
+    dispatcher *dispatcher;
     vm *vm;
+    listener *listeners[LISTENERS_MAX];
+    bool listener_tls[LISTENERS_MAX];
+    size_t listener_count;
+    bool stopping;
+    uint64_t drain_until;
+    mail mail;
 };
+
+/* Turns ------------------------------------------------------------------------------------- */
 
 static void turn(worker *w)
 {
+    if (w->services.hub != NULL)
+        hub_port_run(w->services.hub);
     if (w->vm != NULL)
         task_run_ready(w->vm);
+    if (w->services.hub != NULL)
+        hub_port_run(w->services.hub);
 }
 
 static void on_before_poll(uv_prepare_t *handle)
 {
-    turn(handle->data);
+    worker *w = handle->data;
+    turn(w);
+    uint64_t began = uv_now(&w->loop);
+    uv_update_time(&w->loop);
+    uint64_t took = uv_now(&w->loop) - began;
+    if (took > SLOW_TURN_MS)
+        log_warn("a turn of the loop was slow", LOG_NUM("ms", took));
 }
 
 static void on_after_poll(uv_check_t *handle)
@@ -31,24 +79,188 @@ static void on_after_poll(uv_check_t *handle)
     turn(handle->data);
 }
 
-worker *worker_new_bare(const struct config *config)
+/* The ordered end --------------------------------------------------------------------------- */
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void drain_one(conn *c, void *arg)
+{
+    (void)arg;
+    if (!conn_closing(c))
+        http_conn_drain(c);
+}
+
+static void cut_one(conn *c, void *arg)
+{
+    (void)arg;
+    conn_abort(c);
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    worker *w = timer->data;
+    size_t open = conn_pool_count(w->conns);
+    if (open > 0 && clock_ms() < w->drain_until)
+        return;
+    if (open > 0) {
+        log_warn("connections were cut at the end of the drain time", LOG_NUM("count", open));
+        conn_pool_each(w->conns, cut_one, NULL);
+    }
+    uv_timer_stop(&w->drain);
+    uv_stop(&w->loop);
+}
+
+static void begin_stop(worker *w, uint64_t drain_ms)
+{
+    if (w->stopping)
+        return;
+    w->stopping = true;
+    w->drain_until = clock_ms() + drain_ms;
+    for (size_t i = 0; i < w->listener_count; i++)
+        listener_stop(w->listeners[i]);
+    stream_end_all();
+    conn_pool_each(w->conns, drain_one, NULL);
+    uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
+}
+
+/* Mail from other threads ------------------------------------------------------------------- */
+
+static void on_wake(uv_async_t *async)
+{
+    worker *w = async->data;
+    pthread_mutex_lock(&w->mail.lock);
+    bool stop = w->mail.stop, tls_changed = w->mail.tls_changed;
+    struct tls_context *tls = w->mail.tls;
+    w->mail.tls_changed = false;
+    w->mail.tls = NULL;
+    uint64_t drain_ms = w->mail.drain_ms;
+    pthread_mutex_unlock(&w->mail.lock);
+    for (size_t i = 0; tls_changed && i < w->listener_count && !w->stopping; i++) {
+        if (w->listener_tls[i])
+            listener_set_tls(w->listeners[i], tls);
+    }
+    if (tls != NULL)
+        tls_context_drop(tls);
+    if (stop)
+        begin_stop(w, drain_ms);
+}
+
+void worker_stop(worker *w, uint64_t drain_ms)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.stop = true;
+    w->mail.drain_ms = drain_ms;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
+}
+
+void worker_set_tls(worker *w, struct tls_context *tls)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    struct tls_context *before = w->mail.tls;
+    w->mail.tls = tls_context_hold(tls);
+    w->mail.tls_changed = true;
+    pthread_mutex_unlock(&w->mail.lock);
+    if (before != NULL)
+        tls_context_drop(before);
+    uv_async_send(&w->wake);
+}
+
+/* Serving ----------------------------------------------------------------------------------- */
+
+static void on_conn(conn *c, bool full, void *arg)
+{
+    worker *w = arg;
+    http_conn_start(c, &w->handler, full);
+}
+
+void worker_listen(worker *w, int fd, struct tls_context *tls)
+{
+    if (w->listener_count == LISTENERS_MAX)
+        return;
+    w->listener_tls[w->listener_count] = tls != NULL;
+    w->listeners[w->listener_count++] = listener_start(w->conns, fd, tls, on_conn, w);
+}
+
+static void on_refresh(slice topic, void *arg)
+{
+    worker *w = arg;
+    dispatcher_refresh(w->dispatcher, topic);
+}
+
+void worker_start_application(worker *w)
+{
+    hub_on_refresh(w->services.hub, on_refresh, w);
+    dispatcher_start(w->dispatcher);
+}
+
+void worker_run(worker *w)
+{
+    while (!w->stopping || uv_is_active((uv_handle_t *)&w->drain))
+        uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+/* From birth to death ----------------------------------------------------------------------- */
+
+static worker *new_worker(const worker_shared *shared, int index)
 {
     worker *w = mem_alloc(sizeof *w);
+    w->shared = shared;
     uv_loop_init(&w->loop);
     uv_prepare_init(&w->loop, &w->before_poll);
     uv_check_init(&w->loop, &w->after_poll);
-    w->before_poll.data = w->after_poll.data = w;
+    uv_async_init(&w->loop, &w->wake, on_wake);
+    uv_timer_init(&w->loop, &w->drain);
+    w->before_poll.data = w->after_poll.data = w->wake.data = w->drain.data = w;
     uv_prepare_start(&w->before_poll, on_before_poll);
     uv_check_start(&w->after_poll, on_after_poll);
+    pthread_mutex_init(&w->mail.lock, NULL);
+    w->services = (services){.loop = &w->loop, .worker = index, .config = shared->config};
+    return w;
+}
+
+worker *worker_new_bare(const worker_shared *shared)
+{
+    worker *w = new_worker(shared, 0);
+    /* A script that waits for nothing more is over: these alone keep no loop alive. */
     uv_unref((uv_handle_t *)&w->before_poll);
     uv_unref((uv_handle_t *)&w->after_poll);
-    w->services = (services){.loop = &w->loop, .config = config};
-    vm_options options = {.memory_limit = 0, .warn_us = 10000000, .folder = ".", .trusted = true};
-    w->vm = vm_new(&w->services, &options);
+    uv_unref((uv_handle_t *)&w->wake);
+    if (shared->store != NULL)
+        w->services.store = store_port_new(shared->store, &w->loop);
+    if (shared->hub != NULL)
+        w->services.hub = hub_port_new(shared->hub, &w->loop);
+    w->vm = vm_new(&w->services, &shared->script);
     if (w->vm == NULL) {
         worker_free(w);
         return NULL;
     }
+    return w;
+}
+
+worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size)
+{
+    worker *w = new_worker(shared, index);
+    w->conns = conn_pool_new(&w->loop, &shared->conns);
+    w->services.store = store_port_new(shared->store, &w->loop);
+    w->services.hub = hub_port_new(shared->hub, &w->loop);
+    w->vm = vm_new(&w->services, &shared->script);
+    if (w->vm != NULL)
+        w->dispatcher = dispatcher_new(w->vm, error, error_size);
+    else
+        snprintf(error, error_size, "not enough memory for a Lua VM (lua.memory)");
+    if (w->dispatcher == NULL) {
+        worker_free(w);
+        return NULL;
+    }
+    w->handler = (http_handler){.on_exchange = dispatcher_on_exchange,
+                                .on_abandon = dispatcher_on_abandon,
+                                .arg = w->dispatcher,
+                                .limits = &shared->http};
     return w;
 }
 
@@ -64,16 +276,36 @@ vm *worker_vm(worker *w)
 
 void worker_free(worker *w)
 {
-    if (w->vm != NULL) {
+    if (w->conns != NULL)
+        conn_pool_close(w->conns);
+    if (w->vm != NULL)
         task_cancel_all(w->vm);
+    /* Connections leave the hub, and exchanges their tasks, before those are gone. */
+    while (w->conns != NULL && conn_pool_count(w->conns) > 0)
+        uv_run(&w->loop, UV_RUN_ONCE);
+    if (w->dispatcher != NULL)
+        dispatcher_drop(w->dispatcher);
+    if (w->vm != NULL)
         vm_drop(w->vm);
-    }
-    uv_close((uv_handle_t *)&w->before_poll, NULL);
-    uv_close((uv_handle_t *)&w->after_poll, NULL);
+    w->vm = NULL;
+    if (w->services.hub != NULL)
+        hub_port_close(w->services.hub);
+    if (w->services.store != NULL)
+        store_port_close(w->services.store);
+    w->services.hub = NULL;
+    close_handle((uv_handle_t *)&w->before_poll);
+    close_handle((uv_handle_t *)&w->after_poll);
+    close_handle((uv_handle_t *)&w->wake);
+    close_handle((uv_handle_t *)&w->drain);
     while (uv_loop_alive(&w->loop))
         uv_run(&w->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)
         log_error("handles are open at the end", LOG_NUM("worker", w->services.worker));
+    if (w->conns != NULL)
+        conn_pool_free(w->conns);
+    if (w->mail.tls != NULL)
+        tls_context_drop(w->mail.tls);
+    pthread_mutex_destroy(&w->mail.lock);
     task_thread_exit();
     free(w);
 }

@@ -1,12 +1,44 @@
 /* One worker: a thread's loop, its VM, its ends of store and hub, its listeners and connections. */
 #pragma once
+#include "conn.h"
+#include "exchange.h"
+#include "hub.h"
 #include "script.h"
+#include "store.h"
 
 struct config;
+struct tls_context;
 typedef struct worker worker;
 
-/* On the calling thread, without listeners: for `lunacast lua`. NULL: said on stderr. */
-worker *worker_new_bare(const struct config *config);
+/* What the process gives to each of its workers; outlives them. */
+typedef struct {
+    const struct config *config;
+    const char *folder;
+    store *store;
+    hub *hub;
+    conn_limits conns;
+    http_limits http;
+    vm_options script;
+} worker_shared;
+
+/* On the calling thread, without listeners: for `lunacast lua`. NULL: it was said on stderr. */
+worker *worker_new_bare(const worker_shared *shared);
+
+/* Everything but the listeners: loop, VM, boot. On the worker's own thread. NULL with a message. */
+worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);
+/* Serves fd (an address of the process) with tls or without. */
+void worker_listen(worker *w, int fd, struct tls_context *tls);
+/* boot.start, on one worker of the process. */
+void worker_start_application(worker *w);
+/* Runs until worker_stop and the ordered end that follows. */
+void worker_run(worker *w);
+
+/* From any thread ---------------------------------------------------------------------------- */
+/* Ends in order: no new connections, answers finished, streams ended, for at most drain_ms. */
+void worker_stop(worker *w, uint64_t drain_ms);
+/* New connections of the TLS listeners use this context. The worker takes its own reference. */
+void worker_set_tls(worker *w, struct tls_context *tls);
+
 uv_loop_t *worker_loop(worker *w);
 vm *worker_vm(worker *w);
 /* Ends tasks, closes what the worker owns, runs the loop dry, frees it. */

@@ -1,0 +1,311 @@
+/* The process. The main thread opens what all share (store, hub, addresses, certificate), starts
+ * the workers, waits for signals, and takes everything down in the reverse order.
+ *
+ *   open -> workers boot -> all booted? -> listen -> ready line -> signals
+ *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; a second one: exit
+ * now SIGHUP: the certificate is read again; the old one stays when the new one is wrong
+ *
+ * What must never happen: the ready line before every address accepts; a worker's thread left when
+ * the store closes. */
+#include "host.h"
+
+#include "config.h"
+#include "exchange.h"
+#include "frame.h"
+#include "listener.h"
+#include "log.h"
+#include "mem.h"
+#include "setup.h"
+#include "tls.h"
+#include "worker.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { ERROR_BYTES = 4096 };
+
+typedef struct host host;
+
+typedef struct {
+    host *host;
+    int index;
+    pthread_t thread;
+    worker *worker; /* set before `booted` */
+    bool started;
+    int *fds; /* one per address */
+    char error[ERROR_BYTES];
+} seat;
+
+struct host {
+    const config *config;
+    worker_shared shared;
+    listen_address *addresses;
+    size_t address_count;
+    struct tls_context *tls;
+    seat *seats;
+    int seat_count;
+    uv_sem_t booted;    /* posted by each worker */
+    uv_sem_t may_serve; /* posted by the main thread for each worker */
+    bool go;            /* under may_serve: serve, or leave */
+};
+
+/* Workers ----------------------------------------------------------------------------------- */
+
+static void *work(void *arg)
+{
+    seat *s = arg;
+    host *h = s->host;
+    log_set_worker(s->index);
+    s->worker = worker_new(&h->shared, s->index, s->error, sizeof s->error);
+    uv_sem_post(&h->booted);
+    uv_sem_wait(&h->may_serve);
+    if (s->worker == NULL)
+        return NULL;
+    if (h->go) {
+        for (size_t i = 0; i < h->address_count; i++)
+            worker_listen(s->worker, s->fds[i], h->addresses[i].tls ? h->tls : NULL);
+        uv_sem_post(&h->booted);
+        if (s->index == 0)
+            worker_start_application(s->worker);
+        worker_run(s->worker);
+    }
+    worker_free(s->worker);
+    return NULL;
+}
+
+static void block_signals(sigset_t *waited)
+{
+    sigemptyset(waited);
+    sigaddset(waited, SIGTERM);
+    sigaddset(waited, SIGINT);
+    sigaddset(waited, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, waited, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int start_workers(host *h)
+{
+    for (int i = 0; i < h->seat_count; i++) {
+        seat *s = &h->seats[i];
+        s->host = h;
+        s->index = i;
+        s->started = pthread_create(&s->thread, NULL, work, s) == 0;
+        if (!s->started)
+            uv_sem_post(&h->booted);
+    }
+    for (int i = 0; i < h->seat_count; i++)
+        uv_sem_wait(&h->booted);
+    h->go = true;
+    for (int i = 0; i < h->seat_count; i++) {
+        const seat *s = &h->seats[i];
+        if (s->worker != NULL)
+            continue;
+        if (h->go)
+            fprintf(stderr, "lunacast: %s\n",
+                    s->started ? s->error : "cannot start a thread; lower the setting workers");
+        h->go = false;
+    }
+    for (int i = 0; i < h->seat_count; i++)
+        uv_sem_post(&h->may_serve);
+    for (int i = 0; h->go && i < h->seat_count; i++)
+        uv_sem_wait(&h->booted);
+    return h->go ? 0 : -1;
+}
+
+static void join_workers(host *h)
+{
+    for (int i = 0; i < h->seat_count; i++) {
+        if (h->seats[i].started)
+            pthread_join(h->seats[i].thread, NULL);
+    }
+}
+
+/* Addresses --------------------------------------------------------------------------------- */
+
+static int parse_addresses(host *h, char *error, size_t size)
+{
+    h->address_count = config_count(h->config, "listen");
+    h->addresses = mem_alloc(h->address_count * sizeof *h->addresses);
+    for (size_t i = 0; i < h->address_count; i++) {
+        if (listen_parse(config_item(h->config, "listen", i), &h->addresses[i], error, size) != 0)
+            return -1;
+        h->addresses[i].tls = h->tls != NULL && !h->addresses[i].is_unix;
+    }
+    return 0;
+}
+
+/* A TCP address is bound once per worker (SO_REUSEPORT), a unix socket once. */
+static int open_addresses(host *h, char *error, size_t size)
+{
+    for (int s = 0; s < h->seat_count; s++) {
+        h->seats[s].fds = mem_alloc(h->address_count * sizeof(int));
+        for (size_t i = 0; i < h->address_count; i++)
+            h->seats[s].fds[i] = -1;
+    }
+    for (size_t i = 0; i < h->address_count; i++) {
+        for (int s = 0; s < h->seat_count; s++) {
+            bool shared = h->addresses[i].is_unix && s > 0;
+            int fd = shared ? dup(h->seats[0].fds[i]) : listen_open(&h->addresses[i], error, size);
+            if (fd < 0)
+                return -1;
+            h->seats[s].fds[i] = fd;
+        }
+    }
+    return 0;
+}
+
+static void close_addresses(host *h)
+{
+    for (int s = 0; s < h->seat_count; s++) {
+        for (size_t i = 0; h->seats[s].fds != NULL && i < h->address_count; i++) {
+            if (h->seats[s].fds[i] >= 0)
+                close(h->seats[s].fds[i]);
+        }
+        free(h->seats[s].fds);
+    }
+    for (size_t i = 0; i < h->address_count; i++) {
+        if (h->addresses[i].is_unix && h->seat_count > 0 && h->go)
+            unlink(h->addresses[i].host);
+    }
+    free(h->addresses);
+}
+
+static void print_ready(const host *h)
+{
+    for (size_t i = 0; i < h->address_count; i++) {
+        const listen_address *a = &h->addresses[i];
+        bool v6 = strchr(a->host, ':') != NULL;
+        if (a->is_unix)
+            printf("lunacast ready on unix:%s\n", a->host);
+        else
+            printf("lunacast ready on %s://%s%s%s:%u\n", a->tls ? "https" : "http", v6 ? "[" : "",
+                   a->host, v6 ? "]" : "", a->port);
+    }
+    fflush(stdout);
+}
+
+/* The certificate --------------------------------------------------------------------------- */
+
+static int load_tls(host *h, struct tls_context **tls, char *error, size_t size)
+{
+    *tls = NULL;
+    if (config_text(h->config, "tls.cert")[0] == '\0')
+        return 0;
+    char *cert = setup_path(&h->shared, "tls.cert"), *key = setup_path(&h->shared, "tls.key");
+    *tls = tls_context_new(cert, key, error, size);
+    free(cert);
+    free(key);
+    return *tls != NULL ? 0 : -1;
+}
+
+static void reload_tls(host *h)
+{
+    struct tls_context *tls;
+    char error[ERROR_BYTES];
+    if (load_tls(h, &tls, error, sizeof error) != 0) {
+        log_error("the new certificate is wrong, the old one stays", LOG_TEXT("error", error));
+        return;
+    }
+    if (tls == NULL)
+        return;
+    for (int i = 0; i < h->seat_count; i++)
+        worker_set_tls(h->seats[i].worker, tls);
+    tls_context_drop(h->tls);
+    h->tls = tls;
+    log_info("the certificate was read again",
+             LOG_TEXT("file", config_text(h->config, "tls.cert")));
+}
+
+/* Signals ----------------------------------------------------------------------------------- */
+
+static void *exit_at_second_signal(void *arg)
+{
+    const sigset_t *waited = arg;
+    int number = SIGHUP;
+    while (number == SIGHUP)
+        sigwait(waited, &number);
+    _exit(128 + number);
+}
+
+static void serve_until_signal(host *h, const sigset_t *waited)
+{
+    int number = SIGHUP;
+    while (number == SIGHUP) {
+        sigwait(waited, &number);
+        if (number == SIGHUP)
+            reload_tls(h);
+    }
+    log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
+             LOG_NUM("drain_ms", config_ms(h->config, "drain")));
+    pthread_t second;
+    if (pthread_create(&second, NULL, exit_at_second_signal, (void *)waited) == 0)
+        pthread_detach(second);
+    for (int i = 0; i < h->seat_count; i++)
+        worker_stop(h->seats[i].worker, config_ms(h->config, "drain"));
+}
+
+/* The whole --------------------------------------------------------------------------------- */
+
+/* What is alive after the ordered end was forgotten by its owner. */
+static int audit(void)
+{
+    size_t exchanges = exchange_alive(), frames = frame_alive(), vms = vm_count();
+    if (exchanges + frames + vms == 0)
+        return 0;
+    log_error("objects are alive at the end", LOG_NUM("exchanges", exchanges),
+              LOG_NUM("frames", frames), LOG_NUM("vms", vms));
+    return 3;
+}
+
+static int open_all(host *h, char *error, size_t size)
+{
+    setup_raise_file_limit(&h->shared);
+    if (load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
+        open_addresses(h, error, size) != 0)
+        return -1;
+    return setup_open(&h->shared, true, error, size);
+}
+
+static void close_all(host *h)
+{
+    setup_close(&h->shared);
+    close_addresses(h);
+    if (h->tls != NULL)
+        tls_context_drop(h->tls);
+    uv_sem_destroy(&h->booted);
+    uv_sem_destroy(&h->may_serve);
+    free(h->seats);
+}
+
+int host_run(const config *c, const char *folder)
+{
+    host h = {.config = c};
+    sigset_t waited;
+    char error[ERROR_BYTES];
+    block_signals(&waited);
+    setup_limits(&h.shared, c, folder);
+    h.seat_count = setup_workers(c);
+    h.seats = mem_alloc((size_t)h.seat_count * sizeof *h.seats);
+    uv_sem_init(&h.booted, 0);
+    uv_sem_init(&h.may_serve, 0);
+    int code = 1;
+    if (open_all(&h, error, sizeof error) != 0) {
+        fprintf(stderr, "lunacast: %s\n", error);
+    } else {
+        if (start_workers(&h) == 0) {
+            print_ready(&h);
+            serve_until_signal(&h, &waited);
+            code = 0;
+        }
+        join_workers(&h);
+    }
+    close_all(&h);
+#ifdef LUNACAST_AUDIT
+    if (code == 0)
+        code = audit();
+#endif
+    return code;
+}

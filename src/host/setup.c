@@ -1,0 +1,113 @@
+/* The one place that reads settings for the layers below: each layer gets a struct of its own and
+ * knows nothing of names of settings. */
+#include "setup.h"
+
+#include "buf.h"
+#include "config.h"
+#include "log.h"
+#include <stdlib.h>
+#include <sys/resource.h>
+
+enum { SPARE_FDS = 128 };
+
+int setup_workers(const config *c)
+{
+    int n = (int)config_int(c, "workers");
+    return n > 0 ? n : (int)uv_available_parallelism();
+}
+
+char *setup_path(const worker_shared *s, const char *key)
+{
+    const char *path = config_text(s->config, key);
+    buf b = {0};
+    if (path[0] != '/' && path[0] != '\0')
+        buf_format(&b, "%s/", s->folder);
+    buf_text(&b, path);
+    return buf_cstr(&b);
+}
+
+static void set_http(http_limits *l, const config *c)
+{
+    *l = (http_limits){
+        .request_line = config_size(c, "limits.request_line"),
+        .header_block = config_size(c, "limits.header_block"),
+        .headers = (size_t)config_int(c, "limits.headers"),
+        .body = config_size(c, "limits.body"),
+        .header_ms = config_ms(c, "limits.header_time"),
+        .body_rate = (uint64_t)config_int(c, "limits.body_rate"),
+        .body_grace_ms = config_ms(c, "limits.body_grace"),
+        .idle_ms = config_ms(c, "limits.idle"),
+        .body_window = 64 << 10,
+        .gzip_min = config_size(c, "gzip.min"),
+    };
+}
+
+void setup_limits(worker_shared *s, const config *c, const char *folder)
+{
+    s->config = c;
+    s->folder = folder;
+    set_http(&s->http, c);
+    s->conns = (conn_limits){
+        .write_stall_ms = config_ms(c, "limits.write_stall"),
+        .linger_ms = 1000,
+        .handshake_ms = 10000,
+        .max_conns = (size_t)config_int(c, "limits.connections"),
+    };
+    s->script = (vm_options){
+        .memory_limit = config_size(c, "lua.memory"),
+        .warn_us = (uint64_t)config_int(c, "lua.warn_ms") * 1000u,
+        .limit_us = (uint64_t)config_int(c, "lua.time_ms") * 1000u,
+        .folder = folder,
+        .dev = config_bool(c, "dev"),
+    };
+}
+
+void setup_raise_file_limit(worker_shared *s)
+{
+    struct rlimit limit;
+    rlim_t needed = (rlim_t)(s->conns.max_conns * (size_t)setup_workers(s->config) + SPARE_FDS);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+        return;
+    size_t possible = ((size_t)limit.rlim_cur - SPARE_FDS) / (size_t)setup_workers(s->config);
+    if (limit.rlim_cur <= 2 * SPARE_FDS)
+        possible = (size_t)limit.rlim_cur / 2 / (size_t)setup_workers(s->config);
+    log_warn("fewer descriptors than limits.connections needs; raise `ulimit -n`",
+             LOG_NUM("allowed", limit.rlim_cur), LOG_NUM("needed", needed),
+             LOG_NUM("connections_per_worker", possible));
+    s->conns.max_conns = possible;
+}
+
+static int open_store(worker_shared *s, char *error, size_t size)
+{
+    const config *c = s->config;
+    char *folder = setup_path(s, "data");
+    store_embedded_options options = {
+        .folder = folder,
+        .full = strcmp(config_text(c, "store.durability"), "full") == 0,
+        .max_bytes = config_size(c, "store.max_bytes"),
+    };
+    s->store = store_embedded_open(&options, error, size);
+    free(folder);
+    return s->store != NULL ? 0 : -1;
+}
+
+int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
+{
+    hub_options options = {
+        .max_fps = (uint32_t)config_int(s->config, "max_fps"),
+        .keep_alive_ms = config_ms(s->config, "keepalive"),
+    };
+    s->hub = hub_new(&options);
+    return with_store ? open_store(s, error, size) : 0;
+}
+
+void setup_close(worker_shared *s)
+{
+    if (s->store != NULL)
+        store_close(s->store);
+    if (s->hub != NULL)
+        hub_free(s->hub);
+}

@@ -1,0 +1,16 @@
+/* From the settings to what workers share: limits, store, hub. */
+#pragma once
+#include "worker.h"
+
+struct config;
+
+/* A path from the settings: relative ones lie below the application's folder. The caller frees. */
+char *setup_path(const worker_shared *s, const char *key);
+int setup_workers(const struct config *config); /* how many */
+void setup_limits(worker_shared *s, const struct config *config, const char *folder);
+/* As many descriptors as the connections need; says when the system allows fewer, and lowers the
+ * connections to what is possible. */
+void setup_raise_file_limit(worker_shared *s);
+/* Opens the hub, and the store where it is wanted. -1 with a message: there is no store. */
+int setup_open(worker_shared *s, bool with_store, char *error, size_t error_size);
+void setup_close(worker_shared *s);

@@ -1,0 +1,214 @@
+/* Viewers. One ops table per transport says how a value is encoded (once per value and worker, by
+ * the hub) and what else goes over the wire; the rest is the same for all.
+ *
+ * A viewer holds at most one value that waits: when the connection has not taken the last one yet,
+ * the newest replaces what waits, so a slow viewer skips pictures, never gets half of one, and
+ * never an older one after a newer.
+ *
+ *   WRITABLE --deliver: all taken--> WRITABLE
+ *       \--deliver: some left--> BUSY --deliver--> BUSY (newest waits) --on_drain--> WRITABLE
+ *
+ * Owner: the connection. It leaves the hub first, in on_close, and is freed there. What must never
+ * happen: a stream subscribed after its connection's on_close. */
+#include "stream.h"
+
+#include "mem.h"
+#include "mixed_part.h"
+#include "sse_event.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { SSE_HEARTBEAT_MS = 15000 };
+
+typedef struct stream_transport {
+    hub_transport hub;
+    const char *content_type;
+    const slice *opening;  /* sent with the head */
+    bool skips_repeats;    /* the value is not sent again to keep the line alive */
+    slice goodbye;         /* when the topic ends */
+    uint64_t heartbeat_ms; /* 0: none of its own */
+} stream_transport;
+
+typedef struct {
+    hub_subscriber subscriber;
+    list link; /* in `streams` */
+    conn *conn;
+    frame *waiting;
+    uint64_t version;
+} stream;
+
+/* Every viewer of the calling worker's thread, for the ordered end. */
+static _Thread_local list streams;
+static _Atomic size_t viewers;
+
+static const stream_transport *transport_of(const stream *s)
+{
+    return (const stream_transport *)(const void *)s->subscriber.transport;
+}
+
+static void arm_heartbeat(stream *s)
+{
+    uint64_t ms = transport_of(s)->heartbeat_ms;
+    if (ms > 0)
+        conn_deadline(s->conn, ms);
+}
+
+static void send_frame(stream *s, frame *f)
+{
+    conn_write_frame(s->conn, f);
+    arm_heartbeat(s);
+}
+
+static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
+{
+    stream *s = LIST_ENTRY(subscriber, stream, subscriber);
+    const stream_transport *t = transport_of(s);
+    if (version == s->version && t->skips_repeats)
+        return;
+    s->version = version;
+    if (conn_queued(s->conn) == 0) {
+        send_frame(s, encoded);
+        return;
+    }
+    frame_drop(s->waiting);
+    s->waiting = frame_hold(encoded);
+}
+
+static void say_goodbye(stream *s)
+{
+    slice goodbye = transport_of(s)->goodbye;
+    frame_drop(s->waiting);
+    s->waiting = NULL;
+    if (goodbye.n > 0)
+        conn_write(s->conn, goodbye.p, goodbye.n);
+    conn_close(s->conn);
+}
+
+static void end(hub_subscriber *subscriber, const char *reason)
+{
+    (void)reason;
+    say_goodbye(LIST_ENTRY(subscriber, stream, subscriber));
+}
+
+/* A viewer has nothing to say; its end of the stream is the end. */
+static void on_data(conn *c, const char *data, size_t n)
+{
+    (void)data;
+    if (n == 0)
+        conn_close(c);
+}
+
+static void on_drain(conn *c)
+{
+    stream *s = conn_owner(c);
+    if (s->waiting == NULL)
+        return;
+    frame *next = s->waiting;
+    s->waiting = NULL;
+    send_frame(s, next);
+    frame_drop(next);
+}
+
+static void on_deadline(conn *c)
+{
+    stream *s = conn_owner(c);
+    if (conn_queued(c) == 0)
+        conn_write(c, sse_heartbeat.p, sse_heartbeat.n);
+    arm_heartbeat(s);
+}
+
+static void on_close(conn *c)
+{
+    stream *s = conn_owner(c);
+    hub_unsubscribe(&s->subscriber);
+    list_remove(&s->link);
+    frame_drop(s->waiting);
+    atomic_fetch_sub_explicit(&viewers, 1, memory_order_relaxed);
+    free(s);
+}
+
+static const conn_ops stream_ops = {on_data, on_drain, on_deadline, on_close};
+
+/* Transports -------------------------------------------------------------------------------- */
+
+static frame *encode_mixed(slice topic, const frame *data, uint64_t version)
+{
+    (void)topic;
+    (void)version;
+    return mixed_encode(data);
+}
+
+static frame *encode_sse(slice topic, const frame *data, uint64_t version)
+{
+    (void)topic;
+    buf id = {0}, out = {0};
+    buf_uint(&id, version);
+    sse_event(&out, (slice){id.data, id.len}, (slice){0}, (slice){data->data, data->len});
+    frame *f = frame_new(out.data, out.len);
+    buf_free(&id);
+    buf_free(&out);
+    return f;
+}
+
+static const stream_transport transports[] = {
+    {.hub = {"mixed", encode_mixed, deliver, end, 0},
+     .content_type = MIXED_CONTENT_TYPE,
+     .opening = &mixed_opening},
+    {.hub = {"sse", encode_sse, deliver, end, 1},
+     .content_type = "text/event-stream",
+     .skips_repeats = true,
+     .goodbye = SLICE_INIT("event: end\ndata: ended\n\n"),
+     .heartbeat_ms = SSE_HEARTBEAT_MS},
+};
+
+const stream_transport *stream_transport_find(slice name)
+{
+    for (size_t i = 0; i < sizeof transports / sizeof *transports; i++) {
+        if (slice_eq(name, slice_of(transports[i].hub.name)))
+            return &transports[i];
+    }
+    return NULL;
+}
+
+const char *stream_content_type(const stream_transport *t)
+{
+    return t->content_type;
+}
+
+void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice topic)
+{
+    conn *c = exchange_take(x, t->opening != NULL ? *t->opening : (slice){"", 0});
+    if (c == NULL)
+        return;
+    stream *s = mem_alloc(sizeof *s);
+    s->conn = c;
+    if (streams.next == NULL)
+        list_init(&streams);
+    list_append(&streams, &s->link);
+    atomic_fetch_add_explicit(&viewers, 1, memory_order_relaxed);
+    conn_set_owner(c, &stream_ops, s);
+    conn_deadline(c, 0);
+    hub_subscribe(port, topic, &s->subscriber, &t->hub);
+    if (s->subscriber.topic != NULL)
+        arm_heartbeat(s);
+}
+
+void stream_end_all(void)
+{
+    list all;
+    if (streams.next == NULL)
+        return;
+    list_move(&streams, &all);
+    while (!list_empty(&all)) {
+        stream *s = LIST_ENTRY(all.next, stream, link);
+        list_remove(&s->link);
+        list_append(&streams, &s->link);
+        hub_unsubscribe(&s->subscriber);
+        say_goodbye(s);
+    }
+}
+
+size_t stream_viewers(void)
+{
+    return atomic_load_explicit(&viewers, memory_order_relaxed);
+}

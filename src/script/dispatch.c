@@ -1,0 +1,263 @@
+/* The request path between C and Lua.
+ *
+ *   on_exchange -> task: boot.dispatch(x, method, path) -> response table -> render -> release
+ *                        \-- raised, or the table is wrong --> boot.failed(...) -> render ->
+ * release on_abandon (peer gone) -> box nulled -> task cancelled -> release
+ *
+ * The answer is rendered inside the task's own resume, so that one protected call covers the whole
+ * request. A request's record lies in the exchange's arena; the box that scripts hold lies at the
+ * bottom of the task's stack, which anchors it until the task's end.
+ *
+ * What must never happen: an exchange released twice or never; a script's box that still points to
+ * an exchange after its release. */
+#include "dispatch.h"
+
+#include "hub.h"
+#include "l_exchange.h"
+#include "l_hub.h"
+#include "log.h"
+#include "mem.h"
+#include "response_table.h"
+#include "sandbox.h"
+#include "task.h"
+#include <stdlib.h>
+
+struct dispatcher {
+    vm *vm;
+    size_t refs;
+    int dispatch, failed, start, refresh; /* registry references */
+};
+
+typedef struct {
+    dispatcher *d;
+    exchange *x;
+    exchange_box *box;
+    task_token token;
+} request;
+
+/* Boot -------------------------------------------------------------------------------------- */
+
+static int field_ref(lua_State *L, const char *name, bool needed)
+{
+    if (lua_getfield(L, -1, name) == LUA_TFUNCTION)
+        return luaL_ref(L, LUA_REGISTRYINDEX);
+    if (needed || !lua_isnil(L, -1))
+        luaL_error(L, "boot.lua must return a table with a function '%s'", name);
+    lua_pop(L, 1);
+    return LUA_NOREF;
+}
+
+static int boot(lua_State *L)
+{
+    dispatcher *d = lua_touserdata(L, 1);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "boot");
+    lua_call(L, 1, 1);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    d->dispatch = field_ref(L, "dispatch", true);
+    d->failed = field_ref(L, "failed", true);
+    d->start = field_ref(L, "start", false);
+    d->refresh = field_ref(L, "refresh", false);
+    sandbox_lock_globals(L);
+    return 0;
+}
+
+dispatcher *dispatcher_new(vm *v, char *error, size_t error_size)
+{
+    dispatcher *d = mem_alloc(sizeof *d);
+    d->vm = vm_hold(v);
+    d->refs = 1;
+    if (vm_protect(v, boot, d, error, error_size) != 0) {
+        dispatcher_drop(d);
+        return NULL;
+    }
+    return d;
+}
+
+/* The references go with the Lua state. */
+void dispatcher_drop(dispatcher *d)
+{
+    if (--d->refs > 0)
+        return;
+    vm_drop(d->vm);
+    free(d);
+}
+
+vm *dispatcher_vm(dispatcher *d)
+{
+    return d->vm;
+}
+
+/* Requests ---------------------------------------------------------------------------------- */
+
+static int fill(lua_State *L, void *data)
+{
+    request *r = data;
+    r->token = task_token_of(L);
+    r->box = exchange_box_push(L, r->x);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->dispatch);
+    lua_pushvalue(L, 1);
+    vm_push_slice(L, exchange_method(r->x));
+    vm_push_slice(L, exchange_path(r->x));
+    return 3;
+}
+
+static void on_done(void *data)
+{
+    request *r = data;
+    dispatcher *d = r->d;
+    exchange *x = r->x;
+    if (r->box != NULL)
+        r->box->x = NULL;
+    r->box = NULL;
+    exchange_set_data(x, NULL);
+    exchange_release(x);
+    dispatcher_drop(d);
+}
+
+static int after_chunks(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    request *r = (request *)context;
+    exchange_chunks_end(r->x);
+    return 0;
+}
+
+static int answer(lua_State *L, request *r)
+{
+    if (response_render(L, 2, r->x) != RESPONSE_CHUNKS)
+        return 0;
+    exchange_chunks_begin(r->x);
+    lua_getfield(L, 2, "chunks");
+    exchange_push_writer(L, 1);
+    lua_callk(L, 1, 0, (lua_KContext)r, after_chunks);
+    return after_chunks(L, LUA_OK, (lua_KContext)r);
+}
+
+/* Stack: error value, traceback. Leaves the response of boot.failed at the top. */
+static int call_failed(lua_State *L)
+{
+    request *r = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->failed);
+    lua_insert(L, 2);
+    exchange_box *box = exchange_box_push(L, r->x);
+    int at = lua_gettop(L);
+    lua_pushvalue(L, at);
+    lua_insert(L, 1);
+    lua_pushboolean(L, vm_settings(r->d->vm)->dev);
+    lua_call(L, 4, 1);
+    int status = response_status(L, lua_gettop(L));
+    response_render(L, lua_gettop(L), r->x);
+    box->x = NULL;
+    lua_pushinteger(L, status);
+    return 1;
+}
+
+static void log_failure(const request *r, const char *trace)
+{
+    log_error("a request failed", LOG_SLICE("request_id", exchange_id(r->x)),
+              LOG_SLICE("path", exchange_path(r->x)), LOG_TEXT("trace", trace));
+}
+
+static void answer_failure(lua_State *L, request *r)
+{
+    const char *trace = lua_tostring(L, 2);
+    if (exchange_answered(r->x)) {
+        log_failure(r, trace); /* the head is out: the release resets the connection */
+        return;
+    }
+    lua_pushcfunction(L, call_failed);
+    lua_pushlightuserdata(L, r);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    if (lua_pcall(L, 3, 1, 0) != LUA_OK) {
+        log_failure(r, trace);
+        log_failure(r, luaL_tolstring(L, -1, NULL));
+        if (!exchange_answered(r->x))
+            exchange_fail(r->x, 500, "internal", "the error could not be shown either; see the log",
+                          false);
+        return;
+    }
+    if (lua_tointeger(L, -1) >= 500)
+        log_failure(r, trace);
+}
+
+static int on_end(lua_State *L, task_outcome outcome, void *data)
+{
+    request *r = data;
+    if (outcome == TASK_OK)
+        return answer(L, r);
+    if (outcome == TASK_ERROR)
+        answer_failure(L, r);
+    return 0;
+}
+
+void dispatcher_on_exchange(exchange *x, void *arg)
+{
+    dispatcher *d = arg;
+    request *r = arena_alloc(exchange_arena(x), sizeof *r);
+    *r = (request){.d = d, .x = x};
+    d->refs++;
+    exchange_set_data(x, r);
+    static const task_ops ops = {fill, on_end, on_done};
+    task_start(d->vm, &ops, r);
+}
+
+void dispatcher_on_abandon(exchange *x, void *arg)
+{
+    (void)arg;
+    request *r = exchange_data(x);
+    if (r == NULL)
+        return;
+    /* The box goes first: <close> variables run during the cancel and may look at it. */
+    if (r->box != NULL)
+        r->box->x = NULL;
+    r->box = NULL;
+    task_cancel(r->token);
+}
+
+/* Tasks of the host ------------------------------------------------------------------------- */
+
+static int fill_start(lua_State *L, void *data)
+{
+    dispatcher *d = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, d->start);
+    lua_createtable(L, 0, 1);
+    lua_pushinteger(L, vm_services(d->vm)->worker);
+    lua_setfield(L, -2, "worker");
+    return 1;
+}
+
+void dispatcher_start(dispatcher *d)
+{
+    static const task_ops ops = {fill_start, NULL, NULL};
+    if (d->start != LUA_NOREF)
+        task_start(d->vm, &ops, d);
+}
+
+typedef struct {
+    int function;
+    size_t n;
+    char topic[HUB_TOPIC_MAX];
+} refresh;
+
+static int fill_refresh(lua_State *L, void *data)
+{
+    refresh *r = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->function);
+    lua_pushlstring(L, r->topic, r->n);
+    return 1;
+}
+
+void dispatcher_refresh(dispatcher *d, slice topic)
+{
+    if (d->refresh == LUA_NOREF || topic.n > HUB_TOPIC_MAX)
+        return;
+    refresh *r = mem_alloc(sizeof *r);
+    r->function = d->refresh;
+    r->n = topic.n;
+    memcpy(r->topic, topic.p, topic.n);
+    static const task_ops ops = {fill_refresh, NULL, free};
+    task_spawn(d->vm, &ops, r);
+}

@@ -1,0 +1,25 @@
+/* From an exchange to lua/boot.lua and back: one task per request, whose result is a response table
+ * that is rendered here. One dispatcher per VM; the worker's current one gets new requests, an old
+ * one lives until its last request has ended. Free of Lua's headers. */
+#pragma once
+#include "exchange.h"
+#include "script.h"
+#include "slice.h"
+
+typedef struct dispatcher dispatcher;
+
+/* Runs boot.lua in v and locks its globals. NULL with the message and traceback: nothing was kept.
+ */
+dispatcher *dispatcher_new(vm *v, char *error, size_t error_size);
+/* The worker lets go; it is freed with its last request. */
+void dispatcher_drop(dispatcher *d);
+vm *dispatcher_vm(dispatcher *d);
+
+/* For http_handler; arg is the dispatcher. */
+void dispatcher_on_exchange(exchange *x, void *arg);
+void dispatcher_on_abandon(exchange *x, void *arg);
+
+/* boot.start, once per process, when the listeners accept. */
+void dispatcher_start(dispatcher *d);
+/* boot.refresh(topic) as a task. */
+void dispatcher_refresh(dispatcher *d, slice topic);

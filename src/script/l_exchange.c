@@ -1,0 +1,228 @@
+/* The methods of `x`, the raw request that lua/web/request.lua wraps: what was sent, read from C
+ * when it is asked for. Bodies wait. What must never happen: a call that reaches an exchange which
+ * is gone; every method goes through exchange_box_check. */
+#include "l_exchange.h"
+
+#include "mem.h"
+#include "task.h"
+#include <stdlib.h>
+
+static const char box_name[] = "host.exchange";
+
+exchange *exchange_box_check(lua_State *L, int arg)
+{
+    exchange_box *box = luaL_checkudata(L, arg, box_name);
+    if (box->x == NULL)
+        luaL_error(L, "this request is over: its exchange must not be kept");
+    return box->x;
+}
+
+static int x_header(lua_State *L)
+{
+    slice value = exchange_header(exchange_box_check(L, 1), vm_check_slice(L, 2));
+    if (value.p == NULL)
+        lua_pushnil(L);
+    else
+        vm_push_slice(L, value);
+    return 1;
+}
+
+static void lower(luaL_Buffer *b, slice s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        luaL_addchar(b, c >= 'A' && c <= 'Z' ? (char)(c + 32) : c);
+    }
+}
+
+static int x_headers(lua_State *L)
+{
+    size_t count;
+    const http_header *headers = exchange_headers(exchange_box_check(L, 1), &count);
+    lua_createtable(L, 0, (int)count);
+    for (size_t i = 0; i < count; i++) {
+        luaL_Buffer name;
+        luaL_buffinit(L, &name);
+        lower(&name, headers[i].name);
+        luaL_pushresult(&name);
+        lua_pushvalue(L, -1);
+        bool again = lua_rawget(L, -3) != LUA_TNIL;
+        vm_push_slice(L, headers[i].value);
+        if (again) {
+            lua_pushliteral(L, ", ");
+            lua_insert(L, -2);
+            lua_concat(L, 3);
+        } else {
+            lua_remove(L, -2);
+        }
+        lua_rawset(L, -3);
+    }
+    return 1;
+}
+
+static int x_query(lua_State *L)
+{
+    vm_push_slice(L, exchange_query(exchange_box_check(L, 1)));
+    return 1;
+}
+
+static int x_target(lua_State *L)
+{
+    vm_push_slice(L, exchange_target(exchange_box_check(L, 1)));
+    return 1;
+}
+
+static int x_id(lua_State *L)
+{
+    vm_push_slice(L, exchange_id(exchange_box_check(L, 1)));
+    return 1;
+}
+
+static int x_peer(lua_State *L)
+{
+    conn *c = exchange_conn(exchange_box_check(L, 1));
+    lua_pushstring(L, c != NULL ? conn_peer(c) : "gone");
+    return 1;
+}
+
+static int x_scheme(lua_State *L)
+{
+    conn *c = exchange_conn(exchange_box_check(L, 1));
+    lua_pushstring(L, c != NULL && conn_is_tls(c) ? "https" : "http");
+    return 1;
+}
+
+static int x_minor(lua_State *L)
+{
+    lua_pushinteger(L, exchange_minor(exchange_box_check(L, 1)));
+    return 1;
+}
+
+static int x_route(lua_State *L)
+{
+    exchange *x = exchange_box_check(L, 1);
+    slice pattern = vm_check_slice(L, 2);
+    exchange_set_route(x, arena_copy(exchange_arena(x), pattern.p, pattern.n));
+    return 0;
+}
+
+/* Bodies ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    exchange *x;
+    task_token token;
+    body_status status;
+    char *data;
+    size_t n;
+} body_wait;
+
+static int push_body(lua_State *L, body_status status, slice data)
+{
+    switch (status) {
+    case BODY_WHOLE:
+        vm_push_slice(L, data);
+        return 1;
+    case BODY_END:
+        lua_pushnil(L);
+        return 1;
+    case BODY_LARGE:
+        return vm_fail(L, "too_large", "the body is larger than this route takes");
+    default:
+        return vm_fail(L, "aborted", "the body ended before it was complete");
+    }
+}
+
+static int push_wait(lua_State *L, void *data)
+{
+    body_wait *w = data;
+    return push_body(L, w->status, (slice){w->data, w->n});
+}
+
+static void free_wait(void *data)
+{
+    body_wait *w = data;
+    free(w->data);
+    free(w);
+}
+
+static void on_body(exchange *x, body_status status, slice data, void *arg)
+{
+    (void)x;
+    body_wait *w = arg;
+    w->status = status;
+    if (status == BODY_WHOLE && data.n > 0) {
+        w->data = mem_dup(data.p, data.n);
+        w->n = data.n;
+    }
+    task_wake(w->token, push_wait, free_wait, w);
+}
+
+static void cancel_body(void *data)
+{
+    body_wait *w = data;
+    exchange_read_cancel(w->x);
+    free(w);
+}
+
+static int read_body(lua_State *L, bool whole)
+{
+    exchange *x = exchange_box_check(L, 1);
+    lua_Integer limit = luaL_optinteger(L, 2, 0);
+    luaL_argcheck(L, limit >= 0, 2, "a limit in bytes, 0 for the configured one");
+    task_token token = task_token_of(L);
+    body_wait *w = mem_alloc(sizeof *w);
+    w->x = x;
+    w->token = token;
+    slice data = {0};
+    body_status status = whole ? exchange_read_all(x, (size_t)limit, &data, on_body, w)
+                               : exchange_read_some(x, &data, on_body, w);
+    if (status == BODY_WAIT)
+        return task_park(L, cancel_body, w);
+    free(w);
+    return push_body(L, status, data);
+}
+
+static int x_body(lua_State *L)
+{
+    return read_body(L, true);
+}
+
+static int x_read(lua_State *L)
+{
+    return read_body(L, false);
+}
+
+static int write_chunk(lua_State *L)
+{
+    exchange_box *box = lua_touserdata(L, lua_upvalueindex(1));
+    slice data = vm_check_slice(L, 1);
+    if (box->x == NULL)
+        return luaL_error(L, "this request is over: its writer must not be kept");
+    exchange_chunk(box->x, data);
+    return 0;
+}
+
+void exchange_push_writer(lua_State *L, int box)
+{
+    lua_pushvalue(L, box);
+    lua_pushcclosure(L, write_chunk, 1);
+}
+
+exchange_box *exchange_box_push(lua_State *L, exchange *x)
+{
+    exchange_box *box = lua_newuserdatauv(L, sizeof *box, 0);
+    box->x = x;
+    if (luaL_newmetatable(L, box_name)) {
+        static const luaL_Reg methods[] = {
+            {"header", x_header}, {"headers", x_headers}, {"query", x_query},
+            {"target", x_target}, {"id", x_id},           {"peer", x_peer},
+            {"scheme", x_scheme}, {"minor", x_minor},     {"route", x_route},
+            {"body", x_body},     {"read", x_read},       {NULL, NULL}};
+        luaL_newlib(L, methods);
+        lua_setfield(L, -2, "__index");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+    return box;
+}

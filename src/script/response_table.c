@@ -1,0 +1,154 @@
+/* Reads { status, type, headers, body | file | stream | chunks } and drives the exchange.
+ * Everything is checked before the first byte is sent, so that a mistake becomes a whole 500 and
+ * not half an answer. */
+#include "response_table.h"
+
+#include "app_file.h"
+#include "hub.h"
+#include "l_hub.h"
+#include "stream.h"
+
+int response_status(lua_State *L, int index)
+{
+    if (!lua_istable(L, index))
+        return 500;
+    int status = 200;
+    if (lua_getfield(L, index, "status") != LUA_TNIL)
+        status = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return status;
+}
+
+static void check_status(lua_State *L, int status)
+{
+    if (status < 200 || status > 599)
+        luaL_error(L, "a response's status must be an integer from 200 to 599");
+}
+
+static void add_header(lua_State *L, exchange *x, slice name, int value)
+{
+    slice text;
+    text.p = lua_tolstring(L, value, &text.n);
+    if (text.p == NULL)
+        luaL_error(L, "header '%s' must be a string or a list of strings, got %s", name.p,
+                   luaL_typename(L, value));
+    if (exchange_add_header(x, name, text) != 0)
+        luaL_error(L,
+                   "header '%s' is refused: it holds a control character, is no header name, or "
+                   "is the server's own",
+                   name.p);
+}
+
+static void add_header_list(lua_State *L, exchange *x, slice name, int values)
+{
+    lua_Integer n = luaL_len(L, values);
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_geti(L, values, i);
+        add_header(L, x, name, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+}
+
+static void add_headers(lua_State *L, int index, exchange *x)
+{
+    if (lua_getfield(L, index, "headers") == LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    luaL_argexpected(L, lua_istable(L, -1), index, "response with a table `headers`");
+    int headers = lua_gettop(L);
+    lua_pushnil(L);
+    while (lua_next(L, headers) != 0) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "a header's name must be a string, got %s", luaL_typename(L, -2));
+        slice name;
+        name.p = lua_tolstring(L, -2, &name.n);
+        if (lua_istable(L, -1))
+            add_header_list(L, x, name, lua_gettop(L));
+        else
+            add_header(L, x, name, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void add_type(lua_State *L, int index, exchange *x)
+{
+    if (lua_getfield(L, index, "type") != LUA_TNIL)
+        add_header(L, x, SLICE("Content-Type"), lua_gettop(L));
+    lua_pop(L, 1);
+}
+
+static response_kind start_stream(lua_State *L, int stream, exchange *x)
+{
+    slice kind = vm_opt_slice(L, stream, "kind", SLICE("mixed"));
+    slice topic = vm_opt_slice(L, stream, "topic", (slice){0});
+    const struct stream_transport *transport = stream_transport_find(kind);
+    hub_port *port = vm_services(vm_of(L))->hub;
+    if (transport == NULL)
+        luaL_error(L, "no stream of kind '%s': there are mixed and sse", kind.p);
+    if (topic.n == 0 || topic.n > HUB_TOPIC_MAX)
+        luaL_error(L, "a stream's topic must be 1 to %d bytes", HUB_TOPIC_MAX);
+    if (port == NULL)
+        luaL_error(L, "there is no hub here");
+    slice type = slice_of(stream_content_type(transport));
+    exchange_add_header(x, SLICE("Content-Type"), type);
+    stream_start(x, transport, port, topic);
+    lua_getfield(L, stream, "watch");
+    hub_watch_close(L, lua_gettop(L));
+    return RESPONSE_DONE;
+}
+
+static response_kind send_file(lua_State *L, int file, exchange *x)
+{
+    lua_Integer offset = vm_opt_integer(L, file, "offset", 0);
+    lua_Integer length = vm_opt_integer(L, file, "length", -1);
+    slice path = vm_opt_slice(L, file, "path", (slice){0});
+    if (path.p == NULL || offset < 0)
+        luaL_error(L, "a file answer needs a path, and an offset from 0");
+    uint64_t size;
+    char error[256];
+    int fd = app_file_open(vm_settings(vm_of(L))->folder, path, &size, error, sizeof error);
+    if (fd < 0)
+        luaL_error(L, "cannot send the file: %s", error);
+    if ((uint64_t)offset > size)
+        offset = (lua_Integer)size;
+    uint64_t left = size - (uint64_t)offset;
+    if (length < 0 || (uint64_t)length > left)
+        length = (lua_Integer)left;
+    exchange_finish_file(x, fd, (uint64_t)offset, (uint64_t)length);
+    return RESPONSE_DONE;
+}
+
+static response_kind send_other(lua_State *L, int index, exchange *x)
+{
+    if (lua_getfield(L, index, "stream") == LUA_TTABLE)
+        return start_stream(L, lua_gettop(L), x);
+    if (lua_getfield(L, index, "file") == LUA_TTABLE)
+        return send_file(L, lua_gettop(L), x);
+    if (lua_getfield(L, index, "chunks") == LUA_TFUNCTION) {
+        lua_pop(L, 1);
+        return RESPONSE_CHUNKS;
+    }
+    exchange_finish(x, (slice){"", 0});
+    return RESPONSE_DONE;
+}
+
+response_kind response_render(lua_State *L, int index, exchange *x)
+{
+    if (!lua_istable(L, index))
+        luaL_error(L, "a route must return a response (web.text, web.json ...), it returned %s",
+                   luaL_typename(L, index));
+    int status = response_status(L, index);
+    check_status(L, status);
+    exchange_status(x, status);
+    add_type(L, index, x);
+    add_headers(L, index, x);
+    int type = lua_getfield(L, index, "body");
+    if (type == LUA_TNIL)
+        return send_other(L, index, x);
+    if (type != LUA_TSTRING)
+        luaL_error(L, "a response's body must be a string, got %s", luaL_typename(L, -1));
+    exchange_finish(x, vm_check_slice(L, -1));
+    return RESPONSE_DONE;
+}
