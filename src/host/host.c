@@ -249,9 +249,13 @@ static void serve_until_signal(host *h, const sigset_t *waited)
 
 /* The whole --------------------------------------------------------------------------------- */
 
-/* What is alive after the ordered end was forgotten by its owner. */
+/* What is alive after the ordered end was forgotten by its owner; a debug build says so with its exit
+ * code, so that no spec overlooks it. */
 static int audit(void)
 {
+#ifndef LUNACAST_AUDIT
+    return 0;
+#endif
     size_t exchanges = exchange_alive(), frames = frame_alive(), vms = vm_count();
     if (exchanges + frames + vms == 0)
         return 0;
@@ -303,9 +307,5 @@ int host_run(const config *c, const char *folder)
         join_workers(&h);
     }
     close_all(&h);
-#ifdef LUNACAST_AUDIT
-    if (code == 0)
-        code = audit();
-#endif
-    return code;
+    return code == 0 ? audit() : code;
 }
