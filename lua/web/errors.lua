@@ -10,6 +10,7 @@ local errors = {}
 ---@field code string
 ---@field message string
 ---@field headers? table<string, string>
+---@field fields? table<string, any> more members of the answer's body
 local Error = {}
 Error.__index = Error
 Error.__name = "web.Error"
@@ -39,9 +40,12 @@ end
 ---@param code string a stable word for programs
 ---@param message string what was wrong, where, and what to do
 ---@param headers? table<string, string>
+---@param fields? table<string, any>
 ---@return web.Error
-function errors.new(status, code, message, headers)
-  return setmetatable({ status = status, code = code, message = message, headers = headers }, Error)
+function errors.new(status, code, message, headers, fields)
+  return setmetatable({
+    status = status, code = code, message = message, headers = headers, fields = fields,
+  }, Error)
 end
 
 
@@ -50,8 +54,9 @@ end
 ---@param code string
 ---@param message string
 ---@param headers? table<string, string>
-function errors.throw(status, code, message, headers)
-  error(errors.new(status, code, message, headers), 0)
+---@param fields? table<string, any> more members of the answer's body, such as line and column
+function errors.throw(status, code, message, headers, fields)
+  error(errors.new(status, code, message, headers, fields), 0)
 end
 
 
@@ -67,14 +72,14 @@ function errors.throw_world(message, code, what)
 end
 
 
---- The body of an error answer.
+--- The body of an error answer; error and code come first, for people.
 ---@param message string
 ---@param code string
----@param id? string request id
+---@param fields? table<string, any>
 ---@return string
-function errors.body(message, code, id)
-  local tail = id and ',"request_id":' .. json.encode(id) or ""
-  return '{"error":' .. json.encode(message) .. ',"code":' .. json.encode(code) .. tail .. "}"
+function errors.body(message, code, fields)
+  local tail = fields and next(fields) ~= nil and "," .. json.encode(fields):sub(2) or "}"
+  return '{"error":' .. json.encode(message) .. ',"code":' .. json.encode(code) .. tail
 end
 
 
@@ -86,7 +91,7 @@ function errors.response(err)
     status = err.status,
     type = "application/json",
     headers = err.headers,
-    body = errors.body(err.message, err.code),
+    body = errors.body(err.message, err.code, err.fields),
   }
 end
 

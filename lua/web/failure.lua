@@ -1,6 +1,7 @@
 -- What the client gets to see of an error that nobody expected: a 500 with the request id and
 -- nothing else, or, in development, a page with file, line and source.
 local errors = require "web.errors"
+local escape = require "web.escape"
 local file = require "host.file"
 
 local failure = {}
@@ -11,18 +12,13 @@ local PAGE = [[
 <style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;
 max-width:60rem;padding:0 1rem}pre{overflow:auto;padding:1rem;border-radius:.5rem;
 background:color-mix(in srgb,currentColor 8%%,transparent)}mark{display:block}</style>
-<h1>%s</h1><p>%s %s, request %s</p><pre>%s</pre><h2>Traceback</h2><pre>%s</pre>]]
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-
-
-local function escape(text)
-  return (text:gsub('[&<>"]', ENTITIES))
-end
+<h1>%s</h1><p>%s, request %s</p><pre>%s</pre><h2>Traceback</h2><pre>%s</pre>]]
 
 
 -- The first place in the message, else in the traceback, whose source can be read.
 local function place(message, traceback)
-  for name, line in (message .. "\n" .. traceback):gmatch "([%w_./-]+%.lua):(%d+)" do
+  for path, line in (message .. "\n" .. traceback):gmatch "([^%s:]+%.lua):(%d+)" do
+    local name = path:match ".*(lua/.+)$" or path -- files of the application come with their folder
     local source = file.source(name)
     if source then return name, tonumber(line), source end
   end
@@ -49,7 +45,7 @@ local function development(message, traceback, x)
     local text = ("%s\n\n%s\n\n%s\n\nrequest %s\n"):format(message, shown, traceback, x:id())
     return { status = 500, type = "text/plain; charset=utf-8", body = text }
   end
-  local page = PAGE:format(escape(message), "at", escape(x:target()), escape(x:id()),
+  local page = PAGE:format(escape(message), escape(x:target()), escape(x:id()),
     escape(shown), escape(traceback))
   return {
     status = 500,
@@ -69,12 +65,11 @@ end
 function failure.response(err, traceback, x, dev)
   if errors.is(err) then return errors.response(err) end
   if dev then return development(tostring(err), tostring(traceback), x) end
-  local id = x:id()
   return {
     status = 500,
     type = "application/json",
     body = errors.body("internal error; the server's log has the details under this request id",
-      "internal", id),
+      "internal", { request_id = x:id() }),
   }
 end
 

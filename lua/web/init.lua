@@ -1,5 +1,6 @@
 -- What a route needs, in one table: `local web = require "web"`.
 local errors = require "web.errors"
+local json = require "host.json"
 local response = require "web.response"
 
 ---@class web
@@ -16,6 +17,14 @@ local web = {
   sse = response.sse,
   with = response.with,
   throw = errors.throw,
+  throw_world = errors.throw_world,
 }
+
+
+--- A list that is JSON's [] also when it is empty.
+---@param list? any[]
+function web.array(list)
+  return setmetatable(list or {}, json.array_mt)
+end
 
 return web

@@ -1,7 +1,7 @@
 -- Responses are plain tables; these are their constructors. C sends them:
 --   { status = 200, type = "text/plain; charset=utf-8", headers = { Name = "v" or { "v1", "v2" } },
 --     body = "..." }
--- and instead of body: file = { path, offset, length }, stream = { kind, topic, keep_alive } or
+-- and instead of body: file = { path, offset, length }, stream = { kind, topic, watch } or
 -- chunks = function(write). Nothing here touches the connection, so that a handler can be tested
 -- with plain tables.
 local errors = require "web.errors"
@@ -16,7 +16,7 @@ local response = {}
 ---@field headers? table<string, string|string[]>
 ---@field body? string
 ---@field file? { path: string, offset?: integer, length?: integer }
----@field stream? { kind: "mixed"|"sse", topic: string, keep_alive?: number }
+---@field stream? { kind: "mixed"|"sse", topic: string, watch?: any }
 ---@field chunks? fun(write: fun(data: string))
 
 
@@ -77,9 +77,10 @@ end
 ---@param code string
 ---@param message string
 ---@param headers? table
+---@param fields? table<string, any>
 ---@return web.Response
-function response.error(status, code, message, headers)
-  return errors.response(errors.new(status, code, message, headers))
+function response.error(status, code, message, headers, fields)
+  return errors.response(errors.new(status, code, message, headers, fields))
 end
 
 
@@ -97,13 +98,13 @@ local function stream(kind, topic, options)
   return {
     status = 200,
     headers = options.headers,
-    stream = { kind = kind, topic = topic, keep_alive = options.keep_alive, watch = options.watch },
+    stream = { kind = kind, topic = topic, watch = options.watch },
   }
 end
 
 --- The newest values of a topic as a picture that changes (multipart/x-mixed-replace).
 ---@param topic string
----@param options? { keep_alive?: number, headers?: table, watch?: any }
+---@param options? { headers?: table, watch?: any }
 ---@return web.Response
 function response.mixed(topic, options)
   return stream("mixed", topic, options)
@@ -112,7 +113,7 @@ end
 
 --- The newest values of a topic as server-sent events.
 ---@param topic string
----@param options? { keep_alive?: number, headers?: table, watch?: any }
+---@param options? { headers?: table, watch?: any }
 ---@return web.Response
 function response.sse(topic, options)
   return stream("sse", topic, options)

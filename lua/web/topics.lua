@@ -82,7 +82,7 @@ function topics.refresh(topic)
   if code then
     log.warn("a topic could not be read again", { topic = topic, error = message, code = code })
   else
-    hub.close(topic, "gone")
+    hub.close_local(topic)
   end
 end
 

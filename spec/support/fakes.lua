@@ -23,12 +23,20 @@ local function json()
   local dkjson = require "dkjson"
   local fake = { null = setmetatable({}, { __tojson = function() return "null" end }) }
   fake.array_mt = { __jsontype = "array" }
-  local object_mt = {}
+  local object_mt = { __jsontype = "object" }
+  -- dkjson takes an empty table without a metatable for an array.
+  local function typed(value)
+    if type(value) ~= "table" or value == fake.null then return value end
+    local copy = {}
+    for name, item in pairs(value) do copy[name] = typed(item) end
+    local mt = getmetatable(value)
+    return setmetatable(copy, mt or (#value == 0 and object_mt) or fake.array_mt)
+  end
   function fake.encode(value)
-    return (dkjson.encode(value))
+    return (dkjson.encode(typed(value)))
   end
   function fake.decode(text)
-    local value, at, message = dkjson.decode(text, 1, fake.null, object_mt, fake.array_mt)
+    local value, at, message = dkjson.decode(text, 1, fake.null, nil, fake.array_mt)
     if message or text:find("%S", at) then return nil, message or "trailing text", "syntax" end
     return value
   end
@@ -117,10 +125,16 @@ end
 
 local function hub(world)
   local fake = { published = {}, closed = {}, live = {}, watching = 0 }
-  function fake.publish_local(topic, data, options)
+  local function live_topic(topic)
     local live = fake.live[topic]
+    if live and live.expires and live.expires <= world.now then fake.live[topic] = nil end
+    return fake.live[topic]
+  end
+  function fake.publish_local(topic, data, options)
+    local live = live_topic(topic)
     if live and live.version >= options.version then return true end
-    fake.live[topic] = { data = data, version = options.version, ttl = options.ttl }
+    fake.live[topic] = { data = data, version = options.version,
+      expires = options.ttl and world.now + options.ttl }
     return true
   end
   local function check(operation, topic)
@@ -138,15 +152,19 @@ local function hub(world)
     fake.closed[topic] = reason
     return true
   end
+  function fake.close_local(topic)
+    fake.live[topic] = nil
+    fake.closed[topic] = "here"
+  end
   function fake.latest(topic)
-    local live = fake.live[topic]
+    local live = live_topic(topic)
     if live then return live.data, live.version end
   end
   function fake.watch(topic)
     local message, code = check("watch", topic)
     if message then return nil, message, code end
     fake.watching = fake.watching + 1
-    local live = fake.live[topic] or {}
+    local live = live_topic(topic) or {}
     local watch = { data = live.data, version = live.version }
     function watch:close()
       if not self.closed then fake.watching = fake.watching - 1 end
@@ -166,7 +184,7 @@ local function config(settings)
   local values = {
     ["token.issuer"] = "realtime-svg", ["token.ttl"] = 3600, ["token.max_ttl"] = 30 * 86400,
     ["token.leeway"] = 5, ["token.rotate"] = 90 * 86400, ["session.expire"] = 86400,
-    ["limits.template"] = 262144, demo = false, dev = false,
+    ["limits.template"] = 262144, ["limits.session"] = 4194304, keepalive = 30, demo = false, dev = false,
   }
   for name, value in pairs(settings) do values[name] = value end
   function fake.get(name)
@@ -283,7 +301,7 @@ function fakes.request(boot, method, path, options)
     return err
   end, x, method, path)
   if not ok then res = boot.failed(res, traceback, x, options and options.dev or false) end
-  return res, x
+  return res, x, traceback
 end
 
 return fakes

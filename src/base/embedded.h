@@ -10,3 +10,6 @@ struct embedded_file {
 
 extern const struct embedded_file embedded_files[];
 extern const size_t embedded_count;
+
+/* NULL: there is no such file. */
+const struct embedded_file *embedded_find(const char *name);

@@ -18,12 +18,12 @@ static int has_dot_name(const char *path)
     return path[0] == '.' || strstr(path, "/.") != NULL;
 }
 
-static int open_beneath(const char *folder, const char *path)
+static int open_beneath(const char *folder, const char *path, uint64_t flags)
 {
     int root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return -1;
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
     int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
     int saved = errno;
@@ -32,10 +32,10 @@ static int open_beneath(const char *folder, const char *path)
     return fd;
 }
 
-int app_file_open(const char *folder, slice path, uint64_t *size, char *error, size_t error_size)
+static int checked_open(const char *folder, slice path, uint64_t flags, char *error,
+                        size_t error_size)
 {
     char name[PATH_BYTES];
-    struct stat info;
     if (path.n == 0 || path.n >= sizeof name || memchr(path.p, '\0', path.n) != NULL) {
         snprintf(error, error_size, "a file's path must be 1 to %d bytes without NUL",
                  PATH_BYTES - 1);
@@ -47,18 +47,31 @@ int app_file_open(const char *folder, slice path, uint64_t *size, char *error, s
         snprintf(error, error_size, "%s: names that begin with a dot are not served", name);
         return -1;
     }
-    int fd = open_beneath(folder, name);
+    int fd = open_beneath(folder, name, flags);
     if (fd < 0) {
         bool outside = errno == EXDEV || errno == ELOOP;
         snprintf(error, error_size, "%s: %s", name,
                  outside ? "outside of the application's folder" : strerror(errno));
-        return -1;
     }
+    return fd;
+}
+
+int app_file_open(const char *folder, slice path, uint64_t *size, char *error, size_t error_size)
+{
+    struct stat info;
+    int fd = checked_open(folder, path, 0, error, error_size);
+    if (fd < 0)
+        return -1;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        snprintf(error, error_size, "%s: not a regular file", name);
+        snprintf(error, error_size, "%.*s: not a regular file", (int)path.n, path.p);
         close(fd);
         return -1;
     }
     *size = (uint64_t)info.st_size;
     return fd;
+}
+
+int app_folder_open(const char *folder, slice path, char *error, size_t error_size)
+{
+    return checked_open(folder, path, O_DIRECTORY, error, error_size);
 }

@@ -2,12 +2,14 @@
 #include "vm.h"
 
 int luaopen_host_config(lua_State *L);
+int luaopen_host_file(lua_State *L);
 int luaopen_host_hub(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
+    {"host.file", luaopen_host_file},
     {"host.hub", luaopen_host_hub},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},

@@ -20,22 +20,6 @@ enum { PATH_BYTES = 4096 };
 
 /* require ----------------------------------------------------------------------------------- */
 
-static const struct embedded_file *find_embedded(const char *name)
-{
-    size_t low = 0, high = embedded_count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        int order = strcmp(name, embedded_files[mid].name);
-        if (order == 0)
-            return &embedded_files[mid];
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return NULL;
-}
-
 /* "web.router" -> "web/router"; false: a name that could leave the folder. */
 static bool module_path(const char *name, char *path, size_t size)
 {
@@ -68,7 +52,7 @@ static bool load_from_binary(lua_State *L, const char *path, const char *tail)
 {
     char name[PATH_BYTES];
     snprintf(name, sizeof name, "lua/%s%s", path, tail);
-    const struct embedded_file *file = find_embedded(name);
+    const struct embedded_file *file = embedded_find(name);
     if (file == NULL)
         return false;
     const char *chunk = lua_pushfstring(L, "@%s", name);

@@ -1,0 +1,67 @@
+-- Accounts by name and password. The first use of a name claims it; afterwards the password must be
+-- right. Two who claim one name at once: one wins, the other is checked against the winner.
+-- Passwords are hashed by scrypt on the thread pool; the store never sees one.
+local crypto = require "host.crypto"
+local errors = require "web.errors"
+local store = require "host.store"
+
+local accounts = {}
+
+local PASSWORD_MAX = 1024 -- bytes; longer ones would make hashing a way to keep the server busy
+
+
+local function key_of(user_id)
+  return "user:" .. user_id .. ":password"
+end
+
+
+local function check_password(password)
+  local message
+  if password == "" then
+    message = '"password" is empty'
+  elseif #password > PASSWORD_MAX then
+    message = ('"password" has %d bytes; at most %d are possible'):format(#password, PASSWORD_MAX)
+  elseif password:find("\0", 1, true) then
+    message = '"password" has a NUL character'
+  end
+  if message then errors.throw(400, "invalid", message, nil, { field = "password" }) end
+end
+
+
+local function read(key)
+  local hash, message, code = store.get(key)
+  if not hash and code then errors.throw_world(message, code, "accounts can't be read now") end
+  return hash
+end
+
+
+-- The hash that holds from now on: ours, or that of whoever was faster.
+local function claim(key, password)
+  local hash, message, code = crypto.password_hash(password)
+  if not hash then errors.throw_world(message, code, "the password can't be hashed now") end
+  local added
+  added, message, code = store.add(key, hash)
+  if added then return true end
+  if code ~= "exists" then errors.throw_world(message, code, "the account can't be made now") end
+  return false
+end
+
+
+--- Is it this user's password? Claims a name that is new. 400, 503.
+---@param user_id string a valid id
+---@param password string
+---@return boolean
+function accounts.login(user_id, password)
+  check_password(password)
+  local key = key_of(user_id)
+  local hash = read(key)
+  if not hash then
+    if claim(key, password) then return true end
+    hash = read(key)
+  end
+  local right, message, code = crypto.password_verify(password, hash or "")
+  if right == nil then errors.throw_world(message, code, "the password can't be checked now") end
+  return right
+end
+
+return accounts

@@ -1,0 +1,69 @@
+-- How a person or a program sees a session: as a stream that repaints, as events, as one picture,
+-- or as a page around the stream.
+local etag = require "web.etag"
+local ids = require "pictures.ids"
+local page = require "pictures.page"
+local sessions = require "pictures.sessions"
+local topics = require "web.topics"
+local web = require "web"
+
+local show = {}
+
+-- Templates are strangers': a picture that is opened by itself may neither run nor load anything.
+local PICTURE = {
+  ["Content-Security-Policy"] =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox",
+  ["X-Content-Type-Options"] = "nosniff",
+  ["Cache-Control"] = "no-store",
+}
+local STREAM = {
+  ["X-Accel-Buffering"] = "no", -- nginx and its like would hold pictures back
+  Vary = "Accept, Sec-Fetch-Dest",
+}
+for name, value in pairs(PICTURE) do STREAM[name] = value end
+
+
+local function no_such_session()
+  web.throw(404, "not_found", "there is no such session; it may have expired",
+    { ["Cache-Control"] = "no-store" })
+end
+
+
+local function key_of(req)
+  local user_id, session_id = req.params.user_id, req.params.session_id
+  if not ids.valid(session_id) or user_id and not ids.valid(user_id) then no_such_session() end
+  return ids.key(user_id, session_id)
+end
+
+
+--- GET /stream/...: the stream; events where they are asked for; a page in a person's tab.
+---@param req web.Request
+---@return web.Response
+function show.stream(req)
+  local key = key_of(req)
+  if req:in_tab() and req.query.raw ~= "1" then
+    return page.viewer(req.path, req.params.session_id, sessions.find(key) ~= nil)
+  end
+  local watch, message, code = topics.open(key)
+  if not watch and code then web.throw_world(message, code, "the session can't be read now") end
+  if not watch then no_such_session() end
+  local kind = req:asks_for "text/event-stream" and web.sse or web.mixed
+  return kind(key, { headers = STREAM, watch = watch })
+end
+
+
+--- GET /svg/...: the newest picture once.
+---@param req web.Request
+---@return web.Response
+function show.picture(req)
+  local rec, svg = sessions.find(key_of(req))
+  if not rec then no_such_session() end
+  local headers = { ETag = sessions.tag(rec) }
+  for name, value in pairs(PICTURE) do headers[name] = value end
+  if etag.known(req:header "if-none-match", headers.ETag) then
+    return { status = 304, headers = headers }
+  end
+  return { status = 200, type = "image/svg+xml", headers = headers, body = svg }
+end
+
+return show
