@@ -9,6 +9,7 @@
  * the store closes. */
 #include "host.h"
 
+#include "clock.h"
 #include "config.h"
 #include "exchange.h"
 #include "frame.h"
@@ -219,6 +220,36 @@ static void reload_tls(host *h)
              LOG_TEXT("file", config_text(h->config, "tls.cert")));
 }
 
+/* The scripts ------------------------------------------------------------------------------- */
+
+/* All or nothing: a VM for every worker is built beside the running ones, here on the main thread;
+ * only when all are good does any worker change. */
+static void reload_scripts(host *h)
+{
+    dispatcher **next = mem_alloc((size_t)h->seat_count * sizeof(dispatcher *));
+    char error[ERROR_BYTES];
+    int built = 0;
+    uint64_t began = clock_ms();
+    while (built < h->seat_count) {
+        next[built] = worker_build(h->seats[built].worker, error, sizeof error);
+        if (next[built] == NULL)
+            break;
+        built++;
+    }
+    bool good = built == h->seat_count;
+    for (int i = 0; i < built; i++) {
+        if (good)
+            worker_swap(h->seats[i].worker, next[i]);
+        else
+            dispatcher_drop(next[i]);
+    }
+    if (good)
+        log_info("the scripts were reloaded", LOG_NUM("ms", clock_ms() - began));
+    else
+        log_error("the new scripts are wrong, the old ones serve on", LOG_TEXT("error", error));
+    free(next);
+}
+
 /* Signals ----------------------------------------------------------------------------------- */
 
 static void *exit_at_second_signal(void *arg)
@@ -235,8 +266,10 @@ static void serve_until_signal(host *h, const sigset_t *waited)
     int number = SIGHUP;
     while (number == SIGHUP) {
         sigwait(waited, &number);
-        if (number == SIGHUP)
+        if (number == SIGHUP) {
             reload_tls(h);
+            reload_scripts(h);
+        }
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
@@ -249,8 +282,8 @@ static void serve_until_signal(host *h, const sigset_t *waited)
 
 /* The whole --------------------------------------------------------------------------------- */
 
-/* What is alive after the ordered end was forgotten by its owner; a debug build says so with its exit
- * code, so that no spec overlooks it. */
+/* What is alive after the ordered end was forgotten by its owner; a debug build says so with its
+ * exit code, so that no spec overlooks it. */
 static int audit(void)
 {
 #ifndef LUNACAST_AUDIT

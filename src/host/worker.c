@@ -22,21 +22,34 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { LISTENERS_MAX = 32, SLOW_TURN_MS = 50, DRAIN_LOOK_MS = 20 };
+enum {
+    LISTENERS_MAX = 32,
+    SLOW_TURN_MS = 50,
+    DRAIN_LOOK_MS = 20,
+    TICK_MS = 1000,
+    RETIRED_MAX = 16
+};
 
 typedef struct {
     pthread_mutex_t lock;
     bool stop, tls_changed;
     uint64_t drain_ms;
     struct tls_context *tls;
+    dispatcher *next; /* built elsewhere, to be swapped in */
 } mail;
+
+/* A VM that was replaced and still has tasks. */
+typedef struct {
+    vm *vm;
+    uint64_t until;
+} retired;
 
 struct worker {
     uv_loop_t loop;
     uv_prepare_t before_poll;
     uv_check_t after_poll;
     uv_async_t wake;
-    uv_timer_t drain;
+    uv_timer_t drain, tick;
     const worker_shared *shared;
     services services;
     conn_pool *conns;
@@ -46,6 +59,8 @@ struct worker {
     listener *listeners[LISTENERS_MAX];
     bool listener_tls[LISTENERS_MAX];
     size_t listener_count;
+    retired retired[RETIRED_MAX];
+    size_t retired_count;
     bool stopping;
     uint64_t drain_until;
     mail mail;
@@ -57,8 +72,7 @@ static void turn(worker *w)
 {
     if (w->services.hub != NULL)
         hub_port_run(w->services.hub);
-    if (w->vm != NULL)
-        task_run_ready(w->vm);
+    task_run_ready();
     if (w->services.hub != NULL)
         hub_port_run(w->services.hub);
 }
@@ -127,6 +141,58 @@ static void begin_stop(worker *w, uint64_t drain_ms)
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
 
+/* An old VM's requests may finish, for as long as a shutdown would wait; then they are cancelled.
+ */
+static void retire(worker *w, vm *old)
+{
+    task_cancel_vm(old, true);
+    if (w->retired_count == RETIRED_MAX) {
+        task_cancel_vm(w->retired[0].vm, false);
+        vm_drop(w->retired[0].vm);
+        memmove(w->retired, w->retired + 1, (RETIRED_MAX - 1) * sizeof *w->retired);
+        w->retired_count--;
+    }
+    uint64_t until = clock_ms() + config_ms(w->shared->config, "drain");
+    w->retired[w->retired_count++] = (retired){old, until};
+}
+
+static void look_after_retired(worker *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->retired_count; i++) {
+        retired *r = &w->retired[i];
+        if (clock_ms() >= r->until)
+            task_cancel_vm(r->vm, false);
+        if (task_count(r->vm) == 0)
+            vm_drop(r->vm);
+        else
+            w->retired[kept++] = *r;
+    }
+    w->retired_count = kept;
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    look_after_retired(timer->data);
+}
+
+/* New scripts: requests that run stay with the old VM, which goes with the last of them. */
+static void swap(worker *w, dispatcher *next)
+{
+    dispatcher *old = w->dispatcher;
+    vm *old_vm = w->vm;
+    w->dispatcher = next;
+    w->vm = vm_hold(dispatcher_vm(next));
+    vm_adopt(w->vm);
+    w->handler.arg = next;
+    dispatcher_drop(old);
+    retire(w, old_vm);
+    if (w->services.worker != 0)
+        return;
+    dispatcher_start(next);
+    dispatcher_reloaded(next);
+}
+
 /* Mail from other threads ------------------------------------------------------------------- */
 
 static void on_wake(uv_async_t *async)
@@ -137,6 +203,8 @@ static void on_wake(uv_async_t *async)
     struct tls_context *tls = w->mail.tls;
     w->mail.tls_changed = false;
     w->mail.tls = NULL;
+    dispatcher *next = w->mail.next;
+    w->mail.next = NULL;
     uint64_t drain_ms = w->mail.drain_ms;
     pthread_mutex_unlock(&w->mail.lock);
     for (size_t i = 0; tls_changed && i < w->listener_count && !w->stopping; i++) {
@@ -145,6 +213,8 @@ static void on_wake(uv_async_t *async)
     }
     if (tls != NULL)
         tls_context_drop(tls);
+    if (next != NULL)
+        swap(w, next);
     if (stop)
         begin_stop(w, drain_ms);
 }
@@ -167,6 +237,29 @@ void worker_set_tls(worker *w, struct tls_context *tls)
     pthread_mutex_unlock(&w->mail.lock);
     if (before != NULL)
         tls_context_drop(before);
+    uv_async_send(&w->wake);
+}
+
+dispatcher *worker_build(worker *w, char *error, size_t error_size)
+{
+    vm *v = vm_new(&w->services, &w->shared->script);
+    if (v == NULL) {
+        snprintf(error, error_size, "not enough memory for a Lua VM (lua.memory)");
+        return NULL;
+    }
+    dispatcher *d = dispatcher_new(v, error, error_size);
+    vm_drop(v);
+    return d;
+}
+
+void worker_swap(worker *w, dispatcher *next)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    dispatcher *before = w->mail.next;
+    w->mail.next = next;
+    pthread_mutex_unlock(&w->mail.lock);
+    if (before != NULL)
+        dispatcher_drop(before);
     uv_async_send(&w->wake);
 }
 
@@ -215,7 +308,11 @@ static worker *new_worker(const worker_shared *shared, int index)
     uv_check_init(&w->loop, &w->after_poll);
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_timer_init(&w->loop, &w->drain);
+    uv_timer_init(&w->loop, &w->tick);
     w->before_poll.data = w->after_poll.data = w->wake.data = w->drain.data = w;
+    w->tick.data = w;
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    uv_unref((uv_handle_t *)&w->tick);
     uv_prepare_start(&w->before_poll, on_before_poll);
     uv_check_start(&w->after_poll, on_after_poll);
     pthread_mutex_init(&w->mail.lock, NULL);
@@ -248,15 +345,12 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
     w->conns = conn_pool_new(&w->loop, &shared->conns);
     w->services.store = store_port_new(shared->store, &w->loop);
     w->services.hub = hub_port_new(shared->hub, &w->loop);
-    w->vm = vm_new(&w->services, &shared->script);
-    if (w->vm != NULL)
-        w->dispatcher = dispatcher_new(w->vm, error, error_size);
-    else
-        snprintf(error, error_size, "not enough memory for a Lua VM (lua.memory)");
+    w->dispatcher = worker_build(w, error, error_size);
     if (w->dispatcher == NULL) {
         worker_free(w);
         return NULL;
     }
+    w->vm = vm_hold(dispatcher_vm(w->dispatcher));
     w->handler = (http_handler){.on_exchange = dispatcher_on_exchange,
                                 .on_abandon = dispatcher_on_abandon,
                                 .arg = w->dispatcher,
@@ -279,12 +373,16 @@ void worker_free(worker *w)
     if (w->conns != NULL)
         conn_pool_close(w->conns);
     if (w->vm != NULL)
-        task_cancel_all(w->vm);
+        task_cancel_all();
     /* Connections leave the hub, and exchanges their tasks, before those are gone. */
     while (w->conns != NULL && conn_pool_count(w->conns) > 0)
         uv_run(&w->loop, UV_RUN_ONCE);
     if (w->dispatcher != NULL)
         dispatcher_drop(w->dispatcher);
+    if (w->mail.next != NULL)
+        dispatcher_drop(w->mail.next);
+    for (size_t i = 0; i < w->retired_count; i++)
+        vm_drop(w->retired[i].vm);
     if (w->vm != NULL)
         vm_drop(w->vm);
     w->vm = NULL;
@@ -297,6 +395,7 @@ void worker_free(worker *w)
     close_handle((uv_handle_t *)&w->after_poll);
     close_handle((uv_handle_t *)&w->wake);
     close_handle((uv_handle_t *)&w->drain);
+    close_handle((uv_handle_t *)&w->tick);
     while (uv_loop_alive(&w->loop))
         uv_run(&w->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)

@@ -1,6 +1,7 @@
 /* One worker: a thread's loop, its VM, its ends of store and hub, its listeners and connections. */
 #pragma once
 #include "conn.h"
+#include "dispatch.h"
 #include "exchange.h"
 #include "hub.h"
 #include "script.h"
@@ -38,6 +39,12 @@ void worker_run(worker *w);
 void worker_stop(worker *w, uint64_t drain_ms);
 /* New connections of the TLS listeners use this context. The worker takes its own reference. */
 void worker_set_tls(worker *w, struct tls_context *tls);
+
+/* Builds a VM for this worker from the scripts as they are now, on the calling thread (not a
+ * worker's). NULL with a message: the scripts are wrong, and nothing has changed. */
+dispatcher *worker_build(worker *w, char *error, size_t error_size);
+/* The worker serves new requests with it from its next turn on; takes the reference. */
+void worker_swap(worker *w, dispatcher *next);
 
 uv_loop_t *worker_loop(worker *w);
 vm *worker_vm(worker *w);

@@ -25,7 +25,7 @@
 struct dispatcher {
     vm *vm;
     size_t refs;
-    int dispatch, failed, start, refresh; /* registry references */
+    int dispatch, failed, start, reloaded, refresh; /* registry references */
 };
 
 typedef struct {
@@ -57,6 +57,7 @@ static int boot(lua_State *L)
     d->dispatch = field_ref(L, "dispatch", true);
     d->failed = field_ref(L, "failed", true);
     d->start = field_ref(L, "start", false);
+    d->reloaded = field_ref(L, "reloaded", false);
     d->refresh = field_ref(L, "refresh", false);
     sandbox_lock_globals(L);
     return 0;
@@ -229,11 +230,25 @@ static int fill_start(lua_State *L, void *data)
     return 1;
 }
 
+static int fill_reloaded(lua_State *L, void *data)
+{
+    dispatcher *d = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, d->reloaded);
+    return 0;
+}
+
 void dispatcher_start(dispatcher *d)
 {
     static const task_ops ops = {fill_start, NULL, NULL};
     if (d->start != LUA_NOREF)
-        task_start(d->vm, &ops, d);
+        task_spawn_resident(d->vm, &ops, d);
+}
+
+void dispatcher_reloaded(dispatcher *d)
+{
+    static const task_ops ops = {fill_reloaded, NULL, NULL};
+    if (d->reloaded != LUA_NOREF)
+        task_spawn_resident(d->vm, &ops, d);
 }
 
 typedef struct {

@@ -21,5 +21,7 @@ void dispatcher_on_abandon(exchange *x, void *arg);
 
 /* boot.start, once per process, when the listeners accept. */
 void dispatcher_start(dispatcher *d);
+/* boot.reloaded, once per process, when new scripts have been swapped in. */
+void dispatcher_reloaded(dispatcher *d);
 /* boot.refresh(topic) as a task. */
 void dispatcher_refresh(dispatcher *d, slice topic);

@@ -132,13 +132,20 @@ static void start_watchdog(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+void guard_adopt(guard *g)
+{
+    pthread_mutex_lock(&lock);
+    g->thread = pthread_self();
+    pthread_getcpuclockid(g->thread, &g->cpu);
+    pthread_mutex_unlock(&lock);
+}
+
 guard *guard_new(uint64_t warn_us, uint64_t limit_us)
 {
     guard *g = mem_alloc(sizeof *g);
     g->warn_us = warn_us;
     g->limit_us = limit_us;
-    g->thread = pthread_self();
-    pthread_getcpuclockid(g->thread, &g->cpu);
+    guard_adopt(g);
     pthread_mutex_lock(&lock);
     bool first = list_empty(&guards);
     list_append(&guards, &g->link);

@@ -10,7 +10,8 @@ typedef struct guard guard;
 
 /* For the calling thread; budgets in microseconds of the thread's CPU time. */
 guard *guard_new(uint64_t warn_us, uint64_t limit_us);
-void guard_free(guard *g); /* on the same thread */
+void guard_free(guard *g);  /* on the thread that uses it */
+void guard_adopt(guard *g); /* the calling thread uses it from now on */
 
 /* Around every entry into Lua. `L` is the thread that runs. */
 void guard_enter(guard *g, lua_State *L);

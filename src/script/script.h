@@ -34,15 +34,19 @@ vm *vm_new(const services *s, const vm_options *options);
 vm *vm_hold(vm *v);
 /* The last drop closes the Lua state: not from inside a task. */
 void vm_drop(vm *v);
+/* The calling thread, a worker's, takes over a VM that was built on another. */
+void vm_adopt(vm *v);
 size_t vm_memory(const vm *v); /* bytes in use */
 size_t vm_count(void);         /* VMs alive in the process, for the audit */
 
-/* Resumes every task that is ready, until none is. Called by the worker after each batch of events,
- * never from inside Lua. */
-void task_run_ready(vm *v);
+/* Resumes every task of the calling worker that is ready, until none is. Called by the worker after
+ * each batch of events, never from inside Lua. */
+void task_run_ready(void);
 size_t task_count(const vm *v);
-/* Ends every task of the VM from outside. */
-void task_cancel_all(vm *v);
+/* Ends every task of the calling worker from outside. */
+void task_cancel_all(void);
+/* Ends the tasks of one VM: all, or those that are resident (task.h). */
+void task_cancel_vm(vm *v, bool resident_only);
 /* Frees the calling thread's token table; after its last VM. */
 void task_thread_exit(void);
 

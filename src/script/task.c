@@ -33,8 +33,9 @@ struct task {
     int ref; /* anchors co in the registry */
     task_state state;
     uint32_t index, generation;
-    bool fresh; /* not resumed yet */
-    bool seen;  /* a script holds its thread */
+    bool fresh;    /* not resumed yet */
+    bool seen;     /* a script holds its thread */
+    bool resident; /* belongs to the application, not to a request: ends with its VM's service */
     const task_ops *ops;
     void *data;
     task_cancel_fn cancel;
@@ -56,6 +57,19 @@ typedef struct {
 
 static _Thread_local slot *slots;
 static _Thread_local uint32_t slot_count, slot_cap, free_slot;
+
+/* Every live task of this worker, and those to be resumed, whichever of its VMs they run in: after
+ * a reload the old VM's tasks go on beside the new one's. */
+static _Thread_local list all_tasks, ready_tasks;
+static _Thread_local bool draining;
+
+static void init_lists(void)
+{
+    if (all_tasks.next != NULL)
+        return;
+    list_init(&all_tasks);
+    list_init(&ready_tasks);
+}
 
 static void take_slot(task *t)
 {
@@ -126,8 +140,9 @@ static task *acquire(vm *v, char *error, size_t error_size)
     }
     t->vm = v;
     vm_hold(v);
+    init_lists();
     list_init(&t->ready_link);
-    list_append(&all->all, &t->all_link);
+    list_append(&all_tasks, &t->all_link);
     all->count++;
     take_slot(t);
     return t;
@@ -360,6 +375,8 @@ static task *prepare(vm *v, const task_ops *ops, void *data)
     t->fresh = true;
     t->ops = ops;
     t->data = data;
+    const task *parent = vm_task_state(v)->running;
+    t->resident = parent != NULL && parent->resident;
     return t;
 }
 
@@ -374,7 +391,16 @@ void task_spawn(vm *v, const task_ops *ops, void *data)
 {
     task *t = prepare(v, ops, data);
     if (t != NULL)
-        list_append(&vm_task_state(v)->ready, &t->ready_link);
+        list_append(&ready_tasks, &t->ready_link);
+}
+
+void task_spawn_resident(vm *v, const task_ops *ops, void *data)
+{
+    task *t = prepare(v, ops, data);
+    if (t == NULL)
+        return;
+    t->resident = true;
+    list_append(&ready_tasks, &t->ready_link);
 }
 
 /* Waiting ----------------------------------------------------------------------------------- */
@@ -424,7 +450,7 @@ bool task_wake(task_token token, task_push push, task_dispose dispose, void *dat
     t->wake_data = data;
     t->cancel = NULL;
     t->state = READY;
-    list_append(&vm_task_state(t->vm)->ready, &t->ready_link);
+    list_append(&ready_tasks, &t->ready_link);
     return true;
 }
 
@@ -435,29 +461,21 @@ bool task_alive(task_token token)
 
 /* Drains ------------------------------------------------------------------------------------ */
 
-void task_run_ready(vm *v)
+void task_run_ready(void)
 {
-    vm_tasks *all = vm_task_state(v);
-    if (all->draining || list_empty(&all->ready))
+    if (draining || ready_tasks.next == NULL)
         return;
-    all->draining = true;
-    vm_hold(v);
-    while (!list_empty(&all->ready)) {
+    draining = true;
+    while (!list_empty(&ready_tasks)) {
         list batch;
-        list_move(&all->ready, &batch);
+        list_move(&ready_tasks, &batch);
         while (!list_empty(&batch)) {
             task *t = LIST_ENTRY(batch.next, task, ready_link);
             list_remove(&t->ready_link);
             run(t);
         }
     }
-    all->draining = false;
-    vm_drop(v);
-}
-
-bool task_has_ready(const vm *v)
-{
-    return !list_empty(&vm_task_state((vm *)v)->ready);
+    draining = false;
 }
 
 size_t task_count(const vm *v)
@@ -465,14 +483,30 @@ size_t task_count(const vm *v)
     return vm_task_state((vm *)v)->count;
 }
 
-void task_cancel_all(vm *v)
+void task_cancel_all(void)
 {
-    vm_tasks *all = vm_task_state(v);
-    vm_hold(v);
-    while (!list_empty(&all->all)) {
-        task *t = LIST_ENTRY(all->all.next, task, all_link);
+    while (all_tasks.next != NULL && !list_empty(&all_tasks)) {
+        task *t = LIST_ENTRY(all_tasks.next, task, all_link);
         task_cancel((task_token){t->index, t->generation});
     }
+}
+
+static task *next_to_cancel(const vm *v, bool resident_only)
+{
+    LIST_FOR_EACH (it, &all_tasks) {
+        task *t = LIST_ENTRY(it, task, all_link);
+        if (t->vm == v && t->state != RUNNING && (t->resident || !resident_only))
+            return t;
+    }
+    return NULL;
+}
+
+void task_cancel_vm(vm *v, bool resident_only)
+{
+    task *t;
+    vm_hold(v);
+    while (all_tasks.next != NULL && (t = next_to_cancel(v, resident_only)) != NULL)
+        task_cancel((task_token){t->index, t->generation});
     vm_drop(v);
 }
 

@@ -62,6 +62,10 @@ void task_start(vm *v, const task_ops *ops, void *data);
 /* The same from anywhere: it runs at the worker's next turn. */
 void task_spawn(vm *v, const task_ops *ops, void *data);
 
+/* As task_spawn, for work of the application itself: it ends when new scripts take over. What it
+ * spawns is resident too. */
+void task_spawn_resident(vm *v, const task_ops *ops, void *data);
+
 /* The running task's token. Raises "cannot wait here" inside a user's own coroutine, at the top
  * level of a file, or in a callback of sort, gsub and the like. Call before starting the operation.
  */

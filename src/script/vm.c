@@ -72,8 +72,6 @@ vm *vm_new(const services *s, const vm_options *options)
     v->folder = mem_dup(options->folder, strlen(options->folder));
     v->options.folder = v->folder;
     v->refs = 1;
-    list_init(&v->tasks.all);
-    list_init(&v->tasks.ready);
     v->guard = guard_new(options->warn_us, options->limit_us);
     v->L = lua_newstate(allocate, v);
     atomic_fetch_add(&alive, 1);
@@ -109,6 +107,11 @@ void vm_drop(vm *v)
     free(v->folder);
     free(v);
     atomic_fetch_sub(&alive, 1);
+}
+
+void vm_adopt(vm *v)
+{
+    guard_adopt(v->guard);
 }
 
 vm *vm_of(lua_State *L)

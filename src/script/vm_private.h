@@ -7,12 +7,9 @@
 struct task;
 
 typedef struct {
-    list all;             /* every live task */
-    list ready;           /* to be resumed */
     struct task *running; /* NULL: Lua is not inside a task */
     struct task *spare;   /* ended tasks whose threads can serve again */
     size_t count, spare_count;
-    bool draining;
 } vm_tasks;
 
 vm_tasks *vm_task_state(vm *v);
