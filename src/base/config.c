@@ -32,6 +32,8 @@ const config_key config_keys[] = {
      "folder of the embedded store, relative to the application's folder"},
     {"dev", CONFIG_BOOL, "false", 0, 0, ANY, false,
      "errors show file, line and source in the answer; not for production"},
+    {"watch", CONFIG_BOOL, "true", 0, 0, ANY, false,
+     "reload scripts and templates when a file of the application is saved"},
     {"demo", CONFIG_BOOL, "false", 0, 0, ANY, false,
      "a session that draws the server itself, updated every second"},
     {"drain", CONFIG_TIME, "30s", 0, 3600 * SECOND, ANY, true,

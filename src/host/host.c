@@ -53,6 +53,13 @@ struct host {
     bool go;            /* under may_serve: serve, or leave */
 };
 
+/* Saved files are a signal to the main thread, which builds the new VMs. */
+static void on_change(void *arg)
+{
+    (void)arg;
+    kill(getpid(), SIGUSR1);
+}
+
 /* Workers ----------------------------------------------------------------------------------- */
 
 static void *work(void *arg)
@@ -70,7 +77,7 @@ static void *work(void *arg)
             worker_listen(s->worker, s->fds[i], h->addresses[i].tls ? h->tls : NULL);
         uv_sem_post(&h->booted);
         if (s->index == 0)
-            worker_start_application(s->worker);
+            worker_start_application(s->worker, on_change, NULL);
         worker_run(s->worker);
     }
     worker_free(s->worker);
@@ -83,6 +90,7 @@ static void block_signals(sigset_t *waited)
     sigaddset(waited, SIGTERM);
     sigaddset(waited, SIGINT);
     sigaddset(waited, SIGHUP);
+    sigaddset(waited, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, waited, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -256,20 +264,20 @@ static void *exit_at_second_signal(void *arg)
 {
     const sigset_t *waited = arg;
     int number = SIGHUP;
-    while (number == SIGHUP)
+    while (number == SIGHUP || number == SIGUSR1)
         sigwait(waited, &number);
     _exit(128 + number);
 }
 
 static void serve_until_signal(host *h, const sigset_t *waited)
 {
-    int number = SIGHUP;
-    while (number == SIGHUP) {
+    int number = 0;
+    while (number != SIGTERM && number != SIGINT) {
         sigwait(waited, &number);
-        if (number == SIGHUP) {
+        if (number == SIGHUP)
             reload_tls(h);
+        if (number == SIGHUP || number == SIGUSR1)
             reload_scripts(h);
-        }
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));

@@ -19,6 +19,7 @@
 #include "mem.h"
 #include "stream.h"
 #include "tls.h"
+#include "watch.h"
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -59,6 +60,7 @@ struct worker {
     listener *listeners[LISTENERS_MAX];
     bool listener_tls[LISTENERS_MAX];
     size_t listener_count;
+    watch *watch;
     retired retired[RETIRED_MAX];
     size_t retired_count;
     bool stopping;
@@ -285,8 +287,10 @@ static void on_refresh(slice topic, void *arg)
     dispatcher_refresh(w->dispatcher, topic);
 }
 
-void worker_start_application(worker *w)
+void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg)
 {
+    if (config_bool(w->shared->config, "watch"))
+        w->watch = watch_new(&w->loop, w->shared->folder, on_change, arg);
     hub_on_refresh(w->services.hub, on_refresh, w);
     dispatcher_start(w->dispatcher);
 }
@@ -391,6 +395,8 @@ void worker_free(worker *w)
     if (w->services.store != NULL)
         store_port_close(w->services.store);
     w->services.hub = NULL;
+    if (w->watch != NULL)
+        watch_close(w->watch);
     close_handle((uv_handle_t *)&w->before_poll);
     close_handle((uv_handle_t *)&w->after_poll);
     close_handle((uv_handle_t *)&w->wake);

@@ -29,8 +29,8 @@ worker *worker_new_bare(const worker_shared *shared);
 worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);
 /* Serves fd (an address of the process) with tls or without. */
 void worker_listen(worker *w, int fd, struct tls_context *tls);
-/* boot.start, on one worker of the process. */
-void worker_start_application(worker *w);
+/* boot.start, on one worker of the process. on_change: files of the application have changed. */
+void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg);
 /* Runs until worker_stop and the ordered end that follows. */
 void worker_run(worker *w);
 
