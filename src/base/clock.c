@@ -35,6 +35,11 @@ uint64_t clock_thread_us(void)
     return read_us(CLOCK_THREAD_CPUTIME_ID);
 }
 
+uint64_t clock_process_us(void)
+{
+    return read_us(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 void clock_advance(uint64_t ms)
 {
     atomic_fetch_add(&shift_ms, ms);

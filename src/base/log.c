@@ -4,6 +4,7 @@
 #include "log.h"
 
 #include "clock.h"
+#include "utf8.h"
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
@@ -46,23 +47,6 @@ static void put_int(line *l, int64_t value)
     put(l, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)value));
 }
 
-/* Length of the valid UTF-8 sequence at p, 0 if it is not one. */
-static size_t utf8_len(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n < len)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool beyond = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return overlong || beyond ? 0 : len;
-}
-
 static void put_escape(line *l, unsigned char c)
 {
     char text[8];
@@ -78,12 +62,12 @@ static void put_json(line *l, slice s)
 {
     put(l, "\"", 1);
     for (size_t i = 0; i < s.n;) {
-        const unsigned char *p = (const unsigned char *)s.p + i;
-        size_t n = utf8_len(p, s.n - i);
+        unsigned char c = (unsigned char)s.p[i];
+        size_t n = utf8_length(s.p + i, s.n - i);
         if (n == 0)
             put(l, "\xef\xbf\xbd", 3);
-        else if (n == 1 && (*p < 0x20 || *p == '"' || *p == '\\' || *p == 0x7f))
-            put_escape(l, *p);
+        else if (n == 1 && (c < 0x20 || c == '"' || c == '\\' || c == 0x7f))
+            put_escape(l, c);
         else
             put(l, s.p + i, n);
         i += n ? n : 1;

@@ -1,0 +1,82 @@
+/* What the process counts, as Prometheus text. Each thread counts into a shard of its own: fixed
+ * counters and gauges are relaxed atomics there, labelled series lie in a table under the shard's
+ * own mutex, which only a scrape ever contends for. A scrape adds the shards up.
+ *
+ * The number of labelled series is bounded; what comes after is dropped and counted
+ * (lunacast_metrics_dropped_total). */
+#pragma once
+#include "buf.h"
+#include "slice.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    METRIC_CONNECTIONS, /* gauge */
+    METRIC_CONNECTIONS_ACCEPTED,
+    METRIC_CONNECTIONS_REFUSED,
+    METRIC_BYTES_RECEIVED,
+    METRIC_BYTES_SENT,
+    METRIC_VIEWERS, /* gauge: open picture streams */
+    METRIC_PICTURES_RENDERED,
+    METRIC_PICTURES_SENT,
+    METRIC_PICTURES_SKIPPED, /* replaced by a newer one before they could be sent */
+    METRIC_SCRIPT_ERRORS,    /* handlers that raised */
+    METRIC_SCRIPTS_STOPPED,  /* over their time or memory */
+    METRIC_STORE_FAILURES,   /* operations answered "unavailable" */
+    METRIC_REDIS_CONNECTED,  /* gauge: links that are up */
+    METRIC_REDIS_RECONNECTS,
+    METRIC_TOKEN_CACHE_HITS,
+    METRIC_TOKEN_CACHE_MISSES,
+    METRIC_TOKEN_CACHE_ENTRIES, /* gauge */
+    METRIC_LUA_MEMORY,          /* gauge per worker, bytes */
+    METRIC_TASKS,               /* gauge per worker */
+    METRIC_LOOP_LAG,            /* gauge per worker, microseconds */
+    METRIC_SERIES_DROPPED,
+    METRIC_COUNT
+} metric;
+
+/* Histograms with one label. */
+typedef enum {
+    METRIC_STORE_SECONDS, /* {operation} */
+    METRIC_REDIS_SECONDS, /* {command} */
+    METRIC_TIMING_COUNT
+} metric_timing;
+
+/* Before threads start. */
+void metrics_configure(size_t max_series);
+/* The calling thread is worker N: its per-worker gauges carry that label. */
+void metrics_set_worker(int index);
+
+/* On the calling thread's shard: counters and gauges that are added up. */
+void metrics_add(metric m, int64_t by);
+/* A gauge that only this thread sets (the per-worker ones). */
+void metrics_set(metric m, int64_t value);
+
+/* route and method as labels, "" where there is none. */
+void metrics_request(slice route, slice method, int status, uint64_t us);
+void metrics_time(metric_timing t, slice label, uint64_t us);
+
+/* Scripts' own ------------------------------------------------------------------------------- */
+typedef enum { METRICS_COUNTER, METRICS_GAUGE, METRICS_HISTOGRAM } metrics_type;
+typedef struct metrics_family metrics_family; /* lives as long as the process */
+
+typedef struct {
+    slice name, value;
+} metrics_label;
+
+enum { METRICS_LABELS_MAX = 8 };
+
+/* Finds or makes it. NULL with a reason: a bad name, one of the host's, of another type, or too
+ * many. */
+metrics_family *metrics_declare(slice name, slice help, metrics_type type, const char **reason);
+/* Counter: adds. Gauge: sets this thread's part (workers are added up). Histogram: observes, in
+ * seconds. Labels are sorted by name by the caller, names are valid (metrics_valid_name). */
+void metrics_record(metrics_family *f, const metrics_label *labels, size_t count, double value);
+bool metrics_valid_name(slice name);
+
+/* Reading ----------------------------------------------------------------------------------- */
+/* Prometheus text of all shards, sorted. */
+void metrics_text(buf *out);
+/* The sum over all threads and labels of a counter, a gauge, or a histogram's number of
+ * observations. False: nothing has that name. */
+bool metrics_get(slice name, double *value);
