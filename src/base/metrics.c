@@ -288,6 +288,18 @@ bool metrics_valid_name(slice name)
     return true;
 }
 
+bool metrics_find_counter(slice name, metric *m)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        const metrics_fixed *f = &metrics_fixed_table[i];
+        if (f->type == METRICS_COUNTER && slice_eq(slice_of(f->name), name)) {
+            *m = (metric)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static metrics_family *declare(slice name, slice help, metrics_type type, const char **reason)
 {
     map_node *node = map_find(&families, name);

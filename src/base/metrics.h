@@ -73,6 +73,8 @@ metrics_family *metrics_declare(slice name, slice help, metrics_type type, const
  * seconds. Labels are sorted by name by the caller, names are valid (metrics_valid_name). */
 void metrics_record(metrics_family *f, const metrics_label *labels, size_t count, double value);
 bool metrics_valid_name(slice name);
+/* One of the host's own counters, so that the framework's Lua can count what only it knows. */
+bool metrics_find_counter(slice name, metric *m);
 
 /* Reading ----------------------------------------------------------------------------------- */
 /* Prometheus text of all shards, sorted. */

@@ -4,14 +4,22 @@
 int luaopen_host_config(lua_State *L);
 int luaopen_host_file(lua_State *L);
 int luaopen_host_hub(lua_State *L);
+int luaopen_host_log(lua_State *L);
+int luaopen_host_metrics(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
+int luaopen_host_time(lua_State *L);
 
+/* clang-format off */
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
     {"host.file", luaopen_host_file},
     {"host.hub", luaopen_host_hub},
+    {"host.log", luaopen_host_log},
+    {"host.metrics", luaopen_host_metrics},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
+    {"host.time", luaopen_host_time},
     {NULL, NULL},
 };
+/* clang-format on */
