@@ -2,8 +2,8 @@
  * the workers, waits for signals, and takes everything down in the reverse order.
  *
  *   open -> workers boot -> all booted? -> listen -> ready line -> signals
- *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; a second one: exit
- * now SIGHUP: the certificate is read again; the old one stays when the new one is wrong
+ *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; again: exit now
+ *   SIGHUP: the certificate is read again; the old one stays when the new one is wrong
  *
  * What must never happen: the ready line before every address accepts; a worker's thread left when
  * the store closes. */
