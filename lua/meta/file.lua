@@ -15,7 +15,7 @@ function file.read(path, options) end
 
 --- What a file is; waits.
 ---@param path string
----@return { size: integer, mtime: number, type: "file" }|nil
+---@return { size: integer, mtime: number, type: "file", embedded: boolean }|nil
 ---@return string|nil message
 ---@return string|nil code "absent"
 function file.stat(path) end

@@ -16,6 +16,7 @@ local web = {
   mixed = response.mixed,
   sse = response.sse,
   with = response.with,
+  file = require "web.static",
   throw = errors.throw,
   throw_world = errors.throw_world,
 }

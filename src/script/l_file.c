@@ -26,6 +26,7 @@ typedef struct {
     const char *folder;
     size_t limit;
     bool contents; /* read; else only size and time */
+    bool embedded; /* in the binary */
     char *data;    /* malloc'd */
     uint64_t size;
     double mtime;
@@ -68,6 +69,7 @@ static void look_in_binary(lookup *l)
         return;
     }
     l->size = file->len;
+    l->embedded = true;
     if (file->len > l->limit)
         fail(l, "too_large", "larger than the limit");
     else if (l->contents)
@@ -128,7 +130,9 @@ static int push_job(lua_State *L, void *data)
         lua_pushlstring(L, l->data, (size_t)l->size);
         return 1;
     }
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
+    lua_pushboolean(L, l->embedded);
+    lua_setfield(L, -2, "embedded");
     lua_pushinteger(L, (lua_Integer)l->size);
     lua_setfield(L, -2, "size");
     lua_pushnumber(L, l->mtime);
@@ -172,7 +176,7 @@ static int file_read(lua_State *L)
     return start_job(L, true, (size_t)limit);
 }
 
-/* stat(path) -> { size, mtime, type } | nil, message, code */
+/* stat(path) -> { size, mtime, type, embedded } | nil, message, code */
 static int file_stat(lua_State *L)
 {
     return start_job(L, false, SIZE_MAX);
