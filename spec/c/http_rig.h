@@ -29,6 +29,7 @@ typedef struct {
     uint64_t last_bytes;
     body_status last_body;
     size_t last_body_size;
+    exchange *last_exchange; /* of /never */
     char last_path[256], last_query[256], last_id[160];
 } rig;
 
@@ -185,7 +186,7 @@ static void rig_on_exchange(exchange *x, void *arg)
     } else if (slice_eq(path, SLICE("/later"))) {
         rig_start_timer(x, 5, 0);
     } else if (slice_eq(path, SLICE("/never"))) {
-        exchange_set_route(x, "/never");
+        r->last_exchange = x;
     } else if (slice_eq(path, SLICE("/chunks"))) {
         exchange_status(x, 200);
         exchange_chunks_begin(x);

@@ -87,9 +87,10 @@ static int status_of_fault(const llhttp_t *parser, const char **why)
 {
     int code = (int)llhttp_get_errno(parser);
     *why = parser->reason != NULL && *parser->reason != '\0' ? parser->reason : "malformed request";
-    if (code == HPE_PAUSED_H2_UPGRADE)
-        *why = "this server speaks HTTP/1.1 and HTTP/1.0";
-    return code == HPE_PAUSED_H2_UPGRADE ? 505 : 400;
+    if (code != HPE_PAUSED_H2_UPGRADE && code != HPE_INVALID_VERSION)
+        return 400;
+    *why = "this server speaks HTTP/1.1 and HTTP/1.0";
+    return 505;
 }
 
 static void start_body(http_conn *hc)
@@ -340,7 +341,8 @@ static void settle_down(http_conn *hc)
         close_conn(hc);
         return;
     }
-    if (hc->saved.len >= PENDING_LIMIT)
+    bool reading = hc->state == H_HEAD && !hc->piled; /* the head's own limits hold */
+    if (!reading && hc->saved.len >= PENDING_LIMIT)
         conn_pause(hc->c);
     else
         conn_resume(hc->c);

@@ -202,7 +202,7 @@ void response_head(exchange *x, answer_length kind, uint64_t length)
     if (x->id.p == NULL)
         x->id = http_worker_id(x->worker, &x->arena);
     char *start = conn_reserve(c, 512 + x->out.len + x->id.n), *at = start;
-    at = put(at, x->minor == 0 ? SLICE("HTTP/1.0 ") : SLICE("HTTP/1.1 "));
+    at = put(at, SLICE("HTTP/1.1 ")); /* our version, whatever the request's (RFC 9110 6.2) */
     at = put_uint(at, (uint64_t)x->status);
     at = put(at, SLICE(" "));
     at = put(at, reason_of(x->status));
