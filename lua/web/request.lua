@@ -10,12 +10,12 @@ local query = require "web.query"
 local throw = errors.throw
 
 ---@class web.Request
----@field x any the exchange (C)
+---@field x web.Exchange
 ---@field method string
 ---@field path string decoded and normalised
 ---@field params table<string, string> of `{name}` in the route's path
 ---@field tail string|nil what `**` stands for
----@field route table the route table that answers
+---@field route web.Route the route table that answers
 ---@field headers table<string, string> lower-case names
 ---@field query table<string, string> the first value of each name
 ---@field query_all table<string, string[]>
@@ -132,9 +132,8 @@ function lazy.json(req)
   end
   local body = req.body
   if body == "" then throw(400, "empty_body", "the body is empty; JSON is expected") end
-  local ok, value, message = pcall(json.decode, body)
-  if not ok then value, message = nil, value end
-  if value == nil then throw(400, "bad_json", "the body is not JSON: " .. tostring(message)) end
+  local value, message = json.decode(body)
+  if value == nil then throw(400, "bad_json", "the body is not JSON: " .. message) end
   return value
 end
 

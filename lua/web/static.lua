@@ -1,6 +1,6 @@
--- Files of the application as answers: conditions (RFC 9110, section 13) and one range (section 14).
--- C opens the file below the application's folder and nowhere else, and streams it; a file of the
--- framework, which lies in the binary, is sent as a whole.
+-- Files of the application as answers: conditions (RFC 9110, section 13) and one range (section
+-- 14). C opens the file below the application's folder and nowhere else, and streams it; a file of
+-- the framework, which lies in the binary, is sent as a whole.
 local errors = require "web.errors"
 local etag = require "web.etag"
 local file = require "host.file"

@@ -9,10 +9,6 @@ local log = require "host.log"
 
 local topics = {}
 
----@class web.TopicSource
----@field prefixes string[]
----@field read fun(topic: string): string|nil, integer|string|nil, number|string|nil
-
 local sources -- loaded at first use: reading the folder is for boot, not for a spec of one module
 
 

@@ -104,17 +104,24 @@ end
 ---@param options? { config?: table }
 function App.new(options)
   local files = {}
-  for _, folder in ipairs { "routes", "topics", "start" } do files["lua/" .. folder] = modules_of(folder) end
+  for _, folder in ipairs { "routes", "topics", "start" } do
+    files["lua/" .. folder] = modules_of(folder)
+  end
+  files["templates/demo.svg"] = "<svg>{{ line }} {{ most }}</svg>"
   local modules = {}
   local world = fakes.install { files = files, config = options and options.config, modules = modules }
-  world.jwk = jwk(world)
+  world.jwk, world.metrics = jwk(world), {}
   local counter = { inc = function() end }
   local extra = {
     ["web.template"] = template(world),
     ["host.crypto"] = crypto(),
     ["host.jwk"] = world.jwk,
     ["host.jwt"] = jwt(world),
-    ["host.metrics"] = { text = function() return "up 1\n" end, counter = function() return counter end },
+    ["host.metrics"] = {
+      text = function() return "up 1\n" end,
+      counter = function() return counter end,
+      get = function(name) return world.metrics[name] end,
+    },
   }
   for name, module in pairs(extra) do package.loaded[name] = module end
   local boot = require "boot"
