@@ -4,6 +4,7 @@
 int luaopen_host_config(lua_State *L);
 int luaopen_host_file(lua_State *L);
 int luaopen_host_hub(lua_State *L);
+int luaopen_host_json(lua_State *L);
 int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
 int luaopen_host_store(lua_State *L);
@@ -15,6 +16,7 @@ const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
     {"host.file", luaopen_host_file},
     {"host.hub", luaopen_host_hub},
+    {"host.json", luaopen_host_json},
     {"host.log", luaopen_host_log},
     {"host.metrics", luaopen_host_metrics},
     {"host.store", luaopen_host_store},

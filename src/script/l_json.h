@@ -1,0 +1,23 @@
+/* The two halves of host.json. */
+#pragma once
+#include "vm.h"
+
+/* luaL_setmetatable(L, JSON_ARRAY_TYPE): a table that is encoded as an array even when empty. */
+#define JSON_ARRAY_TYPE "host.json.array"
+
+/* Settings of one module instance; an upvalue of its functions. */
+typedef struct {
+    lua_Integer decode_depth, encode_depth;
+} json_settings;
+
+typedef struct {
+    lua_Integer max_depth, max_size;
+    bool sort, pretty;
+} json_encode_options;
+
+/* The value that stands for an empty array without being a table. */
+void *json_empty_array(void);
+/* Pushes the buffer that encode writes into; it is kept between calls. */
+void json_push_scratch(lua_State *L);
+/* Pushes the value at `arg` as JSON, using the scratch userdata at `scratch`; raises. */
+void json_encode(lua_State *L, int arg, int scratch, const json_encode_options *options);
