@@ -3,6 +3,10 @@
 -- Servers and other processes that a spec started and forgot are killed at the end.
 package.path = "./?.lua;./lua/?.lua;./lua/?/init.lua;" .. package.path
 
+-- Loaded before busted, which forgets what a spec file loads: one loop, one list of processes.
+local uv = require "luv"
+local process = require "spec.support.process"
+
 -- busted ends the process by itself; here it is the task that must end, in order.
 local ended = setmetatable({}, { __tostring = function() return "busted has ended" end })
 os.exit = function(code)
@@ -20,8 +24,12 @@ local ok, err = pcall(function()
   os.exit(0)
 end)
 
-local process = package.loaded["spec.support.process"]
-if process then process.kill_all() end
+process.kill_all()
+uv.walk(function(handle)
+  if not handle:is_closing() then handle:close() end
+end)
+uv.run()
+
 if not ok and err ~= ended then
   io.stderr:write(tostring(err), "\n")
   return 1
