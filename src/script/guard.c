@@ -57,7 +57,10 @@ static int signal_number(void)
 static void on_over_budget(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
-    luaL_error(L, "the script ran out of its time budget");
+    if (lua_isyieldable(L))
+        lua_yield(L, 0);
+    else
+        luaL_error(L, GUARD_MESSAGE);
 }
 
 static void on_signal(int number)
@@ -180,19 +183,18 @@ void guard_enter(guard *g, lua_State *L)
     atomic_store_explicit(&g->entry, g->entry + 1, memory_order_release);
 }
 
-bool guard_leave(guard *g, uint64_t *us)
+guard_verdict guard_leave(guard *g)
 {
     atomic_store_explicit(&g->entry, g->entry + 1, memory_order_release);
+    guard_verdict verdict = {atomic_load_explicit(&g->slow_us, memory_order_relaxed), g->fired};
     if (g->fired) {
         g->fired = 0;
         lua_sethook(g->current, NULL, 0, 0);
     }
     g->current = NULL;
-    *us = atomic_load_explicit(&g->slow_us, memory_order_relaxed);
-    if (*us == 0)
-        return false;
-    atomic_store_explicit(&g->slow_us, 0, memory_order_relaxed);
-    return true;
+    if (verdict.slow_us != 0)
+        atomic_store_explicit(&g->slow_us, 0, memory_order_relaxed);
+    return verdict;
 }
 
 lua_State *guard_switch(guard *g, lua_State *L)

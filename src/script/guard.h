@@ -8,6 +8,8 @@
 
 typedef struct guard guard;
 
+#define GUARD_MESSAGE "the script ran out of its time budget (lua.time_ms)"
+
 /* For the calling thread; budgets in microseconds of the thread's CPU time. */
 guard *guard_new(uint64_t warn_us, uint64_t limit_us);
 void guard_free(guard *g);  /* on the thread that uses it */
@@ -15,8 +17,10 @@ void guard_adopt(guard *g); /* the calling thread uses it from now on */
 
 /* Around every entry into Lua. `L` is the thread that runs. */
 void guard_enter(guard *g, lua_State *L);
-/* True when it took longer than warn_us; the CPU time used is in *us (rounded to the watchdog's
- * period). */
-bool guard_leave(guard *g, uint64_t *us);
+typedef struct {
+    uint64_t slow_us; /* CPU time used, when it was more than warn_us; else 0 */
+    bool over;        /* it was ended: a yielded coroutine is not waiting, it is to be killed */
+} guard_verdict;
+guard_verdict guard_leave(guard *g);
 /* Lua switches to another coroutine inside an entry; returns the one before, to be put back. */
 lua_State *guard_switch(guard *g, lua_State *L);

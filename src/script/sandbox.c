@@ -208,6 +208,40 @@ static int guarded_setmetatable(lua_State *L)
     return 1;
 }
 
+static int after_xpcall(lua_State *L, int status, lua_KContext context)
+{
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) {
+        lua_pushboolean(L, 1);
+        lua_replace(L, 2);
+        return lua_gettop(L) - 1;
+    }
+    /* Handler and error value: the handler runs as a plain call, below the time budget. */
+    lua_pushvalue(L, 1);
+    lua_insert(L, -2);
+    int status_of_handler = lua_pcall(L, 1, 1, 0);
+    (void)status_of_handler;
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* xpcall(f, handler, ...) whose handler runs after the error has unwound. Lua's own runs it with
+ * hooks off when the error came from one, where nothing could end it. */
+static int late_xpcall(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    lua_replace(L, 1); /* 1: handler */
+    lua_replace(L, 2); /* 2: function, kept for the frame */
+    lua_pushvalue(L, 2);
+    lua_insert(L, 3);
+    int status = lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 0, 0, after_xpcall);
+    return after_xpcall(L, status, 0);
+}
+
 static int count_garbage(lua_State *L)
 {
     const char *what = luaL_optstring(L, 1, "collect");
@@ -256,6 +290,8 @@ static void close_doors(lua_State *L)
     lua_setglobal(L, "load");
     lua_pushcfunction(L, guarded_setmetatable);
     lua_setglobal(L, "setmetatable");
+    lua_pushcfunction(L, late_xpcall);
+    lua_setglobal(L, "xpcall");
     lua_pushcfunction(L, count_garbage);
     lua_setglobal(L, "collectgarbage");
     lua_pushcfunction(L, print_to_log);

@@ -199,19 +199,21 @@ typedef struct {
     lua_State *from;
     const task_ops *ops;
     void *data;
+    const char *message; /* instead of the value on top of from */
 } failure;
 
 static int report_failure(lua_State *L)
 {
     failure *f = lua_touserdata(L, 1);
     lua_settop(L, 0);
-    if (!lua_checkstack(f->from, 2))
-        return 0;
-    lua_pushvalue(f->from, -1);
-    lua_xmove(f->from, L, 1);
-    size_t n;
-    const char *message = luaL_tolstring(L, 1, &n);
-    luaL_traceback(L, f->from, message, 0);
+    if (f->message != NULL) {
+        lua_pushstring(L, f->message);
+    } else if (lua_checkstack(f->from, 2)) {
+        lua_pushvalue(f->from, -1);
+        lua_xmove(f->from, L, 1);
+    }
+    vm_describe_error(L, 1);
+    luaL_traceback(L, f->from, lua_tostring(L, 2), 0);
     lua_remove(L, 2);
     if (f->ops->on_end != NULL)
         return f->ops->on_end(L, TASK_ERROR, f->data);
@@ -226,9 +228,9 @@ static int report_cancel(lua_State *L)
     return f->ops->on_end(L, TASK_CANCELLED, f->data);
 }
 
-static void report(task *t, lua_CFunction how)
+static void report(task *t, lua_CFunction how, const char *message)
 {
-    failure f = {t->co, t->ops, t->data};
+    failure f = {t->co, t->ops, t->data, message};
     char error[TRACE_MAX];
     if (vm_protect(t->vm, how, &f, error, sizeof error) != 0)
         log_error("the end of a task failed", LOG_TEXT("trace", error));
@@ -238,10 +240,9 @@ static void report(task *t, lua_CFunction how)
 static void reset_thread(task *t)
 {
     guard *g = vm_guard(t->vm);
-    uint64_t us;
     guard_enter(g, t->co);
     int status = lua_resetthread(t->co);
-    guard_leave(g, &us);
+    guard_leave(g);
     if (status != LUA_OK && lua_type(t->co, -1) == LUA_TSTRING)
         log_debug("closing a task raised", LOG_TEXT("error", lua_tostring(t->co, -1)));
     lua_settop(t->co, 0);
@@ -266,9 +267,20 @@ static void end_failed(task *t)
 {
     give_slot(t);
     drop_wait(t);
-    report(t, report_failure);
+    report(t, report_failure, NULL);
     done(t);
     reset_thread(t);
+    release(t, false);
+}
+
+/* The thread is left to the collector as it is: its <close> variables are the same script's code,
+ * and would run where the budget can't reach them. */
+static void end_over_budget(task *t)
+{
+    give_slot(t);
+    drop_wait(t);
+    report(t, report_failure, GUARD_MESSAGE);
+    done(t);
     release(t, false);
 }
 
@@ -283,7 +295,7 @@ void task_cancel(task_token token)
     drop_wait(t);
     reset_thread(t);
     if (t->ops->on_end != NULL)
-        report(t, report_cancel);
+        report(t, report_cancel, NULL);
     done(t);
     release(t, false);
 }
@@ -307,12 +319,6 @@ static int body(lua_State *L)
     return after_body(L, LUA_OK, (lua_KContext)t);
 }
 
-static void log_slow(const task *t, uint64_t us)
-{
-    (void)t;
-    log_warn("a script held its worker", LOG_NUM("cpu_us", us));
-}
-
 static void run(task *t)
 {
     vm *v = t->vm;
@@ -329,12 +335,12 @@ static void run(task *t)
     all->running = t;
     guard_enter(g, t->co);
     int status = lua_resume(t->co, NULL, arguments, &results);
-    uint64_t us;
-    bool slow = guard_leave(g, &us);
+    guard_verdict verdict = guard_leave(g);
     all->running = NULL;
-    if (slow)
-        log_slow(t, us);
-    if (status == LUA_YIELD)
+    vm_log_slow(verdict);
+    if (verdict.over && status != LUA_OK)
+        end_over_budget(t);
+    else if (status == LUA_YIELD)
         t->state = PARKED;
     else if (status == LUA_OK)
         end_ok(t);
@@ -354,7 +360,7 @@ static int report_no_memory(lua_State *L)
 /* Even without memory for a thread, the end is told once. */
 static void fail_start(vm *v, const task_ops *ops, void *data)
 {
-    failure f = {NULL, ops, data};
+    failure f = {NULL, ops, data, NULL};
     char error[256];
     if (ops->on_end != NULL && vm_protect(v, report_no_memory, &f, error, sizeof error) != 0)
         log_error("the end of a task failed", LOG_TEXT("error", error));

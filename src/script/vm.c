@@ -154,11 +154,25 @@ guard *vm_guard(vm *v)
     return v->guard;
 }
 
+void vm_describe_error(lua_State *L, int index)
+{
+    if (lua_type(L, index) == LUA_TSTRING)
+        lua_pushvalue(L, index);
+    else
+        lua_pushfstring(L, "(the error value is a %s)", luaL_typename(L, index));
+}
+
 int vm_traceback(lua_State *L)
 {
-    const char *message = luaL_tolstring(L, 1, NULL);
-    luaL_traceback(L, L, message, 1);
+    vm_describe_error(L, 1);
+    luaL_traceback(L, L, lua_tostring(L, -1), 1);
     return 1;
+}
+
+void vm_log_slow(guard_verdict verdict)
+{
+    if (verdict.slow_us > 0)
+        log_warn("a script held its worker", LOG_NUM("cpu_us", verdict.slow_us));
 }
 
 int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_size)
@@ -169,13 +183,12 @@ int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_si
     lua_pushcfunction(L, vm_traceback);
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, data);
-    uint64_t us;
     bool outermost = v->tasks.running == NULL;
     if (outermost)
         guard_enter(v->guard, L);
     int status = lua_pcall(L, 1, 0, base + 1);
-    if (outermost && guard_leave(v->guard, &us))
-        log_warn("a script held its worker", LOG_NUM("cpu_us", us));
+    if (outermost)
+        vm_log_slow(guard_leave(v->guard));
     if (status != LUA_OK) {
         const char *text = lua_tostring(L, -1);
         snprintf(error, error_size, "%s", text ? text : "error without a message");
