@@ -63,7 +63,7 @@ static void put_json(line *l, slice s)
     put(l, "\"", 1);
     for (size_t i = 0; i < s.n;) {
         unsigned char c = (unsigned char)s.p[i];
-        size_t n = utf8_length(s.p + i, s.n - i);
+        size_t n = utf8_length(s.p + i, s.p + s.n);
         if (n == 0)
             put(l, "\xef\xbf\xbd", 3);
         else if (n == 1 && (c < 0x20 || c == '"' || c == '\\' || c == 0x7f))

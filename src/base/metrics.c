@@ -150,7 +150,7 @@ void metrics_put_label(buf *out, slice name, slice value)
     buf_append_slice(out, name);
     buf_text(out, "=\"");
     for (size_t i = 0; i < value.n;) {
-        size_t n = utf8_length(value.p + i, value.n - i);
+        size_t n = utf8_length(value.p + i, value.p + value.n);
         char c = value.p[i];
         if (n == 0)
             buf_byte(out, '?');

@@ -6,6 +6,8 @@
  * What must never happen: a second decoding. */
 #include "http_internal.h"
 
+#include "utf8.h"
+
 static bool slash_or_end(const char *p, const char *end)
 {
     return p == end || *p == '/';
@@ -33,38 +35,13 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Length of the UTF-8 character at p (shortest form, no surrogate), 0: none. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    static const struct {
-        unsigned char from, to, second_from, second_to, length;
-    } rows[] = {
-        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (*p < rows[i].from || *p > rows[i].to)
-            continue;
-        size_t length = rows[i].length;
-        if (n < length || (length > 1 && (p[1] < rows[i].second_from || p[1] > rows[i].second_to)))
-            return 0;
-        for (size_t k = 2; k < length; k++)
-            if ((p[k] & 0xc0) != 0x80)
-                return 0;
-        return length;
-    }
-    return 0;
-}
-
 static bool valid_utf8(const char *text, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)text;
-    while (n > 0) {
-        size_t length = utf8_length(p, n);
+    for (const char *p = text, *end = text + n; p < end;) {
+        size_t length = utf8_length(p, end);
         if (length == 0)
             return false;
         p += length;
-        n -= length;
     }
     return true;
 }
