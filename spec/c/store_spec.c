@@ -1,5 +1,5 @@
 /* The contract of the key-value store: one table of specs, run against each driver. */
-#include "store_support.h"
+#include "redis_server.h"
 
 #include <pthread.h>
 
@@ -367,6 +367,59 @@ static int close_embedded(void **state)
     return 0;
 }
 
+static redis_server server;
+static redis_options *options;
+
+static int start_redis(void **state)
+{
+    (void)state;
+    redis_start(&server);
+    options = redis_at(&server, "", "");
+    return 0;
+}
+
+static int end_redis(void **state)
+{
+    (void)state;
+    redis_options_free(options);
+    redis_end(&server);
+    return 0;
+}
+
+static int open_redis(void **state)
+{
+    desk *d = mem_alloc(sizeof *d);
+    redis_cli(&server, "flushall");
+    desk_open(d, store_redis_open(options));
+    *state = d;
+    return 0;
+}
+
+static int close_redis(void **state)
+{
+    desk_close(*state);
+    free(*state);
+    return 0;
+}
+
+/* Other programs use the same Redis: its keys with a prefix of ours must not get mixed up. */
+static int open_prefixed(void **state)
+{
+    static const char prefix[] = "app[1]*:";
+    char url[128], error[300];
+    desk *d = mem_alloc(sizeof *d);
+    redis_cli(&server, "flushall");
+    redis_cli(&server, "mset a foreign user:001 foreign 'app1:a' foreign");
+    redis_options_free(options);
+    snprintf(url, sizeof url, "unix:%s/socket?db=0", server.folder);
+    options = redis_options_parse(url, prefix, error, sizeof error);
+    desk_open(d, store_redis_open(options));
+    *state = d;
+    return 0;
+}
+
+#define close_prefixed close_redis
+
 #define CONTRACT(driver, fn)                                      \
     {                                                             \
 #driver ": " #fn, fn, open_##driver, close_##driver, NULL \
@@ -397,6 +450,7 @@ static int close_embedded(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest contract[] = {CONTRACTS(embedded)};
-    return cmocka_run_group_tests(contract, NULL, NULL);
+    const struct CMUnitTest contract[] = {CONTRACTS(embedded), CONTRACTS(redis),
+                                          CONTRACTS(prefixed)};
+    return cmocka_run_group_tests(contract, start_redis, end_redis);
 }

@@ -2,6 +2,7 @@
  * loop. Private to this folder. */
 #pragma once
 #include "list.h"
+#include "soon.h"
 #include "store.h"
 #include <pthread.h>
 
@@ -59,18 +60,19 @@ struct store_port {
     void *link;     /* the driver's, of this port */
     size_t pending; /* submitted, not answered */
     list ready;     /* finished on this loop */
-    bool running;   /* idle and check are started */
     bool closing;
-    int handles; /* open uv handles */
+    int open; /* wake and answers, until they are closed */
     uv_async_t wake;
-    uv_idle_t idle;
-    uv_check_t check;
+    soon answers;
     pthread_mutex_t lock; /* guards mailbox */
     list mailbox;         /* finished on another thread */
 };
 
 /* The answer, on the port's loop. */
 void store_op_finish(store_op *op, store_status status);
+/* The same, at once: only from an event of the loop, never from inside submit. For results that
+ * live no longer than the event. */
+void store_op_answer(store_op *op, store_status status);
 /* The same from another thread; op belongs to the port at once. */
 void store_op_post(store_op *op, store_status status);
 /* Sets the message that comes with a status; returns the status. */

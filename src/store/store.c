@@ -4,9 +4,8 @@
  *       -> ready list or mailbox of the port -> drain, on the port's loop -> done
  *
  * An answer never comes before the call returns, so that a caller may set up what its callback
- * needs: an answer that is known at once waits in `ready` for the check phase of the same turn of
- * the loop (the idle handle keeps the poll before it from blocking). Rejected: an async wake per
- * answer (a system call each), and answering at once (callers would be re-entered).
+ * needs: an answer that is known at once waits in `ready` until later in the same turn of the loop
+ * (soon.h). Rejected: answering at once, which would re-enter callers.
  * Answers from other threads lie in the mailbox, guarded by the port's lock; the wake is sent while
  * the lock is held, so the port can't be freed between the two.
  *
@@ -21,26 +20,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void free_port(store_port *p)
+static void on_part_closed(void *port)
 {
+    store_port *p = port;
+    if (--p->open > 0)
+        return;
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_wake_closed(uv_handle_t *wake)
 {
-    store_port *p = handle->data;
-    if (--p->handles == 0)
-        free_port(p);
+    on_part_closed(wake->data);
 }
 
 static void close_when_done(store_port *p)
 {
     if (!p->closing || p->pending > 0 || uv_is_closing((uv_handle_t *)&p->wake))
         return;
-    uv_close((uv_handle_t *)&p->wake, on_closed);
-    uv_close((uv_handle_t *)&p->idle, on_closed);
-    uv_close((uv_handle_t *)&p->check, on_closed);
+    uv_close((uv_handle_t *)&p->wake, on_wake_closed);
+    soon_close(&p->answers, on_part_closed);
 }
 
 static void answer(store_op *op)
@@ -52,41 +51,17 @@ static void answer(store_op *op)
     free(op);
 }
 
-static void drain(store_port *p)
+static void drain(void *port)
 {
+    store_port *p = port;
     list ops;
     list_move(&p->ready, &ops);
-    if (p->running) {
-        p->running = false;
-        uv_idle_stop(&p->idle);
-        uv_check_stop(&p->check);
-    }
     while (!list_empty(&ops)) {
         store_op *op = LIST_ENTRY(ops.next, store_op, link);
         list_remove(&op->link);
         answer(op);
     }
     close_when_done(p);
-}
-
-static void on_check(uv_check_t *check)
-{
-    drain(check->data);
-}
-
-/* Only keeps the poll from blocking; the check right after it answers. */
-static void on_idle(uv_idle_t *idle)
-{
-    (void)idle;
-}
-
-static void run_soon(store_port *p)
-{
-    if (p->running)
-        return;
-    p->running = true;
-    uv_idle_start(&p->idle, on_idle);
-    uv_check_start(&p->check, on_check);
 }
 
 static void on_wake(uv_async_t *wake)
@@ -109,14 +84,13 @@ store_port *store_port_new(store *s, uv_loop_t *loop)
     store_port *p = mem_alloc(sizeof *p);
     p->store = s;
     p->loop = loop;
-    p->handles = 3;
+    p->open = 2;
     list_init(&p->ready);
     list_init(&p->mailbox);
     pthread_mutex_init(&p->lock, NULL);
     uv_async_init(loop, &p->wake, on_wake);
-    uv_idle_init(loop, &p->idle);
-    uv_check_init(loop, &p->check);
-    p->wake.data = p->idle.data = p->check.data = p;
+    p->wake.data = p;
+    soon_init(&p->answers, loop, drain, p);
     if (s->driver->port_open != NULL)
         s->driver->port_open(p);
     return p;
@@ -197,7 +171,7 @@ void store_op_finish(store_op *op, store_status status)
 {
     settle(op, status);
     list_append(&op->port->ready, &op->link);
-    run_soon(op->port);
+    soon_arm(&op->port->answers);
 }
 
 void store_op_post(store_op *op, store_status status)
@@ -208,6 +182,14 @@ void store_op_post(store_op *op, store_status status)
     list_append(&p->mailbox, &op->link);
     uv_async_send(&p->wake);
     pthread_mutex_unlock(&p->lock);
+}
+
+void store_op_answer(store_op *op, store_status status)
+{
+    store_port *p = op->port;
+    settle(op, status);
+    answer(op);
+    close_when_done(p);
 }
 
 static slice put(char **at, slice s)
