@@ -9,6 +9,7 @@
  * the store closes. */
 #include "host.h"
 
+#include "access.h"
 #include "clock.h"
 #include "config.h"
 #include "exchange.h"
@@ -16,6 +17,7 @@
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "setup.h"
 #include "tls.h"
 #include "worker.h"
@@ -67,6 +69,7 @@ static void *work(void *arg)
     seat *s = arg;
     host *h = s->host;
     log_set_worker(s->index);
+    metrics_set_worker(s->index);
     s->worker = worker_new(&h->shared, s->index, s->error, sizeof s->error);
     uv_sem_post(&h->booted);
     uv_sem_wait(&h->may_serve);
@@ -332,6 +335,7 @@ int host_run(const config *c, const char *folder)
     char error[ERROR_BYTES];
     block_signals(&waited);
     setup_limits(&h.shared, c, folder);
+    access_configure(config_bool(c, "log.access"));
     h.seat_count = setup_workers(c);
     h.seats = mem_alloc((size_t)h.seat_count * sizeof *h.seats);
     uv_sem_init(&h.booted, 0);

@@ -74,7 +74,7 @@ void setup_raise_file_limit(worker_shared *s)
     size_t possible = ((size_t)limit.rlim_cur - SPARE_FDS) / (size_t)setup_workers(s->config);
     if (limit.rlim_cur <= 2 * SPARE_FDS)
         possible = (size_t)limit.rlim_cur / 2 / (size_t)setup_workers(s->config);
-    log_warn("fewer descriptors than limits.connections needs; raise `ulimit -n`",
+    log_info("fewer descriptors than limits.connections needs; raise `ulimit -n`",
              LOG_NUM("allowed", limit.rlim_cur), LOG_NUM("needed", needed),
              LOG_NUM("connections_per_worker", possible));
     s->conns.max_conns = possible;

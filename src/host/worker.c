@@ -11,12 +11,14 @@
  * What must never happen: another thread touching anything here but through `mail`. */
 #include "worker.h"
 
+#include "access.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "stream.h"
 #include "tls.h"
 #include "watch.h"
@@ -63,6 +65,7 @@ struct worker {
     watch *watch;
     retired retired[RETIRED_MAX];
     size_t retired_count;
+    uint64_t longest_turn; /* ms, since the last tick */
     bool stopping;
     uint64_t drain_until;
     mail mail;
@@ -86,6 +89,8 @@ static void on_before_poll(uv_prepare_t *handle)
     uint64_t began = uv_now(&w->loop);
     uv_update_time(&w->loop);
     uint64_t took = uv_now(&w->loop) - began;
+    if (took > w->longest_turn)
+        w->longest_turn = took;
     if (took > SLOW_TURN_MS)
         log_warn("a turn of the loop was slow", LOG_NUM("ms", took));
 }
@@ -175,7 +180,14 @@ static void look_after_retired(worker *w)
 
 static void on_tick(uv_timer_t *timer)
 {
-    look_after_retired(timer->data);
+    worker *w = timer->data;
+    look_after_retired(w);
+    if (w->vm == NULL)
+        return;
+    metrics_set(METRIC_LUA_MEMORY, (int64_t)vm_memory(w->vm));
+    metrics_set(METRIC_TASKS, (int64_t)task_count(w->vm));
+    metrics_set(METRIC_LOOP_LAG, (int64_t)w->longest_turn * 1000);
+    w->longest_turn = 0;
 }
 
 /* New scripts: requests that run stay with the old VM, which goes with the last of them. */
@@ -357,6 +369,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
     w->vm = vm_hold(dispatcher_vm(w->dispatcher));
     w->handler = (http_handler){.on_exchange = dispatcher_on_exchange,
                                 .on_abandon = dispatcher_on_abandon,
+                                .on_done = access_on_done,
                                 .arg = w->dispatcher,
                                 .limits = &shared->http};
     return w;

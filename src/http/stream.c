@@ -13,9 +13,9 @@
 #include "stream.h"
 
 #include "mem.h"
+#include "metrics.h"
 #include "mixed_part.h"
 #include "sse_event.h"
-#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { SSE_HEARTBEAT_MS = 15000 };
@@ -39,7 +39,6 @@ typedef struct {
 
 /* Every viewer of the calling worker's thread, for the ordered end. */
 static _Thread_local list streams;
-static _Atomic size_t viewers;
 
 static const stream_transport *transport_of(const stream *s)
 {
@@ -56,6 +55,7 @@ static void arm_heartbeat(stream *s)
 static void send_frame(stream *s, frame *f)
 {
     conn_write_frame(s->conn, f);
+    metrics_add(METRIC_PICTURES_SENT, 1);
     arm_heartbeat(s);
 }
 
@@ -70,6 +70,8 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
         send_frame(s, encoded);
         return;
     }
+    if (s->waiting != NULL)
+        metrics_add(METRIC_PICTURES_SKIPPED, 1);
     frame_drop(s->waiting);
     s->waiting = frame_hold(encoded);
 }
@@ -123,7 +125,7 @@ static void on_close(conn *c)
     hub_unsubscribe(&s->subscriber);
     list_remove(&s->link);
     frame_drop(s->waiting);
-    atomic_fetch_sub_explicit(&viewers, 1, memory_order_relaxed);
+    metrics_add(METRIC_VIEWERS, -1);
     free(s);
 }
 
@@ -185,7 +187,7 @@ void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice 
     if (streams.next == NULL)
         list_init(&streams);
     list_append(&streams, &s->link);
-    atomic_fetch_add_explicit(&viewers, 1, memory_order_relaxed);
+    metrics_add(METRIC_VIEWERS, 1);
     conn_set_owner(c, &stream_ops, s);
     conn_deadline(c, 0);
     hub_subscribe(port, topic, &s->subscriber, &t->hub);
@@ -206,9 +208,4 @@ void stream_end_all(void)
         hub_unsubscribe(&s->subscriber);
         say_goodbye(s);
     }
-}
-
-size_t stream_viewers(void)
-{
-    return atomic_load_explicit(&viewers, memory_order_relaxed);
 }

@@ -13,6 +13,5 @@ const char *stream_content_type(const struct stream_transport *t);
 /* Sends the head that was begun on x (status and headers are set; the content type is set here) and
  * makes its connection a subscriber of the topic, until the peer goes or the topic ends. */
 void stream_start(exchange *x, const struct stream_transport *t, hub_port *port, slice topic);
-size_t stream_viewers(void); /* in the process */
 /* Ends every stream of the calling worker, with the transport's goodbye (shutdown). */
 void stream_end_all(void);

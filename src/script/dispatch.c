@@ -17,6 +17,7 @@
 #include "l_hub.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "response_table.h"
 #include "sandbox.h"
 #include "task.h"
@@ -157,6 +158,7 @@ static int call_failed(lua_State *L)
 
 static void log_failure(const request *r, const char *trace)
 {
+    metrics_add(METRIC_SCRIPT_ERRORS, 1);
     log_error("a request failed", LOG_SLICE("request_id", exchange_id(r->x)),
               LOG_SLICE("path", exchange_path(r->x)), LOG_TEXT("trace", trace));
 }

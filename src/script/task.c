@@ -18,6 +18,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "task_private.h"
 #include "vm_private.h"
 #include <stdlib.h>
@@ -279,6 +280,7 @@ static void end_over_budget(task *t)
 {
     give_slot(t);
     drop_wait(t);
+    metrics_add(METRIC_SCRIPTS_STOPPED, 1);
     report(t, report_failure, GUARD_MESSAGE);
     done(t);
     release(t, false);
