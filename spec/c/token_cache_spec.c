@@ -9,6 +9,9 @@
 #include "token_cache.h"
 #include <stdio.h>
 
+static const slice first = {"11111111111111111111111111111111", 32};
+static const slice second = {"22222222222222222222222222222222", 32};
+
 static void a_cached_token_is_found_under_its_own_set_only(void **state)
 {
     (void)state;
@@ -18,19 +21,19 @@ static void a_cached_token_is_found_under_its_own_set_only(void **state)
     claims.audience = audience;
     claims.audience_n = 2;
     token_hit hit;
-    assert_false(token_cache_find(c, SLICE("one"), 1, &hit));
+    assert_false(token_cache_find(c, SLICE("one"), first, &hit));
     size_t slot = token_cache_put(c, &claims);
     assert_true(slot >= 1 && slot <= 3);
-    assert_true(token_cache_find(c, SLICE("one"), 1, &hit));
+    assert_true(token_cache_find(c, SLICE("one"), first, &hit));
     assert_int_equal(hit.slot, slot);
     assert_true(slice_eq(hit.claims->issuer, claims.issuer));
     assert_ptr_not_equal(hit.claims->issuer.p, claims.issuer.p);
     assert_true(slice_eq(hit.claims->audience[1], audience[1]));
     assert_int_equal(hit.claims->expires_ms, 7);
-    assert_false(token_cache_find(c, SLICE("one"), 2, &hit));
-    assert_false(token_cache_find(c, SLICE("onE"), 1, &hit));
+    assert_false(token_cache_find(c, SLICE("one"), second, &hit));
+    assert_false(token_cache_find(c, SLICE("onE"), first, &hit));
     token_cache_forget(c, slot);
-    assert_false(token_cache_find(c, SLICE("one"), 1, &hit));
+    assert_false(token_cache_find(c, SLICE("one"), first, &hit));
     token_stats stats = token_cache_stats(c);
     assert_int_equal(stats.hits, 1);
     assert_int_equal(stats.misses, 4);
@@ -46,24 +49,24 @@ static void a_full_cache_drops_what_was_used_least_recently(void **state)
     token_hit hit;
     const char *names[] = {"a", "b", "c", "d"};
     for (size_t i = 0; i < 3; i++) {
-        token_cache_find(c, slice_of(names[i]), 1, &hit);
+        token_cache_find(c, slice_of(names[i]), first, &hit);
         assert_int_equal(token_cache_put(c, &claims), i + 1);
     }
-    assert_true(token_cache_find(c, SLICE("a"), 1, &hit));
-    assert_false(token_cache_find(c, SLICE("d"), 1, &hit));
+    assert_true(token_cache_find(c, SLICE("a"), first, &hit));
+    assert_false(token_cache_find(c, SLICE("d"), first, &hit));
     assert_int_equal(token_cache_put(c, &claims), 2); /* b's slot */
-    assert_false(token_cache_find(c, SLICE("b"), 1, &hit));
-    assert_true(token_cache_find(c, SLICE("a"), 1, &hit));
-    assert_true(token_cache_find(c, SLICE("c"), 1, &hit));
-    assert_true(token_cache_find(c, SLICE("d"), 1, &hit));
+    assert_false(token_cache_find(c, SLICE("b"), first, &hit));
+    assert_true(token_cache_find(c, SLICE("a"), first, &hit));
+    assert_true(token_cache_find(c, SLICE("c"), first, &hit));
+    assert_true(token_cache_find(c, SLICE("d"), first, &hit));
     assert_int_equal(token_cache_stats(c).evictions, 1);
     assert_int_equal(token_cache_stats(c).entries, 3);
     for (int i = 0; i < 1000; i++) {
         char name[16];
         snprintf(name, sizeof name, "%d", i);
-        if (!token_cache_find(c, slice_of(name), 1, &hit))
+        if (!token_cache_find(c, slice_of(name), first, &hit))
             token_cache_put(c, &claims);
-        if (i % 3 == 0 && token_cache_find(c, slice_of(name), 1, &hit))
+        if (i % 3 == 0 && token_cache_find(c, slice_of(name), first, &hit))
             token_cache_forget(c, hit.slot);
         assert_true(token_cache_stats(c).entries <= 3);
     }

@@ -76,7 +76,7 @@ const config_key config_keys[] = {
      "verified tokens remembered per worker; 0: none"},
     {"token.rotate", CONFIG_TIME, "90d", 60 * SECOND, 3650 * DAY, ANY, true,
      "age at which the signing key is replaced; old ones stay until their last token has expired"},
-    {"password.ln", CONFIG_INT, "17", 10, 24, ANY, false, "scrypt: log2 of N"},
+    {"password.ln", CONFIG_INT, "17", 10, 20, ANY, false, "scrypt: log2 of N"},
     {"password.r", CONFIG_INT, "8", 1, 32, ANY, false, "scrypt: block size r"},
     {"password.p", CONFIG_INT, "1", 1, 16, ANY, false, "scrypt: parallelism p"},
     {"password.queue", CONFIG_INT, "64", 1, 10000, ANY, false,

@@ -170,17 +170,15 @@ bool jwk_public_pem(const jwk *k, buf *out)
 
 /* Making ------------------------------------------------------------------------------------- */
 
-static void thumbprint(const jwk *k, buf *out)
+static void take_print(jwk *k)
 {
-    unsigned char digest[DIGEST_MAX];
     buf members = {0};
     buf_byte(&members, '{');
     put_members(k, &members);
     buf_byte(&members, '}');
-    digest_make(DIGEST_SHA256, (slice){members.data, members.len}, digest, NULL);
+    digest_make(DIGEST_SHA256, (slice){members.data, members.len}, k->print, NULL);
     OPENSSL_cleanse(members.data, members.len);
     buf_free(&members);
-    base64url_encode(out, (slice){(const char *)digest, 32});
 }
 
 static bool name_key(jwk *k, slice kid, const char **reason)
@@ -190,8 +188,9 @@ static bool name_key(jwk *k, slice kid, const char **reason)
         return false;
     }
     buf made = {0};
+    take_print(k);
     if (kid.n == 0) {
-        thumbprint(k, &made);
+        base64url_encode(&made, (slice){(const char *)k->print, sizeof k->print});
         kid = (slice){made.data, made.len};
     }
     k->kid = mem_dup(kid.p, kid.n);

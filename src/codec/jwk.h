@@ -15,6 +15,7 @@ enum {
     JWK_SET_MAX = 100,             /* keys of a set */
     JWK_SECRET_MIN = 32,
     JWK_SECRET_MAX = 1024,
+    JWK_PRINT_SIZE = 32, /* SHA-256 */
     JWK_RSA_MIN = 2048,
     JWK_RSA_MAX = 8192,
 };
@@ -57,8 +58,8 @@ slice jwk_secret(const jwk *k);
 int jwk_sign(const jwk *k, slice text, buf *out);
 bool jwk_verify(jwk *k, slice text, slice signature);
 
-/* Sets. Each change gives the set a new stamp, unique in the process, so that what was cached under
- * the old one is never found again. One thread at a time. */
+/* Sets. A set's stamp is a digest of its keys, kids and algorithms: what was verified by one set is
+ * good for another of the same stamp, and for no other. One thread at a time. */
 typedef struct jwk_set jwk_set;
 
 jwk_set *jwk_set_new(void);
@@ -69,8 +70,10 @@ bool jwk_set_remove(jwk_set *s, slice kid);
 jwk *jwk_set_find(const jwk_set *s, slice kid); /* NULL: absent */
 jwk *jwk_set_at(const jwk_set *s, size_t i);    /* in the order of adding */
 size_t jwk_set_count(const jwk_set *s);
-uint64_t jwk_set_stamp(const jwk_set *s);
+slice jwk_set_stamp(const jwk_set *s); /* 32 bytes, until the next change */
 /* A foreign set: {"keys":[...]}. Its private members are ignored, secrets with them; keys of
  * unknown kinds or uses are skipped and counted. NULL with a reason when it is no set at all. */
 jwk_set *jwk_set_from_json(slice json, size_t *skipped, const char **reason);
+/* The text is a JSON object with a member "keys": a set, good or bad. */
+bool jwk_is_set(slice json);
 void jwk_set_public_json(const jwk_set *s, buf *out); /* {"keys":[...]} */

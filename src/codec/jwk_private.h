@@ -15,6 +15,7 @@ struct jwk {
     size_t secret_n;
     char *kid;
     size_t kid_n;
+    unsigned char print[JWK_PRINT_SIZE]; /* the thumbprint, RFC 7638 */
     /* Working state of jwk_verify, made at its first call. */
     EVP_PKEY_CTX *verify;
     EVP_MD_CTX *digest;

@@ -1,9 +1,10 @@
 /* A set of keys, small (100 at most), looked through in order: a comparison of a few kids is
  * cheaper than a hash. The kid is a plain string, never a path, a query or an address.
  *
- * Owner: a Lua box. The stamp comes from one counter of the process and is never used again, so a
- * cache that keys by it can't take another set, or the set before a change, for this one. What must
- * never happen: two keys of one kid; a private member in jwk_set_public_json. */
+ * Owner: a Lua box. The stamp is made of the keys, so that reading them again (as every worker does
+ * now and then) forgets no verified token, and a changed set remembers none. What must never
+ * happen: two keys of one kid; a private member in jwk_set_public_json. */
+#include "digest.h"
 #include "jwk_private.h"
 #include "mem.h"
 #include <stdlib.h>
@@ -11,14 +12,20 @@
 struct jwk_set {
     jwk *keys[JWK_SET_MAX];
     size_t count;
-    uint64_t stamp;
+    unsigned char stamp[32];
 };
-
-static _Atomic uint64_t last_stamp;
 
 static void change_stamp(jwk_set *s)
 {
-    s->stamp = atomic_fetch_add_explicit(&last_stamp, 1, memory_order_relaxed) + 1;
+    buf names = {0};
+    for (size_t i = 0; i < s->count; i++) {
+        const jwk *k = s->keys[i];
+        buf_append(&names, k->print, sizeof k->print);
+        buf_format(&names, "%s %zu ", jwk_alg_name(k->alg), k->kid_n);
+        buf_append(&names, k->kid, k->kid_n);
+    }
+    digest_make(DIGEST_SHA256, (slice){names.data, names.len}, s->stamp, NULL);
+    buf_free(&names);
 }
 
 jwk_set *jwk_set_new(void)
@@ -76,9 +83,9 @@ size_t jwk_set_count(const jwk_set *s)
     return s->count;
 }
 
-uint64_t jwk_set_stamp(const jwk_set *s)
+slice jwk_set_stamp(const jwk_set *s)
 {
-    return s->stamp;
+    return (slice){(const char *)s->stamp, sizeof s->stamp};
 }
 
 static bool add_foreign(jwk_set *s, const jose_value *v)
@@ -108,6 +115,15 @@ jwk_set *jwk_set_from_json(slice json, size_t *skipped, const char **reason)
     }
     arena_free(&a);
     return s;
+}
+
+bool jwk_is_set(slice json)
+{
+    arena a;
+    arena_init(&a);
+    bool is = json.n <= JWK_SET_TEXT_MAX && jose_get(jose_parse(json, &a), "keys") != NULL;
+    arena_free(&a);
+    return is;
 }
 
 void jwk_set_public_json(const jwk_set *s, buf *out)

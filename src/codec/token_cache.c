@@ -5,7 +5,7 @@
  *
  * Owner: the VM's jwt module, which keeps the decoded claims by slot in a Lua table. What must
  * never happen: more entries than the limit; a hit for claims whose signature was not checked
- * against the very set that is asked for. */
+ * against keys of that stamp. */
 #include "token_cache.h"
 
 #include "digest.h"
@@ -16,7 +16,7 @@
 
 typedef struct {
     unsigned char digest[32];
-    uint64_t stamp;
+    unsigned char stamp[32];
 } name;
 
 typedef struct {
@@ -32,7 +32,7 @@ struct token_cache {
     list order;
     entry **slots; /* by slot - 1; NULL: free */
     size_t *spare; /* slots given back */
-    size_t spare_n, used, limit;
+    size_t spare_n, used, room, limit;
     EVP_MD_CTX *scratch;
     name last;
     uint64_t hits, misses, evictions;
@@ -42,8 +42,6 @@ token_cache *token_cache_new(size_t limit)
 {
     token_cache *c = mem_alloc(sizeof *c);
     c->limit = limit > 0 ? limit : 1;
-    c->slots = mem_alloc(c->limit * sizeof *c->slots);
-    c->spare = mem_alloc(c->limit * sizeof *c->spare);
     c->scratch = EVP_MD_CTX_new();
     list_init(&c->order);
     return c;
@@ -71,10 +69,10 @@ void token_cache_free(token_cache *c)
     free(c);
 }
 
-bool token_cache_find(token_cache *c, slice token, uint64_t stamp, token_hit *hit)
+bool token_cache_find(token_cache *c, slice token, slice stamp, token_hit *hit)
 {
     digest_make(DIGEST_SHA256, token, c->last.digest, c->scratch);
-    c->last.stamp = stamp;
+    memcpy(c->last.stamp, stamp.p, sizeof c->last.stamp);
     map_node *node = map_find(&c->table, (slice){(const char *)&c->last, sizeof c->last});
     if (node == NULL) {
         c->misses++;
@@ -88,12 +86,22 @@ bool token_cache_find(token_cache *c, slice token, uint64_t stamp, token_hit *hi
     return true;
 }
 
+static size_t new_slot(token_cache *c)
+{
+    if (c->used == c->room) {
+        c->room = c->room > 0 ? c->room * 2 : 64;
+        c->slots = mem_resize(c->slots, c->room * sizeof *c->slots);
+        c->spare = mem_resize(c->spare, c->room * sizeof *c->spare);
+    }
+    return ++c->used;
+}
+
 static size_t free_slot(token_cache *c)
 {
     if (c->spare_n > 0)
         return c->spare[--c->spare_n];
     if (c->used < c->limit)
-        return ++c->used;
+        return new_slot(c);
     entry *oldest = LIST_ENTRY(c->order.next, entry, link);
     size_t slot = oldest->slot;
     end_entry(c, oldest);

@@ -21,7 +21,7 @@ token_cache *token_cache_new(size_t limit);
 void token_cache_free(token_cache *c);
 /* False: not seen yet, or under another set of keys (its stamp is part of the name). Remembers the
  * digest for token_cache_put. */
-bool token_cache_find(token_cache *c, slice token, uint64_t stamp, token_hit *hit);
+bool token_cache_find(token_cache *c, slice token, slice stamp, token_hit *hit);
 /* Adds the token of the last token_cache_find, which was not there; the one that was used least
  * recently makes room. Returns its slot. */
 size_t token_cache_put(token_cache *c, const jwt_claims *claims);

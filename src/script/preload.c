@@ -2,9 +2,12 @@
 #include "vm.h"
 
 int luaopen_host_config(lua_State *L);
+int luaopen_host_crypto(lua_State *L);
 int luaopen_host_file(lua_State *L);
 int luaopen_host_hub(lua_State *L);
 int luaopen_host_json(lua_State *L);
+int luaopen_host_jwk(lua_State *L);
+int luaopen_host_jwt(lua_State *L);
 int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
 int luaopen_host_store(lua_State *L);
@@ -14,9 +17,12 @@ int luaopen_host_time(lua_State *L);
 /* clang-format off */
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
+    {"host.crypto", luaopen_host_crypto},
     {"host.file", luaopen_host_file},
     {"host.hub", luaopen_host_hub},
     {"host.json", luaopen_host_json},
+    {"host.jwk", luaopen_host_jwk},
+    {"host.jwt", luaopen_host_jwt},
     {"host.log", luaopen_host_log},
     {"host.metrics", luaopen_host_metrics},
     {"host.store", luaopen_host_store},
