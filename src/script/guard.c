@@ -171,8 +171,6 @@ void guard_free(guard *g)
     pthread_mutex_unlock(&lock);
     if (last)
         pthread_join(thread, NULL);
-    if (self == g)
-        self = NULL;
     free(g);
 }
 
@@ -192,9 +190,15 @@ guard_verdict guard_leave(guard *g)
         lua_sethook(g->current, NULL, 0, 0);
     }
     g->current = NULL;
+    self = NULL;
     if (verdict.slow_us != 0)
         atomic_store_explicit(&g->slow_us, 0, memory_order_relaxed);
     return verdict;
+}
+
+bool guard_inside(void)
+{
+    return self != NULL;
 }
 
 lua_State *guard_switch(guard *g, lua_State *L)

@@ -22,5 +22,7 @@ typedef struct {
     bool over;        /* it was ended: a yielded coroutine is not waiting, it is to be killed */
 } guard_verdict;
 guard_verdict guard_leave(guard *g);
+/* The calling thread is between an enter and its leave: Lua is on the stack. */
+bool guard_inside(void);
 /* Lua switches to another coroutine inside an entry; returns the one before, to be put back. */
 lua_State *guard_switch(guard *g, lua_State *L);

@@ -241,9 +241,12 @@ static void report(task *t, lua_CFunction how, const char *message)
 static void reset_thread(task *t)
 {
     guard *g = vm_guard(t->vm);
-    guard_enter(g, t->co);
+    bool outermost = !guard_inside();
+    if (outermost)
+        guard_enter(g, t->co);
     int status = lua_resetthread(t->co);
-    guard_leave(g);
+    if (outermost)
+        guard_leave(g);
     if (status != LUA_OK && lua_type(t->co, -1) == LUA_TSTRING)
         log_debug("closing a task raised", LOG_TEXT("error", lua_tostring(t->co, -1)));
     lua_settop(t->co, 0);
@@ -391,7 +394,11 @@ static task *prepare(vm *v, const task_ops *ops, void *data)
 void task_start(vm *v, const task_ops *ops, void *data)
 {
     task *t = prepare(v, ops, data);
-    if (t != NULL)
+    if (t == NULL)
+        return;
+    if (guard_inside())
+        list_append(&ready_tasks, &t->ready_link);
+    else
         run(t);
 }
 

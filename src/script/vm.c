@@ -183,7 +183,7 @@ int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_si
     lua_pushcfunction(L, vm_traceback);
     lua_pushcfunction(L, fn);
     lua_pushlightuserdata(L, data);
-    bool outermost = v->tasks.running == NULL;
+    bool outermost = !guard_inside();
     if (outermost)
         guard_enter(v->guard, L);
     int status = lua_pcall(L, 1, 0, base + 1);
