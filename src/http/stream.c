@@ -65,8 +65,11 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
     const stream_transport *t = transport_of(s);
     if (version == s->version && t->skips_repeats)
         return;
+    /* The first picture goes out with the head, which may still lie in the connection's batch: then
+     * there is no drain to wait for. */
+    bool first = s->version == 0;
     s->version = version;
-    if (conn_queued(s->conn) == 0) {
+    if (first || conn_queued(s->conn) == 0) {
         send_frame(s, encoded);
         return;
     }
