@@ -251,14 +251,16 @@ static slice move_text(char **to, slice text)
 jwt_claims *jwt_claims_copy(const jwt_claims *claims)
 {
     size_t list = claims->audience_n * sizeof(slice);
-    size_t size = sizeof *claims + list + claims->type.n + claims->issuer.n;
+    size_t size = sizeof *claims + list + claims->header.n + claims->payload.n + claims->type.n +
+                  claims->issuer.n;
     for (size_t i = 0; i < claims->audience_n; i++)
         size += claims->audience[i].n;
     jwt_claims *copy = mem_alloc(size);
     *copy = *claims;
-    copy->header = copy->payload = (slice){0};
     copy->audience = (slice *)(copy + 1);
     char *to = (char *)(copy + 1) + list;
+    copy->header = move_text(&to, claims->header);
+    copy->payload = move_text(&to, claims->payload);
     copy->type = move_text(&to, claims->type);
     copy->issuer = move_text(&to, claims->issuer);
     for (size_t i = 0; i < claims->audience_n; i++)

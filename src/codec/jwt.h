@@ -54,7 +54,7 @@ void jwt_reader_free(jwt_reader *r);
 jwt_code jwt_open(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims);
 jwt_code jwt_check(const jwt_claims *claims, const jwt_policy *policy);
 
-/* A copy of what jwt_check needs (no header, no payload) in one block; free() it. */
+/* A copy in one block; free() it. */
 jwt_claims *jwt_claims_copy(const jwt_claims *claims);
 
 /* Appends the compact token. The header is {"alg","typ","kid"}; `type` empty: "JWT". The payload is

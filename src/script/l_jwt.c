@@ -1,15 +1,16 @@
-/* host.jwt: tokens for scripts. A verified token is remembered by its digest until it expires, with
- * its decoded claims in a Lua table by slot; what a script gets is a copy of its own, so that one
- * request can't change what the next one sees. A copy of six claims costs less than a microsecond;
- * read-only proxies were rejected, since pairs, next and json.encode would have to know them.
+/* host.jwt: tokens for scripts. A verified token is remembered by its digest until it expires. When
+ * it comes again its claims are decoded once more and kept in a Lua table by slot, so that tokens
+ * that come once cost little; what a script gets is a copy of its own, so that one request can't
+ * change what the next one sees. A copy of six claims costs less than a microsecond; read-only
+ * proxies were rejected, since pairs, next and json.encode would have to know them.
  *
- *   verify: cache --hit--> check claims --> copy
- *              \--miss--> jwt_open --> check claims --> decode --> cache --> copy
+ *   verify: cache --miss--> jwt_open --> jwt_check --> cache --> decode
+ *              \--hit--> jwt_check --> table at the slot? --no--> decode, keep --> copy
+ *                                                    \--yes-----------------------> copy
  *
- * Owner: the module's state is a userdata, one per VM: reader, cache and the table of claims die
- * together. What must never happen: the claims of another token at a slot. A slot is written before
- * its table in Lua, by an assignment that can only fail where the slot was empty before; an empty
- * one is a miss. */
+ * Owner: the module's state is a userdata, one per VM: reader, cache and the tables (its user
+ * values) die together. What must never happen: the claims of another token at a slot. A slot's
+ * table is taken away when its entry is written. */
 #include "box.h"
 #include "clock.h"
 #include "config.h"
@@ -27,9 +28,12 @@
 enum { CACHE_DEFAULT = 10000, AUDIENCE_MAX = 16, TYPE_MAX = 64 };
 enum { UP_STATE = 1, UP_DECODE, UP_ENCODE, UPVALUES = UP_ENCODE };
 
+enum { SLOTS = 1, LAST_HEADER }; /* user values: decoded claims by slot, and one header */
+
 typedef struct {
     jwt_reader *reader;
-    token_cache *cache;
+    token_cache *cache; /* NULL: none is wanted */
+    buf last_header;    /* the text of the header that is kept decoded */
 } state;
 
 static state *state_of(lua_State *L)
@@ -51,6 +55,7 @@ static int state_gc(lua_State *L)
         metrics_add(METRIC_TOKEN_CACHE_ENTRIES, -(int64_t)token_cache_stats(s->cache).entries);
     jwt_reader_free(s->reader);
     token_cache_free(s->cache);
+    buf_free(&s->last_header);
     *s = (state){0};
     return 0;
 }
@@ -160,18 +165,8 @@ static void copy_value(lua_State *L)
     lua_replace(L, from);
 }
 
-/* Pushes copies of claims and header of the pair on top, in its place. */
-static int push_pair(lua_State *L)
-{
-    int pair = lua_gettop(L);
-    lua_rawgeti(L, pair, 1);
-    copy_value(L);
-    lua_rawgeti(L, pair, 2);
-    copy_value(L);
-    return 2;
-}
-
-static bool decode(lua_State *L, slice json)
+/* Pushes the decoded object; false: host.json will not have it. */
+static bool push_decoded(lua_State *L, slice json)
 {
     lua_pushvalue(L, lua_upvalueindex(UP_DECODE));
     vm_push_slice(L, json);
@@ -179,29 +174,62 @@ static bool decode(lua_State *L, slice json)
     return lua_istable(L, -1);
 }
 
-/* Pushes the pair { claims, header }; false: host.json will not have them. */
-static bool decode_pair(lua_State *L, const jwt_claims *claims)
+/* All tokens of one key have the same header, so the last one is kept. */
+static bool push_header(lua_State *L, slice json)
 {
-    lua_createtable(L, 2, 0);
-    if (!decode(L, claims->payload))
-        return false;
-    lua_rawseti(L, -2, 1);
-    if (!decode(L, claims->header))
-        return false;
-    lua_rawseti(L, -2, 2);
+    state *s = state_of(L);
+    if (!slice_eq(json, (slice){s->last_header.data, s->last_header.len})) {
+        if (!push_decoded(L, json))
+            return false;
+        s->last_header.len = 0;
+        lua_setiuservalue(L, lua_upvalueindex(UP_STATE), LAST_HEADER);
+        buf_append_slice(&s->last_header, json);
+    }
+    lua_getiuservalue(L, lua_upvalueindex(UP_STATE), LAST_HEADER);
+    copy_value(L);
     return true;
 }
-
-/* Verify ------------------------------------------------------------------------------------- */
 
 static int refuse(lua_State *L, jwt_code code)
 {
     return vm_fail(L, jwt_code_word(code), "%s", jwt_code_text(code));
 }
 
-static void push_slots(lua_State *L)
+/* Takes the table of the slot away, if there is one. Writes to no new key, so it can't raise. */
+static void clear_slot(lua_State *L, size_t slot)
 {
-    lua_getiuservalue(L, lua_upvalueindex(UP_STATE), 1);
+    lua_getiuservalue(L, lua_upvalueindex(UP_STATE), SLOTS);
+    if (lua_rawgeti(L, -1, (lua_Integer)slot) != LUA_TNIL) {
+        lua_pushnil(L);
+        lua_rawseti(L, -3, (lua_Integer)slot);
+    }
+    lua_pop(L, 2);
+}
+
+/* Verify ------------------------------------------------------------------------------------- */
+
+static void remember(lua_State *L, const jwt_claims *claims)
+{
+    state *s = state_of(L);
+    if (s->cache == NULL)
+        return;
+    size_t before = token_cache_stats(s->cache).entries;
+    clear_slot(L, token_cache_put(s->cache, claims));
+    count_entries(s, before);
+}
+
+static int verify_new(lua_State *L, slice token, const jwk_set *keys, const jwt_policy *policy)
+{
+    jwt_claims claims;
+    jwt_code code = jwt_open(state_of(L)->reader, token, keys, &claims);
+    if (code == JWT_OK)
+        code = jwt_check(&claims, policy);
+    if (code != JWT_OK)
+        return refuse(L, code);
+    remember(L, &claims);
+    if (!push_decoded(L, claims.payload) || !push_header(L, claims.header))
+        return refuse(L, JWT_MALFORMED);
+    return 2;
 }
 
 static void forget(lua_State *L, size_t slot)
@@ -210,45 +238,28 @@ static void forget(lua_State *L, size_t slot)
     size_t before = token_cache_stats(s->cache).entries;
     token_cache_forget(s->cache, slot);
     count_entries(s, before);
-    push_slots(L);
-    lua_pushnil(L);
-    lua_rawseti(L, -2, (lua_Integer)slot);
-    lua_pop(L, 1);
-}
-
-static int verify_new(lua_State *L, slice token, const jwk_set *keys, const jwt_policy *policy)
-{
-    state *s = state_of(L);
-    jwt_claims claims;
-    jwt_code code = jwt_open(s->reader, token, keys, &claims);
-    if (code == JWT_OK)
-        code = jwt_check(&claims, policy);
-    if (code != JWT_OK)
-        return refuse(L, code);
-    push_slots(L);
-    if (!decode_pair(L, &claims))
-        return refuse(L, JWT_MALFORMED);
-    if (s->cache != NULL) {
-        size_t before = token_cache_stats(s->cache).entries;
-        size_t slot = token_cache_put(s->cache, &claims);
-        count_entries(s, before);
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, -3, (lua_Integer)slot);
-    }
-    return push_pair(L);
+    clear_slot(L, slot);
 }
 
 static int verify_known(lua_State *L, token_hit hit, const jwt_policy *policy)
 {
     jwt_code code = jwt_check(hit.claims, policy);
-    if (code == JWT_OK)
-        return push_pair(L);
     if (code == JWT_EXPIRED)
         forget(L, hit.slot);
-    return refuse(L, code);
+    if (code != JWT_OK)
+        return refuse(L, code);
+    lua_getiuservalue(L, lua_upvalueindex(UP_STATE), SLOTS);
+    if (lua_rawgeti(L, -1, (lua_Integer)hit.slot) != LUA_TTABLE) {
+        if (!push_decoded(L, hit.claims->payload))
+            return refuse(L, JWT_MALFORMED);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, -4, (lua_Integer)hit.slot);
+    }
+    copy_value(L);
+    return push_header(L, hit.claims->header) ? 2 : refuse(L, JWT_MALFORMED);
 }
 
-/* Is the token known? Counts, and pushes the pair when it is. */
+/* Is the token known? Counts. */
 static bool look_up(lua_State *L, slice token, const jwk_set *keys, token_hit *hit)
 {
     state *s = state_of(L);
@@ -256,13 +267,7 @@ static bool look_up(lua_State *L, slice token, const jwk_set *keys, token_hit *h
         return false;
     bool known = token_cache_find(s->cache, token, jwk_set_stamp(keys), hit);
     metrics_add(known ? METRIC_TOKEN_CACHE_HITS : METRIC_TOKEN_CACHE_MISSES, 1);
-    if (!known)
-        return false;
-    push_slots(L);
-    if (lua_rawgeti(L, -1, (lua_Integer)hit->slot) == LUA_TTABLE)
-        return true;
-    forget(L, hit->slot);
-    return false;
+    return known;
 }
 
 static int l_verify(lua_State *L)
@@ -409,7 +414,7 @@ static void push_state(lua_State *L)
 {
     const config *settings = vm_services(vm_of(L))->config;
     int64_t limit = settings != NULL ? config_int(settings, "token.cache") : CACHE_DEFAULT;
-    state *s = lua_newuserdatauv(L, sizeof *s, 1);
+    state *s = lua_newuserdatauv(L, sizeof *s, 2);
     *s = (state){0};
     if (luaL_newmetatable(L, STATE_TYPE)) {
         lua_pushcfunction(L, state_gc);
@@ -420,7 +425,7 @@ static void push_state(lua_State *L)
     if (limit > 0)
         s->cache = token_cache_new((size_t)limit);
     lua_newtable(L);
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, SLOTS);
 }
 
 int luaopen_host_jwt(lua_State *L)
