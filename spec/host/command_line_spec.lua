@@ -158,7 +158,7 @@ describe("addresses", function()
     for _, address in ipairs { "127.0.0.1:99999", "localhost", "[::1", "999.1.1.1:80", "a:b" } do
       local app = server.launch { listen = { address } }
       assert.equal(1, (app.process:wait()), address)
-      assert.equal(1, select(2, app.process.err:gsub("\n", "")), app.process.err)
+      assert.equal(1, select(2, app.process.err:gsub("lunacast: [^\n]+\n", "")), app.process.err)
     end
   end)
 end)

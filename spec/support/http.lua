@@ -2,7 +2,7 @@
 --   local res = http.request(server, "PUT", "/api/session/a", { json = { args = {} } })
 --   local stream = http.pictures(server, "/stream/a")      -- multipart/x-mixed-replace
 --   assert.matches("<svg", stream:next())
-local json = require "dkjson"
+local json = require "host.json"
 local wire = require "spec.support.wire"
 
 local http = {}
@@ -87,8 +87,8 @@ function http.read_response(c, method, seconds)
     res.body = c:read_all(seconds)
   end
   function res:json()
-    local value, _, message = json.decode(self.body)
-    if message then error(("not JSON: %s: %q"):format(message, self.body), 2) end
+    local value, message = json.decode(self.body)
+    if value == nil then error(("not JSON: %s: %q"):format(message, self.body), 2) end
     return value
   end
   return res

@@ -5,7 +5,7 @@
 --   app:stop()
 -- The debug build looks for what was left alive and exits non-zero, so `stop` asserts exit code 0.
 local http = require "spec.support.http"
-local json = require "dkjson"
+local json = require "host.json"
 local process = require "spec.support.process"
 local uv = require "luv"
 local wait = require "spec.support.wait"
@@ -148,11 +148,11 @@ function Server:log()
 end
 
 
---- Waits for a line of the log whose message contains `text`.
+--- Waits for a line of the log that contains `text`, as it stands there (JSON).
 function Server:logged(text, seconds)
   return wait.till(function()
-    for _, line in ipairs(self:log()) do
-      if (line.msg or line.raw):find(text, 1, true) then return line end
+    for line in self.process.err:gmatch "([^\n]+)\n" do
+      if line:find(text, 1, true) then return json.decode(line) or { raw = line } end
     end
   end, ("%q in the log"):format(text), seconds)
 end

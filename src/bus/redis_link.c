@@ -24,6 +24,7 @@
 #include "list.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "redis_address.h"
 #include "redis_login.h"
 #include "redis_said.h"
@@ -40,8 +41,9 @@ typedef struct {
     list link;
     redis_done done; /* NULL: nobody wants the answer */
     void *arg;
-    uint64_t deadline;
+    uint64_t deadline, started_us;
     size_t size;
+    char name[16]; /* for the metrics */
     bool unsure;
     const char *problem;
     buf bytes; /* while it waits */
@@ -65,6 +67,7 @@ struct redis_link {
     size_t queued, queued_bytes;
     uv_timer_t tick;
     bool quick; /* the tick runs at its fast pace */
+    bool was_ready;
     soon run;
     char problem[400];
 };
@@ -76,6 +79,8 @@ static bool try_next_address(redis_link *l);
 
 static void set_state(redis_link *l, link_state state)
 {
+    if ((l->state == READY) != (state == READY))
+        metrics_add(METRIC_REDIS_CONNECTED, state == READY ? 1 : -1);
     l->state = state;
     l->state_since = clock_ms();
 }
@@ -113,7 +118,8 @@ static command *new_command(redis_link *l, size_t size, redis_done done, void *a
     c->done = done;
     c->arg = arg;
     c->size = size;
-    c->deadline = clock_ms() + REDIS_COMMAND_MS;
+    c->started_us = clock_us();
+    c->deadline = c->started_us / 1000 + REDIS_COMMAND_MS;
     l->queued++;
     l->queued_bytes += size;
     return c;
@@ -142,6 +148,7 @@ void redis_link_send(redis_link *l, size_t argc, const slice *argv, redis_done d
     size_t size = redis_command_size(argc, argv);
     bool full = l->queued >= REDIS_QUEUE_MAX || l->queued_bytes + size > REDIS_QUEUE_BYTES;
     command *c = new_command(l, size, done, arg);
+    snprintf(c->name, sizeof c->name, "%.*s", (int)argv[0].n, argv[0].p);
     if (l->state == CLOSED) {
         fail_command(l, c, "the link to Redis is closing", false);
     } else if (full) {
@@ -222,6 +229,9 @@ static void fail(redis_link *l, const char *why)
 static void become_ready(redis_link *l)
 {
     set_state(l, READY);
+    if (l->was_ready)
+        metrics_add(METRIC_REDIS_RECONNECTS, 1);
+    l->was_ready = true;
     l->attempts = 0;
     l->awaiting = 0;
     l->problem[0] = '\0';
@@ -267,6 +277,7 @@ static void on_answer(redis_link *l, const redisReply *reply)
     command *c = LIST_ENTRY(l->sent.next, command, link);
     redis_done done = c->done;
     void *done_arg = c->arg;
+    metrics_time(METRIC_REDIS_SECONDS, slice_of(c->name), clock_us() - c->started_us);
     free_command(l, c);
     l->awaiting = list_empty(&l->sent) ? 0 : clock_ms();
     l->holds++; /* done may close the link */

@@ -16,6 +16,7 @@
 #include "conn_internal.h"
 
 #include "mem.h"
+#include "metrics.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ static void on_closed(uv_handle_t *handle)
     conn *c = handle->data;
     list_remove(&c->node);
     c->pool->count--;
+    metrics_add(METRIC_CONNECTIONS, -1);
     if (c->ops != NULL && c->ops->on_close != NULL)
         c->ops->on_close(c);
     if (c->tls != NULL)
@@ -279,6 +281,8 @@ static void read_some(conn *c)
 {
     ssize_t n = recv(c->fd, c->pool->in, READ_SIZE, 0);
     if (n > 0)
+        metrics_add(METRIC_BYTES_RECEIVED, n);
+    if (n > 0)
         take_in(c, (size_t)n);
     else if (n == 0 && c->tls != NULL && c->state == CONN_OPEN)
         conn_destroy(c, false); /* no close_notify: the stream may have been cut */
@@ -368,6 +372,8 @@ conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
     wheel_entry_init(&c->timer);
     list_append(&pool->conns, &c->node);
     pool->count++;
+    metrics_add(METRIC_CONNECTIONS, 1);
+    metrics_add(METRIC_CONNECTIONS_ACCEPTED, 1);
     name_peer(c);
     if (tls != NULL) {
         c->tls = tls_session_new(tls);

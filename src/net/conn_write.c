@@ -11,6 +11,7 @@
 #include "conn_internal.h"
 
 #include "mem.h"
+#include "metrics.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -34,8 +35,10 @@ static size_t give(conn *c, struct iovec *iov, size_t count)
         n = count == 1 ? send(c->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
                        : sendmsg(c->fd, &message, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0)
+    if (n >= 0) {
+        metrics_add(METRIC_BYTES_SENT, n);
         return (size_t)n;
+    }
     if (errno != EAGAIN && errno != EWOULDBLOCK)
         conn_destroy(c, false);
     return 0;

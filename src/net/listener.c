@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "metrics.h"
 #include "tls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,8 @@ static void greet(listener *l, int fd)
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket: no harm */
     bool full = conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns;
+    if (full)
+        metrics_add(METRIC_CONNECTIONS_REFUSED, 1);
     conn *c = conn_open(l->pool, fd, l->tls);
     if (c != NULL)
         l->on_conn(c, full, l->arg);

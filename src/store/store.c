@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "metrics.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,21 @@ static void close_when_done(store_port *p)
     soon_close(&p->answers, on_part_closed);
 }
 
+static void count(const store_op *op)
+{
+    static const slice names[STORE_KINDS] = {
+        [STORE_GET] = SLICE("get"), [STORE_SET] = SLICE("set"),       [STORE_ADD] = SLICE("add"),
+        [STORE_CAS] = SLICE("cas"), [STORE_DELETE] = SLICE("delete"), [STORE_INCR] = SLICE("incr"),
+        [STORE_TTL] = SLICE("ttl"), [STORE_LIST] = SLICE("list"),     [STORE_PING] = SLICE("ping"),
+    };
+    metrics_time(METRIC_STORE_SECONDS, names[op->kind], clock_us() - op->started_us);
+    if (op->result.status == STORE_UNAVAILABLE)
+        metrics_add(METRIC_STORE_FAILURES, 1);
+}
+
 static void answer(store_op *op)
 {
+    count(op);
     op->done(&op->result, op->arg);
     if (op->release != NULL)
         op->release(op->held);
