@@ -90,6 +90,7 @@ static vm *open_vm(size_t memory, uint64_t limit_us)
     wait_count = 0;
     vm *v = vm_new(&none, &options);
     assert_non_null(v);
+    vm_booted(v);
     return v;
 }
 

@@ -57,7 +57,7 @@ int host_lua(const config *c, const char *file, int argc, char **argv)
     setup_limits(&shared, c, ".");
     shared.script.trusted = true;
     shared.script.memory_limit = 0;
-    shared.script.warn_us = UINT64_MAX;
+    shared.script.warn_us = 0;
     shared.script.limit_us = 0;
     if (setup_open(&shared, wants_store(c), error, sizeof error) != 0)
         log_warn("the store can't be opened", LOG_TEXT("error", error));

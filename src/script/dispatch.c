@@ -73,6 +73,7 @@ dispatcher *dispatcher_new(vm *v, char *error, size_t error_size)
         dispatcher_drop(d);
         return NULL;
     }
+    vm_booted(v);
     return d;
 }
 

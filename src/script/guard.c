@@ -93,7 +93,7 @@ static void inspect(guard *g)
         return;
     }
     uint64_t used = now - g->since_us;
-    if (used >= g->warn_us)
+    if (g->warn_us > 0 && used >= g->warn_us)
         atomic_store(&g->slow_us, used);
     if (g->limit_us > 0 && used >= g->limit_us) {
         atomic_store(&g->armed, entry);
@@ -143,11 +143,18 @@ void guard_adopt(guard *g)
     pthread_mutex_unlock(&lock);
 }
 
+void guard_set_budget(guard *g, uint64_t warn_us, uint64_t limit_us)
+{
+    pthread_mutex_lock(&lock);
+    g->warn_us = warn_us;
+    g->limit_us = limit_us;
+    pthread_mutex_unlock(&lock);
+}
+
 guard *guard_new(uint64_t warn_us, uint64_t limit_us)
 {
     guard *g = mem_alloc(sizeof *g);
-    g->warn_us = warn_us;
-    g->limit_us = limit_us;
+    guard_set_budget(g, warn_us, limit_us);
     guard_adopt(g);
     pthread_mutex_lock(&lock);
     bool first = list_empty(&guards);

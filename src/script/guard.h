@@ -10,8 +10,9 @@ typedef struct guard guard;
 
 #define GUARD_MESSAGE "the script ran out of its time budget (lua.time_ms)"
 
-/* For the calling thread; budgets in microseconds of the thread's CPU time. */
+/* For the calling thread; budgets in microseconds of the thread's CPU time, 0: none. */
 guard *guard_new(uint64_t warn_us, uint64_t limit_us);
+void guard_set_budget(guard *g, uint64_t warn_us, uint64_t limit_us);
 void guard_free(guard *g);  /* on the thread that uses it */
 void guard_adopt(guard *g); /* the calling thread uses it from now on */
 

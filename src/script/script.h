@@ -34,6 +34,8 @@ vm *vm_new(const services *s, const vm_options *options);
 vm *vm_hold(vm *v);
 /* The last drop closes the Lua state: not from inside a task. */
 void vm_drop(vm *v);
+/* The scripts are loaded: from now on the budgets of the options hold. */
+void vm_booted(vm *v);
 /* The calling thread, a worker's, takes over a VM that was built on another. */
 void vm_adopt(vm *v);
 size_t vm_memory(const vm *v); /* bytes in use */

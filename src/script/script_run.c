@@ -58,5 +58,6 @@ void script_start(vm *v, const char *file, int argc, char **argv,
     script *s = mem_alloc(sizeof *s);
     static const task_ops ops = {fill, on_end, on_done};
     *s = (script){file, argc, argv, ended, arg, 1};
+    vm_booted(v);
     task_start(v, &ops, s);
 }

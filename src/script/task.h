@@ -56,8 +56,9 @@ typedef struct {
 /* For an on_end that has nothing better to do with TASK_ERROR: logs the traceback at index 2. */
 void task_log_failure(lua_State *L);
 
-/* Starts a task and runs it to its end or first wait before returning; while Lua runs on this worker
- * (an answer that lets the next pipelined request begin), it waits for the turn's drain instead. */
+/* Starts a task and runs it to its end or first wait before returning; while Lua runs on this
+ * worker (an answer that lets the next pipelined request begin), it waits for the turn's drain
+ * instead. */
 void task_start(vm *v, const task_ops *ops, void *data);
 /* The same from anywhere: it runs at the worker's next turn. */
 void task_spawn(vm *v, const task_ops *ops, void *data);

@@ -18,6 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* While the scripts are loaded nobody waits for this VM. */
+enum { BOOT_WARN_US = 1000000, BOOT_LIMIT_US = 10000000 };
+
 struct vm {
     lua_State *L;
     const services *services;
@@ -72,7 +75,7 @@ vm *vm_new(const services *s, const vm_options *options)
     v->folder = mem_dup(options->folder, strlen(options->folder));
     v->options.folder = v->folder;
     v->refs = 1;
-    v->guard = guard_new(options->warn_us, options->limit_us);
+    v->guard = guard_new(BOOT_WARN_US, options->limit_us > 0 ? BOOT_LIMIT_US : 0);
     v->L = lua_newstate(allocate, v);
     atomic_fetch_add(&alive, 1);
     if (v->L == NULL) {
@@ -107,6 +110,11 @@ void vm_drop(vm *v)
     free(v->folder);
     free(v);
     atomic_fetch_sub(&alive, 1);
+}
+
+void vm_booted(vm *v)
+{
+    guard_set_budget(v->guard, v->options.warn_us, v->options.limit_us);
 }
 
 void vm_adopt(vm *v)
