@@ -158,7 +158,7 @@ static void on_pace(uv_timer_t *timer)
     uint64_t now = clock_ms(), slot = slot_ms(p);
     while (!list_empty(&p->paced)) {
         hub_topic *t = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
-        if (now - t->sent_ms < slot)
+        if (now < t->sent_ms + slot)
             break;
         list_remove(&t->paced_link);
         t->waiting_slot = false;
@@ -311,7 +311,7 @@ static void keep_quiet_alive(hub_port *p, uint64_t now)
     uint64_t after = p->hub->options.keep_alive_ms;
     while (after > 0 && !list_empty(&p->quiet)) {
         hub_topic *t = LIST_ENTRY(p->quiet.next, hub_topic, quiet_link);
-        if (now - t->sent_ms < after)
+        if (now < t->sent_ms + after) /* sent_ms may be later than now: just delivered */
             return;
         if (t->subscriber_count > 0 && t->latest != NULL)
             deliver_all(t);
