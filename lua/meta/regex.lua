@@ -10,7 +10,7 @@
 local regex = {}
 
 ---@class regex.Options
----@field dialect? "linear" what Rust's and Go's regex accept: no backreferences, look-around, atomic groups, possessive quantifiers, recursion, conditions or callouts
+---@field dialect? "linear" only what Rust's and Go's regex accept: no backreferences, no look-around ...
 ---@field ignore_case? boolean the same as (?i)
 ---@field multiline? boolean ^ and $ match at lines, the same as (?m)
 ---@field dotall? boolean . matches a line break, the same as (?s)

@@ -13,6 +13,7 @@ int luaopen_host_metrics(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_time(lua_State *L);
+int luaopen_host_unicode(lua_State *L);
 
 /* clang-format off */
 const luaL_Reg vm_modules[] = {
@@ -28,6 +29,7 @@ const luaL_Reg vm_modules[] = {
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
     {"host.time", luaopen_host_time},
+    {"host.unicode", luaopen_host_unicode},
     {NULL, NULL},
 };
 /* clang-format on */
