@@ -45,6 +45,7 @@ void exchange_abandon(exchange *x)
 {
     x->hc = NULL;
     x->on_body = NULL;
+    x->on_writable = NULL;
     if (x->file != NULL) {
         file_peer_gone(x);
         return;
@@ -59,6 +60,7 @@ void exchange_release(exchange *x)
 {
     x->released = true;
     x->on_body = NULL;
+    x->on_writable = NULL;
     if (x->settled) {
         bury(x);
         return;

@@ -106,6 +106,11 @@ void exchange_finish_file(exchange *x, int fd, uint64_t offset, uint64_t length)
 /* A body by pieces (chunked; until close for HTTP/1.0): begin, then write, then end. */
 void exchange_chunks_begin(exchange *x);
 void exchange_chunk(exchange *x, slice data);
+/* A writer that comes too fast: true when over 64 KiB wait for the peer; then on_writable is called
+ * once, when they have gone (not when the exchange is abandoned). Who does not ask and lets over 1
+ * MiB wait has its connection reset. */
+bool exchange_chunk_wait(exchange *x, void (*on_writable)(exchange *x, void *arg), void *arg);
+void exchange_chunk_cancel(exchange *x);
 void exchange_chunks_end(exchange *x);
 /* Sends the head of an endless answer (no length, Connection: close) and hands the connection over:
  * the caller conn_set_owner()s it in the same call stack. The http_conn is freed, the exchange dies

@@ -115,27 +115,34 @@ void file_peer_gone(exchange *x)
     exchange_settle(x, 499);
 }
 
+/* Nothing to read: HEAD, an empty file, nobody there, or a request that turned out broken. */
+static bool without_body(exchange *x, uint64_t length)
+{
+    if (x->hc == NULL || x->answered || x->body_fault != 0 || length == 0) {
+        exchange_finish(x, SLICE(""));
+        return true;
+    }
+    if (!x->is_head)
+        return false;
+    x->answered = true;
+    response_head(x, LENGTH_KNOWN, length);
+    response_done(x);
+    return true;
+}
+
 void exchange_finish_file(exchange *x, int fd, uint64_t offset, uint64_t length)
 {
-    if (x->hc == NULL || x->answered || x->body_fault != 0 || length == 0 || x->is_head) {
+    if (without_body(x, length)) {
         close(fd);
-        if (x->hc != NULL && !x->answered && x->is_head && x->body_fault == 0) {
-            x->answered = true;
-            response_head(x, LENGTH_KNOWN, length);
-            response_done(x);
-        } else {
-            exchange_finish(x, SLICE(""));
-        }
         return;
     }
-    file_answer *f = malloc(sizeof *f);
-    if (f == NULL) {
-        close(fd);
-        exchange_fail(x, 503, "memory", "out of memory", false);
-        return;
-    }
-    *f = (file_answer){.x = x, .fd = fd, .offset = offset, .left = length, .length = length};
+    file_answer *f = mem_resize(NULL, sizeof *f);
+    f->x = x;
     f->loop = conn_loop(x->hc->c);
+    f->fd = fd;
+    f->offset = offset;
+    f->left = f->length = length;
+    f->reading = false;
     x->file = f;
     x->answered = true;
     start_read(f);

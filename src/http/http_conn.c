@@ -441,6 +441,8 @@ static void on_drain(conn *c)
     http_conn *hc = conn_owner(c);
     if (hc->x != NULL && hc->x->file != NULL)
         file_drained(hc->x);
+    else if (hc->x != NULL)
+        response_drained(hc->x);
     else if (hc->piled)
         process(hc, "", 0);
 }

@@ -10,6 +10,7 @@
 enum {
     PENDING_LIMIT = 16 * 1024,  /* pipelined bytes kept before reading stops */
     ANSWERS_LIMIT = 256 * 1024, /* queued answers before the next request has to wait */
+    CHUNKS_WAIT = 64 * 1024,
     CHUNKS_LIMIT = 1024 * 1024, /* of a chunked answer, queued: the connection is reset */
     DRAIN_LIMIT = 64 * 1024,    /* an unread body this small is read away, a larger one closes */
     HALF_CLOSED_MS = 500,       /* after the peer's FIN, an answer may still take so long */
@@ -85,6 +86,8 @@ struct exchange {
     bool encoded;           /* the handler set Content-Encoding or Content-Range */
     uint64_t sent;
     struct file_answer *file;
+    void (*on_writable)(exchange *x, void *arg);
+    void *writable_arg;
 };
 
 /* http_worker.c */
@@ -127,6 +130,7 @@ void exchange_refuse(exchange *x, int status, const char *why);
 typedef enum { LENGTH_KNOWN, LENGTH_CHUNKED, LENGTH_UNTIL_CLOSE, LENGTH_NONE } answer_length;
 void response_head(exchange *x, answer_length kind, uint64_t length);
 void response_body(exchange *x, slice data);
+void response_drained(exchange *x);
 void response_done(exchange *x); /* hands the connection back */
 bool response_has_body(const exchange *x);
 

@@ -306,6 +306,28 @@ void exchange_chunk(exchange *x, slice data)
         conn_uncork(c);
 }
 
+bool exchange_chunk_wait(exchange *x, void (*on_writable)(exchange *x, void *arg), void *arg)
+{
+    if (x->hc == NULL || x->answered || conn_queued(x->hc->c) <= CHUNKS_WAIT)
+        return false;
+    x->on_writable = on_writable;
+    x->writable_arg = arg;
+    return true;
+}
+
+void exchange_chunk_cancel(exchange *x)
+{
+    x->on_writable = NULL;
+}
+
+void response_drained(exchange *x)
+{
+    void (*on_writable)(exchange *, void *) = x->on_writable;
+    x->on_writable = NULL;
+    if (on_writable != NULL)
+        on_writable(x, x->writable_arg);
+}
+
 void exchange_chunks_end(exchange *x)
 {
     if (!x->begun || too_late(x))
@@ -321,7 +343,7 @@ void exchange_chunks_end(exchange *x)
 
 conn *exchange_take(exchange *x, slice first)
 {
-    if (x->is_head) {
+    if (x->is_head || x->body_fault != 0) {
         x->keep = false;
         exchange_finish(x, SLICE(""));
         return NULL;
