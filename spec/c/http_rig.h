@@ -25,6 +25,7 @@ typedef struct {
     conn *streams[64];
     size_t stream_count;
     size_t requests, abandoned, done;
+    size_t written, most_queued; /* of /writer */
     int last_status;
     uint64_t last_bytes;
     body_status last_body;
@@ -168,6 +169,42 @@ static void rig_big(exchange *x)
     rig_text(x, 200, (slice){bytes, BIG});
 }
 
+/* Five thousand bytes of text with a strong ETag. */
+static void rig_page(exchange *x)
+{
+    char *bytes = arena_alloc(exchange_arena(x), 5000);
+    memset(bytes, 't', 5000);
+    exchange_status(x, 200);
+    exchange_add_header(x, SLICE("Content-Type"), exchange_query(x));
+    exchange_add_header(x, SLICE("ETag"), SLICE("\"abc\""));
+    exchange_finish(x, (slice){bytes, 5000});
+    exchange_release(x);
+}
+
+static void rig_on_writable(exchange *x, void *arg);
+
+/* A writer that waits when it should, and writes ten megabytes. */
+static void rig_write_on(exchange *x)
+{
+    static const char bytes[50000];
+    while (rig_now->written < 200) {
+        rig_now->written++;
+        exchange_chunk(x, (slice){bytes, sizeof bytes});
+        if (conn_queued(exchange_conn(x)) > rig_now->most_queued)
+            rig_now->most_queued = conn_queued(exchange_conn(x));
+        if (exchange_chunk_wait(x, rig_on_writable, NULL))
+            return;
+    }
+    exchange_chunks_end(x);
+    exchange_release(x);
+}
+
+static void rig_on_writable(exchange *x, void *arg)
+{
+    (void)arg;
+    rig_write_on(x);
+}
+
 static void rig_on_exchange(exchange *x, void *arg)
 {
     rig *r = arg;
@@ -199,6 +236,12 @@ static void rig_on_exchange(exchange *x, void *arg)
         rig_stream(x);
     } else if (slice_eq(path, SLICE("/big"))) {
         rig_big(x);
+    } else if (slice_eq(path, SLICE("/page"))) {
+        rig_page(x);
+    } else if (slice_eq(path, SLICE("/writer"))) {
+        exchange_status(x, 200);
+        exchange_chunks_begin(x);
+        rig_write_on(x);
     } else if (slice_eq(path, SLICE("/silent"))) {
         exchange_release(x);
     } else {
