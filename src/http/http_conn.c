@@ -149,8 +149,10 @@ static bool read_head(http_conn *hc, slice *in)
         head_complete(hc, head, n);
         return true;
     }
-    int status = code == HPE_OK ? head_check_partial(hc->handler->limits, in->p, in->n, &why)
-                                : status_of_fault(&hc->parser, &why);
+    size_t good = code == HPE_OK ? in->n : (size_t)(llhttp_get_error_pos(&hc->parser) - in->p);
+    int status = head_check_partial(hc->handler->limits, in->p, good, &why);
+    if (status == 0 && code != HPE_OK)
+        status = status_of_fault(&hc->parser, &why);
     hc->fed = in->n;
     if (status == 0)
         return false;
