@@ -22,6 +22,7 @@ end
 local WORLD = {
   unavailable = { 503, "unavailable", retry = "1" },
   busy = { 503, "busy", retry = "1" },
+  memory = { 503, "busy", retry = "1" },
   timeout = { 504, "timeout" },
   too_large = { 413, "too_large" },
   aborted = { 400, "aborted" },

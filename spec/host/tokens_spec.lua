@@ -108,7 +108,7 @@ describe("tokens", function()
       assert.equal("AQAB", key.e)
       assert.equal(2048 // 8, #crypto.base64url_decode(key.n))
       assert.is_nil(key.d)
-      assert.equal("ann", jwt.verify(token_of "ann", jwk.from_json_set(res.body),
+      assert.equal("ann", jwt.verify(token_of "ann", jwk.import(res.body),
         { issuer = "realtime-svg" }).sub)
     end
   end)
