@@ -62,8 +62,9 @@ end
 ---@param x any the exchange
 ---@param dev boolean
 ---@return web.Response
+---@return boolean|nil meant it was thrown as an answer (web.throw): nothing for the log
 function failure.response(err, traceback, x, dev)
-  if errors.is(err) then return errors.response(err) end
+  if errors.is(err) then return errors.response(err), true end
   if dev then return development(tostring(err), tostring(traceback), x) end
   return {
     status = 500,

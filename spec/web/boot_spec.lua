@@ -111,6 +111,15 @@ describe("boot", function()
     assert.truthy(res.body:find('"code":"forbidden"', 1, true))
   end)
 
+  it("tells C what was meant as an answer and is nothing for the log", function()
+    local boot = boot_with {}
+    local errors = require "web.errors"
+    local _, meant = boot.failed(errors.new(503, "busy", "later"), "trace", fakes.exchange(), false)
+    assert.is_true(meant)
+    _, meant = boot.failed("a bug", "trace", fakes.exchange(), false)
+    assert.is_falsy(meant)
+  end)
+
   it("says nothing about a bug but the request id", function()
     local boot = boot_with { ["routes.a"] = { path = "/a", GET = function() error "secret" end } }
     local res = get(boot, "/a")

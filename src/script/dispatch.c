@@ -138,7 +138,8 @@ static int answer(lua_State *L, request *r)
     return after_chunks(L, LUA_OK, (lua_KContext)r);
 }
 
-/* Stack: error value, traceback. Leaves the response of boot.failed at the top. */
+/* Stack: error value, traceback. Sends what boot.failed makes of it; leaves at the top whether it
+ * is for the log (it is not where a script meant it as the answer). */
 static int call_failed(lua_State *L)
 {
     request *r = lua_touserdata(L, 1);
@@ -149,11 +150,12 @@ static int call_failed(lua_State *L)
     lua_pushvalue(L, at);
     lua_insert(L, 1);
     lua_pushboolean(L, vm_settings(r->d->vm)->dev);
-    lua_call(L, 4, 1);
-    int status = response_status(L, lua_gettop(L));
+    lua_call(L, 4, 2);
+    bool meant = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     response_render(L, lua_gettop(L), r->x);
     box->x = NULL;
-    lua_pushinteger(L, status);
+    lua_pushboolean(L, !meant);
     return 1;
 }
 
@@ -183,7 +185,7 @@ static void answer_failure(lua_State *L, request *r)
                           false);
         return;
     }
-    if (lua_tointeger(L, -1) >= 500)
+    if (lua_toboolean(L, -1))
         log_failure(r, trace);
 }
 

@@ -8,10 +8,8 @@
 #include "l_hub.h"
 #include "stream.h"
 
-int response_status(lua_State *L, int index)
+static int response_status(lua_State *L, int index)
 {
-    if (!lua_istable(L, index))
-        return 500;
     int status = 200;
     if (lua_getfield(L, index, "status") != LUA_TNIL)
         status = (int)lua_tointeger(L, -1);

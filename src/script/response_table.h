@@ -11,5 +11,3 @@ typedef enum {
 /* Renders the table at `index`. Raises, with nothing sent, when it is not a response: wrong type of
  * a field, bad status, a header with CR, LF or NUL, two kinds of body. */
 response_kind response_render(lua_State *L, int index, exchange *x);
-/* Its status, 200 when it has none; 500 when the value is no table. */
-int response_status(lua_State *L, int index);
