@@ -293,6 +293,8 @@ static void on_reply(void *arg, redisReply *reply)
     redis_link *l = arg;
     if (l->state == LOGIN) {
         on_login_reply(l, reply);
+    } else if (l->subscriber != NULL && reply->type == REDIS_REPLY_ERROR) {
+        fail(l, reply->str);
     } else if (l->subscriber != NULL) {
         l->awaiting = 0;
         l->subscriber->on_push(l, reply, l->subscriber->arg);

@@ -1,8 +1,8 @@
 /* A worker's link to Redis: logs in, pipelines commands, and comes back by itself. Not thread-safe:
  * each link belongs to one loop. */
 #pragma once
+#include "buf.h"
 #include "redis_options.h"
-#include "slice.h"
 #include <hiredis/hiredis.h>
 #include <stdbool.h>
 #include <uv.h>

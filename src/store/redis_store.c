@@ -109,10 +109,18 @@ static slice text_of(const redisReply *reply)
     return (slice){reply->str, reply->len};
 }
 
+static store_status strange(store_op *op)
+{
+    return store_op_say(op, STORE_UNAVAILABLE,
+                        "Redis gave an answer of another kind: is it Redis?");
+}
+
 static store_status take_value(store_op *op, const redisReply *reply)
 {
-    if (reply->type != REDIS_REPLY_STRING)
+    if (reply->type == REDIS_REPLY_NIL)
         return STORE_ABSENT;
+    if (reply->type != REDIS_REPLY_STRING)
+        return strange(op);
     op->result.value = text_of(reply);
     set_version(op, op->result.value);
     return STORE_OK;
@@ -122,7 +130,7 @@ static store_status take_script(store_op *op, const redisReply *reply)
 {
     static const store_status results[] = {STORE_ABSENT, STORE_CONFLICT, STORE_OK};
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0 || reply->integer > 2)
-        return STORE_UNAVAILABLE;
+        return strange(op);
     if (op->kind == STORE_CAS)
         set_version(op, op->value);
     return results[reply->integer];
@@ -130,15 +138,34 @@ static store_status take_script(store_op *op, const redisReply *reply)
 
 static store_status take_number(store_op *op, const redisReply *reply)
 {
+    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_INTEGER)
+        return strange(op);
     op->result.number =
         reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : reply->integer;
     return STORE_OK;
+}
+
+static store_status take_ttl(store_op *op, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return strange(op);
+    op->result.number = reply->integer;
+    return reply->integer == -2 ? STORE_ABSENT : STORE_OK;
+}
+
+static store_status take_deleted(store_op *op, const redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_INTEGER)
+        return strange(op);
+    return reply->integer > 0 ? STORE_OK : STORE_ABSENT;
 }
 
 static store_status take_written(store_op *op, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_NIL)
         return STORE_EXISTS;
+    if (reply->type != REDIS_REPLY_STATUS)
+        return strange(op);
     set_version(op, op->value);
     return STORE_OK;
 }
@@ -154,12 +181,9 @@ static store_status take_reply(store_op *op, const redisReply *reply)
     case STORE_INCR:
         return take_number(op, reply);
     case STORE_TTL:
-        op->result.number = reply->integer;
-        return reply->integer == -2 ? STORE_ABSENT : STORE_OK;
+        return take_ttl(op, reply);
     case STORE_DELETE:
-        if (op->version.n == 0)
-            return reply->integer > 0 ? STORE_OK : STORE_ABSENT;
-        return take_script(op, reply);
+        return op->version.n == 0 ? take_deleted(op, reply) : take_script(op, reply);
     default:
         return take_script(op, reply);
     }
@@ -287,7 +311,7 @@ static void on_page(const redisReply *reply, const char *problem, bool unsure, v
     if (reply != NULL && reply->type != REDIS_REPLY_ERROR && is_page(reply))
         take_page(arg, reply);
     else if (reply != NULL && reply->type != REDIS_REPLY_ERROR)
-        store_op_answer(arg, store_op_say(arg, STORE_UNAVAILABLE, "SCAN gave no page"));
+        store_op_answer(arg, strange(arg));
     else
         on_reply(reply, problem, unsure, arg);
 }
