@@ -12,7 +12,6 @@ enum {
     JOSE_DEPTH_MAX = 32,
     JOSE_MEMBERS_MAX = 256,  /* of one object */
     JOSE_VALUES_MAX = 16384, /* of one text */
-    JOSE_NUMBER_MAX = 64,    /* characters */
 };
 
 typedef enum { JOSE_NULL, JOSE_BOOL, JOSE_NUMBER, JOSE_STRING, JOSE_ARRAY, JOSE_OBJECT } jose_type;
@@ -20,7 +19,8 @@ typedef enum { JOSE_NULL, JOSE_BOOL, JOSE_NUMBER, JOSE_STRING, JOSE_ARRAY, JOSE_
 typedef struct jose_value {
     jose_type type;
     slice key;  /* inside an object: its name */
-    slice text; /* a string without its escapes; else the JSON text */
+    slice text; /* of a string, without its escapes */
+    double number;
     struct jose_value *first, *next;
     size_t count; /* members or elements */
 } jose_value;
