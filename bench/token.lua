@@ -1,6 +1,6 @@
--- What a token costs: `lunacast lua bench/token.lua [json]`, pinned to a core that is otherwise idle.
--- A repeated token is a hit of the cache; a new RS256 one is put beside `openssl speed`, measured on
--- the same core right before and after.
+-- What a token costs: `lunacast lua bench/token.lua [json]`, pinned to a core that is else idle.
+-- A repeated token is a hit of the cache; a new RS256 one is put beside `openssl speed`, measured
+-- on the same core right before and after.
 local json = require "host.json"
 local jwk = require "host.jwk"
 local jwt = require "host.jwt"
@@ -63,7 +63,8 @@ if arg[1] == "json" then
   print(json.encode(result))
 else
   for _, alg in ipairs { "RS256", "ES256", "EdDSA" } do
-    print(("%-6s repeated %6.2f us   new %7.2f us"):format(alg, result[alg].repeated, result[alg].new))
+    local r = result[alg]
+    print(("%-6s repeated %6.2f us   new %7.2f us"):format(alg, r.repeated, r.new))
   end
   print(("openssl speed rsa2048: verify %.2f us; a new RS256 token takes %.2f times that"):format(
     result.openssl_rsa2048_verify, result.new_to_openssl))

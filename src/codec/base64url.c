@@ -26,7 +26,7 @@ static void encode(buf *out, slice data, const char *letters)
     if (n > 0) {
         unsigned second = n == 2 ? p[1] : 0;
         *to++ = letters[p[0] >> 2];
-        *to++ = letters[(p[0] & 3) << 4 | second >> 4];
+        *to++ = letters[(p[0] & 3u) << 4 | second >> 4];
         if (n == 2)
             *to++ = letters[(second & 15) << 2];
     }
