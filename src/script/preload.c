@@ -14,6 +14,7 @@ int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_time(lua_State *L);
 int luaopen_host_unicode(lua_State *L);
+int luaopen_host_zone(lua_State *L);
 
 /* clang-format off */
 const luaL_Reg vm_modules[] = {
@@ -30,6 +31,7 @@ const luaL_Reg vm_modules[] = {
     {"host.task", luaopen_host_task},
     {"host.time", luaopen_host_time},
     {"host.unicode", luaopen_host_unicode},
+    {"host.zone", luaopen_host_zone},
     {NULL, NULL},
 };
 /* clang-format on */

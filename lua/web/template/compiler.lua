@@ -1,0 +1,502 @@
+-- A template's tree as one chunk of Lua. The chunk returns a table of functions:
+--
+--   main(R, O, ctx, F, B)          the body; O collects the output, F holds what `set` sets
+--   block_<n>(R, O, ctx, F, B, l)  a block; B has the definitions of every block, l is its level
+--   macro_<n>(R, ...)              a macro, its arguments in the order of the definition
+--
+-- Text and expressions that follow one another become one concatenation and one entry of O, which
+-- costs less than an entry for each. `set` writes to F["name"], in a loop to a local of the loop's
+-- body, so that it ends with the iteration. The chunk gets what it needs as arguments; its
+-- environment is empty.
+local emit = require "web.template.emit"
+local number = require "web.template.number"
+local runtime = require "web.template.runtime"
+local writer = require "web.template.writer"
+
+local compiler = {}
+
+local quote = writer.quote
+local fmt, concat = string.format, table.concat
+
+local GROUP_PIECES <const> = 24
+local GROUP_LOCALS <const> = 60
+local LARGE_TEXT <const> = 512
+local LOOP_LOCALS <const> = 100
+local MOST_LOOP_SETS <const> = 12
+-- Lua's `for` can't jump over more than 2^17 instructions.
+local LARGE_BODY <const> = 4000
+-- Lines of Lua in a loop's body that count as one step more.
+local LINES_PER_STEP <const> = 32
+
+local helpers = {
+  "null", "type", "mtype", "index", "walk", "truth", "equal", "tick", "over", "joined", "enter",
+  "finish", "raise", "further", "lost", "key", "either", "append", "array", "add", "sub", "mul",
+  "div", "mod", "neg", "unordered", "part", "contains", "boolean", "each", "entries", "try", "EMPTY",
+  "scope", "dump", "span",
+}
+
+local body
+
+-- Output ---------------------------------------------------------------------------------------
+
+local function flush(g)
+  local group = g.group
+  if not group then return end
+  g.group = nil
+  local w = g.w
+  if not group.opened then
+    w:line("O[#O+1] = " .. quote(concat(group.texts)))
+    return
+  end
+  local pieces = {}
+  for _, piece in ipairs(group.pieces) do
+    pieces[#pieces + 1] = piece.text and quote(piece.text) or piece.code
+  end
+  w:line("local s = " .. concat(pieces, " .. "))
+  w:line "O[#O+1] = s"
+  w:line "local b = R[4] - #s R[4] = b if b < 0 then over(R) end"
+  w:close(group.active)
+end
+
+-- The group that output is added to.
+local function group_of(g)
+  if not g.group then g.group = { pieces = {}, texts = {}, opened = false } end
+  return g.group
+end
+
+local function add_text(g, text)
+  if #text > LARGE_TEXT then
+    flush(g)
+    g.w:line("O[#O+1] = " .. quote(text))
+    return
+  end
+  local group = group_of(g)
+  local last = group.pieces[#group.pieces]
+  if last and last.text then
+    last.text = last.text .. text
+  else
+    group.pieces[#group.pieces + 1] = { text = text }
+  end
+  group.texts[#group.texts + 1] = text
+end
+
+local function add_value(g, produce)
+  local w = g.w
+  local group = group_of(g)
+  if #group.pieces >= GROUP_PIECES or group.opened and w.active - group.active > GROUP_LOCALS then
+    flush(g)
+    group = group_of(g)
+  end
+  if not group.opened then
+    group.opened = true
+    group.active = w:open()
+    w.active = w.active + 2
+  end
+  group.pieces[#group.pieces + 1] = { code = produce() }
+end
+
+-- Is the text of this expression safe as it is? The table that prints it: N plain, E escaped.
+local function printer(g, node)
+  if node.op == "filtered" then
+    local last = node.filters[#node.filters]
+    if last.name == "safe" then return "N" end
+    for i = #node.filters, 1, -1 do
+      local name = node.filters[i].name
+      if name ~= "default" and name ~= "safe" then
+        return g.is_safe("filter", name) and "N" or "E"
+      end
+    end
+    return printer(g, node.value)
+  end
+  if node.op == "macro" then return "N" end
+  if node.op == "call" then return g.is_safe("function", node.name) and "N" or "E" end
+  if node.op == "path" and node.name == "__tera_context" and #node.parts == 0 and not g.strict then
+    return "N"
+  end
+  return "E"
+end
+
+local unescaped = { int = true, float = true, bool = true }
+
+-- Statements -----------------------------------------------------------------------------------
+
+local statements = {}
+
+function statements.print(g, node)
+  local value = node.value
+  if unescaped[value.op] then return add_text(g, g.number_text(value.value)) end
+  if value.op == "str" and not value.value:find "[&<>\"'/]" then return add_text(g, value.value) end
+  local form = printer(g, value)
+  add_value(g, function()
+    return fmt("%s[%s]", form, (emit.expr(g, value)))
+  end)
+end
+
+function statements.set(g, node)
+  flush(g)
+  local w = g.w
+  local saved = w:open()
+  local code = emit.expr(g, node.value)
+  local scope = g.scope
+  local target = not node.global and scope.sets and scope.sets[node.name]
+  w:line(fmt("%s = %s", target or fmt("F[%s]", quote(node.name)), code))
+  w:close(saved)
+end
+
+statements["if"] = function(g, node)
+  flush(g)
+  local w = g.w
+  local done = #node.branches > 1 and w:fresh "done"
+  local outer = w:open()
+  for _, branch in ipairs(node.branches) do
+    if branch.test then
+      local saved = w:open(fmt("if %s then", emit.condition(g, branch.test)))
+      body(g, branch.body)
+      if done then w:line("goto " .. done) end
+      w:close(saved)
+    else
+      local saved = w:open()
+      body(g, branch.body)
+      w:close(saved)
+    end
+  end
+  if done then w:line("::" .. done .. "::") end
+  w:close(outer)
+end
+
+-- The names that `set` sets in a loop's body, without those of loops inside of it.
+local function own_sets(nodes, found, list)
+  for _, node in ipairs(nodes) do
+    if node.op == "set" and not node.global and not found[node.name] then
+      found[node.name] = true
+      list[#list + 1] = node.name
+    elseif node.op == "if" then
+      for _, branch in ipairs(node.branches) do own_sets(branch.body, found, list) end
+    elseif node.op == "section" then
+      own_sets(node.body, found, list)
+    end
+  end
+  return list
+end
+
+-- Is any field of this loop's value read? Then it is asked once for being a table.
+local function reads_fields(node, name, seen)
+  if type(node) ~= "table" then return false end
+  if node.op == "path" and node.name == name and type(node.parts[1]) == "string"
+    and not node.parts[1]:find "^%d" then
+    return true
+  end
+  for _, child in pairs(node) do
+    if type(child) == "table" and not seen[child] then
+      seen[child] = true
+      if reads_fields(child, name, seen) then return true end
+    end
+  end
+  return false
+end
+
+local function declare_sets(g, scope, names)
+  local w = g.w
+  scope.sets = {}
+  if #names > MOST_LOOP_SETS then
+    local holder = w:fresh "s"
+    w:line(fmt("local %s = {}", holder))
+    w.active = w.active + 1
+    for _, name in ipairs(names) do scope.sets[name] = fmt("%s[%s]", holder, quote(name)) end
+    return
+  end
+  for _, name in ipairs(names) do
+    local code = w:fresh "s"
+    w:line("local " .. code)
+    w.active = w.active + 1
+    scope.sets[name] = code
+  end
+end
+
+-- `range(...)` needs no list: its numbers are computed from the index.
+local function open_range(g, node, scope)
+  local w = g.w
+  local args = {}
+  for _, arg in ipairs(node.container.args) do args[arg.name] = (emit.expr(g, arg.value)) end
+  local first, step = w:fresh "a", w:fresh "a"
+  w:line(fmt("local %s, %s, %s = span(R, %s, %s, %s, %d)", scope.count, first, step,
+    args.start or "nil", args["end"] or "nil", args.step_by or "nil", g.base + node.container.at))
+  w.active = w.active + 3
+  return fmt("%s + (%s-1) * %s", first, scope.index, step)
+end
+
+-- The locals before the loop; returns what the value is in each iteration.
+local function open_container(g, node, scope)
+  local w = g.w
+  local container = node.container
+  if container.op == "call" and container.name == "range" and not node.key
+    and not g.is_custom("function", "range") then
+    scope.value_kind = "int"
+    return open_range(g, node, scope)
+  end
+  local code = emit.expr(g, container)
+  local list = w:fresh "a"
+  if node.key then
+    local keys = w:fresh "a"
+    w:line(fmt("local %s, %s, %s = entries(R, %s, %d)", list, keys, scope.count, code,
+      g.base + container.at))
+    w.active = w.active + 3
+    scope.key_code = w:fresh "k"
+    return fmt("%s[%s]", list, scope.key_code), fmt("%s[%s]", keys, scope.index)
+  end
+  w:line(fmt("local %s, %s = each(R, %s, %d)", list, scope.count, code, g.base + container.at))
+  w.active = w.active + 2
+  return fmt("%s[%s]", list, scope.index)
+end
+
+-- The head of the loop, filled in when its body is known: `for`, or `while` around a large body.
+local function loop_head(scope, lines)
+  local steps = 1 + lines // LINES_PER_STEP
+  local count = fmt("local s = R[2] - %d R[2] = s if s < 0 then tick(R) end", steps)
+  if lines <= LARGE_BODY then
+    return fmt("for %s = 1, %s do %s", scope.index, scope.count, count)
+  end
+  return fmt("local n%s = 0 while n%s < %s do n%s = n%s + 1 local %s = n%s %s", scope.index,
+    scope.index, scope.count, scope.index, scope.index, scope.index, scope.index, count)
+end
+
+local function loop_body(g, node, scope, value_code, key_code)
+  local w = g.w
+  local head = w:hold()
+  local saved = w.active
+  w.active = w.active + 5
+  if key_code then w:line(fmt("local %s = %s", scope.key_code, key_code)) end
+  scope.value_code = w:fresh "v"
+  w:line(fmt("local %s = %s", scope.value_code, value_code))
+  w.active = w.active + 2
+  if scope.value_kind ~= "int" and reads_fields(node.body, node.value, {}) then
+    scope.fields_code = w:fresh "f"
+    w:line(fmt('local %s = type(%s) == "table" and %s or EMPTY', scope.fields_code, scope.value_code,
+      scope.value_code))
+    w.active = w.active + 1
+  end
+  declare_sets(g, scope, own_sets(node.body, {}, {}))
+  g.scope = scope
+  body(g, node.body)
+  if scope.continues then w:line("::" .. scope.continues .. "::") end
+  g.scope = scope.parent
+  w.lines[head] = loop_head(scope, w.n - head)
+  w:close(saved)
+end
+
+local function emit_loop(g, node)
+  local w = g.w
+  local outer = w:open()
+  local scope = { op = "loop", parent = g.scope, value = node.value, key = node.key,
+    index = w:fresh "i", count = w:fresh "n" }
+  local value_code, key_code = open_container(g, node, scope)
+  loop_body(g, node, scope, value_code, key_code)
+  if node.otherwise then
+    local saved = w:open(fmt("if %s == 0 then", scope.count))
+    body(g, node.otherwise)
+    w:close(saved)
+  end
+  w:close(outer)
+end
+
+statements["for"] = function(g, node)
+  flush(g)
+  local w = g.w
+  -- Deeply nested loops go into functions of their own, each with its own 200 locals.
+  local jumps = node.otherwise and g.scope.op == "loop"
+  if w.active < LOOP_LOCALS or jumps then return emit_loop(g, node) end
+  local name = w:fresh "loop"
+  local outer = w:open_function(fmt("local function %s()", name), 0)
+  emit_loop(g, node)
+  w:close_function(outer)
+  w.active = w.active + 1
+  w:line(name .. "()")
+end
+
+statements["break"] = function(g)
+  flush(g)
+  g.w:line "do break end"
+end
+
+statements["continue"] = function(g)
+  flush(g)
+  local scope = g.scope
+  scope.continues = scope.continues or g.w:fresh "next"
+  g.w:line(fmt("do goto %s end", scope.continues))
+end
+
+function statements.section(g, node)
+  flush(g)
+  local w = g.w
+  local outer = w:open()
+  local t = w:temporary()
+  local inner = w:open()
+  w:line "local O = {}"
+  w.active = w.active + 1
+  body(g, node.body)
+  w:line(fmt("%s = finish(R, O)", t))
+  w:close(inner)
+  local value = t
+  if node.filter.name ~= "safe" then value = emit.filter(g, t, node.filter) end
+  w:line(fmt("local s = N[%s]", value))
+  w:line "O[#O+1] = s"
+  w:line "local b = R[4] - #s R[4] = b if b < 0 then over(R) end"
+  w:close(outer)
+end
+
+function statements.include(g, node)
+  flush(g)
+  local w = g.w
+  local code = w:external { sort = "include", names = node.names, optional = node.optional,
+    at = g.base + node.at }
+  local context = "ctx"
+  if g.scope.parent or g.scope.arguments or g.shared or next(g.frame_names) then
+    context = fmt("scope(ctx, F, %s)", emit.visible(g))
+  end
+  w:line(fmt("enter(R, %d)", g.base + node.at))
+  w:line(fmt("%s(R, O, %s)", code, context))
+  w:line "R[3] = R[3] - 1"
+end
+
+-- Blocks are functions; where a block stands, the definition nearest to the entry is called.
+function statements.block(g, node)
+  flush(g)
+  local w = g.w
+  g.blocks[#g.blocks + 1] = node
+  local own = fmt("U[%s]", quote("block_" .. #g.blocks))
+  g.block_index[node] = #g.blocks
+  local context = "ctx"
+  if g.scope.parent or g.scope.arguments then
+    context = fmt("scope(ctx, F, %s)", emit.visible(g))
+  end
+  local frame = g.scope.arguments and "{}" or "F"
+  w:line(fmt("do local d = B and B[%s] ;(d and d[1] or %s)(R, O, %s, %s, B, 1) end",
+    quote(node.name), own, context, frame))
+end
+
+statements["super"] = function(g, node)
+  flush(g)
+  local name = quote(g.block_name)
+  g.w:line(fmt("do local d = B and B[%s] d = d and d[level + 1] if not d then raise(%d, %s) end "
+    .. "d(R, O, ctx, F, B, level + 1) end", name, g.base + node.at,
+    quote(fmt("`super()`, but no parent has a block '%s'", g.block_name))))
+end
+
+function body(g, nodes)
+  for _, node in ipairs(nodes) do
+    if node.op == "text" or node.op == "raw" then
+      add_text(g, node.value)
+    elseif statements[node.op] then
+      statements[node.op](g, node)
+    end
+  end
+  flush(g)
+end
+
+-- Functions of the chunk -----------------------------------------------------------------------
+
+local function root_scope(g)
+  return {
+    op = "frame",
+    frame_may_have = function(name) return g.shared or g.frame_names[name] end,
+  }
+end
+
+local function emit_main(g)
+  local w = g.w
+  local outer = w:open_function("U.main = function(R, O, ctx, F, B)", 5)
+  w:line "local E, N = R.E, R.N"
+  w.active = w.active + 2
+  g.scope = root_scope(g)
+  body(g, g.tree.body)
+  w:close_function(outer)
+end
+
+local function emit_block(g, node, i)
+  local w = g.w
+  local outer = w:open_function(fmt("U[%s] = function(R, O, ctx, F, B, level)",
+    quote("block_" .. i)), 6)
+  w:line "local E, N = R.E, R.N"
+  w.active = w.active + 2
+  g.scope, g.block_name = root_scope(g), node.name
+  body(g, node.body)
+  g.block_name = nil
+  w:close_function(outer)
+end
+
+local function emit_macro(g, node)
+  local w = g.w
+  local arguments, names = {}, { "R" }
+  for i, parameter in ipairs(node.parameters) do
+    names[i + 1] = "p" .. i
+    arguments[parameter.name] = "p" .. i
+  end
+  local outer = w:open_function(fmt("U[%s] = function(%s)", quote("macro_" .. node.name),
+    concat(names, ", ")), #names)
+  w:line "local ctx, E, N, O, F, B = R.root, R.E, R.N, {}, {}, nil"
+  w.active = w.active + 6
+  g.scope = root_scope(g)
+  g.scope.arguments, g.macro = arguments, node
+  body(g, node.body)
+  g.macro = nil
+  w:line "return finish(R, O)"
+  w:close_function(outer)
+end
+
+-- Every name that `set` or `set_global` sets anywhere: F may have it.
+local function collect_names(nodes, names)
+  for _, node in ipairs(nodes) do
+    if node.op == "set" then names[node.name] = true end
+    if node.body then collect_names(node.body, names) end
+    if node.otherwise then collect_names(node.otherwise, names) end
+    for _, branch in ipairs(node.branches or {}) do collect_names(branch.body, names) end
+  end
+end
+
+---@class TemplateUnit  what the compiler asks of the template's owner
+---@field tree TemplateTree
+---@field base integer       added to positions, so that they are unique among templates
+---@field strict boolean
+---@field find_macro fun(space: string, name: string): table?, string?
+---@field is_safe fun(sort: string, name: string): boolean
+---@field is_custom fun(sort: string, name: string): boolean
+
+--- The Lua source of a template, and what its X[i] refer to.
+---@param unit TemplateUnit
+---@return string source, table[] externals, table<string, integer> block functions by name
+function compiler.compile(unit)
+  local tree = unit.tree
+  local g = {
+    w = writer.new(), tree = tree, base = unit.base, strict = unit.strict,
+    find_macro = unit.find_macro, is_safe = unit.is_safe, is_custom = unit.is_custom,
+    blocks = {}, block_index = {}, frame_names = {}, long_string = runtime.LONG_STRING,
+    number_text = function(v)
+      return type(v) == "number" and number.text(v) or tostring(v)
+    end,
+  }
+  collect_names(tree.body, g.frame_names)
+  g.shared = tree.extends ~= nil or next(tree.blocks) ~= nil
+  local w = g.w
+  w:line "local H, X = ..."
+  local heads = {}
+  for i, name in ipairs(helpers) do heads[i] = "H." .. name end
+  w:line(fmt("local %s = %s", concat(helpers, ", "), concat(heads, ", ")))
+  local constants = w:hold()
+  w:line "local U = {}"
+  emit_main(g)
+  for _, node in ipairs(tree.body) do
+    if node.op == "macro" then emit_macro(g, node) end
+  end
+  local i = 0
+  while i < #g.blocks do
+    i = i + 1
+    emit_block(g, g.blocks[i], i)
+  end
+  w:line "return U"
+  w.lines[constants] = "local K = {" .. concat(w.constants, ", ") .. "}"
+  local block_functions = {}
+  for name, node in pairs(tree.blocks) do block_functions[name] = g.block_index[node] end
+  return concat(w.lines, "\n"), w.externals, block_functions
+end
+
+return compiler

@@ -1,0 +1,584 @@
+-- Expressions as Lua source. `expr(g, node)` writes the statements that compute the value and returns
+-- an operand: a local, a literal, something that can be read twice. `condition(g, node)` likewise,
+-- for a Lua condition. g is the generator of compiler.lua: a writer, the scope, the unit.
+--
+-- User's text reaches the source only through writer.quote and as names that are plain identifiers,
+-- always as quoted keys; nothing else of a template is ever Lua code.
+--
+-- Kinds of operands, as far as they are known: "int", "num", "str", "bool"; nil: anything.
+local writer = require "web.template.writer"
+
+local emit = {}
+
+local quote, literal = writer.quote, writer.literal
+local fmt, find = string.format, string.find
+
+local expr, condition
+
+local INLINE_STEPS <const> = 4
+
+-- Scopes ---------------------------------------------------------------------------------------
+
+local function loop_field(scope, field)
+  local i, n = scope.index, scope.count
+  if field == "index" then return i, "int" end
+  if field == "index0" then return fmt("(%s-1)", i), "int" end
+  if field == "first" then return fmt("(%s==1)", i), "bool" end
+  if field == "last" then return fmt("(%s==%s)", i, n), "bool" end
+  if field == "length" then return n, "int" end
+end
+
+-- Where a name can be found, innermost first: a list of { code, kind, certain, fields }. A certain
+-- candidate always has a value; `fields` is a table that can be indexed without asking.
+local function candidates(g, name, parts)
+  local list = {}
+  local scope = g.scope
+  local plain = #parts == 0
+  while scope do
+    local set = scope.sets and scope.sets[name]
+    if set then list[#list + 1] = { code = set } end
+    if scope.op == "loop" then
+      if name == "loop" and #parts == 1 and type(parts[1]) == "string" then
+        local code, kind = loop_field(scope, parts[1])
+        if code then
+          list[#list + 1] = { code = code, kind = kind, certain = true, whole = true }
+          return list
+        end
+      end
+      if name == scope.key and plain then
+        list[#list + 1] = { code = scope.key_code, kind = "str", certain = true }
+        return list
+      end
+      if name == scope.value then
+        list[#list + 1] = { code = scope.value_code, certain = plain, fields = scope.fields_code,
+          kind = scope.value_kind }
+        if plain then return list end
+      end
+    else
+      local argument = scope.arguments and scope.arguments[name]
+      if argument and g.frame_names[name] then
+        list[#list + 1] = { code = fmt("F[%s]", quote(name)) }
+      end
+      if argument then
+        list[#list + 1] = { code = argument, certain = plain }
+        if plain then return list end
+      elseif scope.frame_may_have(name) then
+        list[#list + 1] = { code = fmt("F[%s]", quote(name)) }
+      end
+    end
+    scope = scope.parent
+  end
+  if name == "loop" and #parts == 1 then
+    -- An included template sees the includer's loop under a key that no name can be.
+    list[#list + 1] = { code = fmt("(ctx[true] and ctx[true][%s])", quote(tostring(parts[1]))),
+      whole = true }
+  end
+  list[#list + 1] = { code = fmt("ctx[%s]", quote(name)) }
+  return list
+end
+
+-- The names in reach of an expression, for messages.
+local function names_in_reach(g)
+  local names, seen = {}, {}
+  local scope = g.scope
+  local function add(name)
+    if name and not seen[name] then
+      seen[name] = true
+      names[#names + 1] = fmt("[%s]=true", quote(name))
+    end
+  end
+  while scope do
+    for name in pairs(scope.sets or {}) do add(name) end
+    for name in pairs(scope.arguments or {}) do add(name) end
+    add(scope.key)
+    add(scope.value)
+    scope = scope.parent
+  end
+  for name in pairs(g.frame_names) do add(name) end
+  table.sort(names)
+  if #names > 100 then return "nil" end
+  return g.w:constant("{" .. table.concat(names, ",") .. "}")
+end
+
+-- Paths ----------------------------------------------------------------------------------------
+
+local function is_field(part)
+  return type(part) == "string" and not find(part, "^%d")
+end
+
+-- Statements that walk from `base` into the temporary `t`.
+local function emit_walk(g, t, base, fields, steps)
+  local w = g.w
+  local static = true
+  for _, step in ipairs(steps) do
+    if not step.field then static = false end
+  end
+  if static and #steps <= INLINE_STEPS then
+    local from = 1
+    if fields then
+      w:line(fmt("%s = %s[%s]", t, fields, steps[1].code))
+      from = 2
+    else
+      w:line(fmt("%s = %s", t, base))
+    end
+    for i = from, #steps do
+      w:line(fmt('if type(%s) == "table" then %s = %s[%s] else %s = nil end', t, t, t,
+        steps[i].code, t))
+    end
+    return
+  end
+  local all_constant = true
+  local codes = {}
+  for i, step in ipairs(steps) do
+    codes[i] = step.code
+    if step.dynamic then all_constant = false end
+  end
+  local list = "{" .. table.concat(codes, ",") .. "}"
+  if #steps == 1 then
+    w:line(fmt("%s = index(%s, %s)", t, base, codes[1]))
+  else
+    w:line(fmt("%s = walk(%s, %s)", t, base, all_constant and g.w:constant(list) or list))
+  end
+end
+
+-- A path as data, for the slow look-up and its message.
+local function path_constant(g, node)
+  local parts = {}
+  for i, part in ipairs(node.parts) do
+    parts[i] = type(part) == "table" and "{}" or type(part) == "string" and quote(part)
+      or literal(part)
+  end
+  return g.w:constant(fmt("{text=%s,name=%s,parts={%s}}", quote(node.text), quote(node.name),
+    table.concat(parts, ",")))
+end
+
+local function steps_code(steps)
+  local codes = {}
+  for i, step in ipairs(steps) do codes[i] = step.code end
+  return table.concat(codes, ",")
+end
+
+-- The steps of a path; keys in brackets are computed once, before any lookup.
+local function path_steps(g, node, soft)
+  local steps = {}
+  for i, part in ipairs(node.parts) do
+    if type(part) == "table" then
+      local key = emit.path(g, part, true)
+      if soft then
+        key = g.w:temporary(fmt("%s", key))
+        g.w:line(fmt('if type(%s) ~= "string" and mtype(%s) ~= "integer" then %s = false end', key,
+          key, key))
+      else
+        key = g.w:temporary(fmt("key(%s, %d, %s)", key, g.base + part.at, quote(part.text)))
+      end
+      steps[i] = { code = key, dynamic = true }
+    elseif is_field(part) then
+      steps[i] = { code = quote(part), field = true }
+    elseif type(part) == "string" then
+      steps[i] = { code = quote(part) }
+    else
+      steps[i] = { code = literal(part) }
+    end
+  end
+  return steps
+end
+
+local function emit_dump(g)
+  local names = emit.visible(g)
+  return g.w:temporary(fmt("dump(R, %s, %s, %s)", g.macro and "nil" or "ctx", "F", names)), "str"
+end
+
+--- A variable. `soft`: undefined is nil instead of an error.
+function emit.path(g, node, soft)
+  local w = g.w
+  if node.name == "__tera_context" and #node.parts == 0 and not g.strict then return emit_dump(g) end
+  local list = candidates(g, node.name, node.parts)
+  local first = list[1]
+  if first.certain then return first.code, first.kind end
+  local steps = path_steps(g, node, soft)
+  local t
+  local saved
+  for i, candidate in ipairs(list) do
+    if i == 2 then saved = w:open(fmt("if %s == nil then", t)) end
+    if i > 2 then w:line(fmt("if %s == nil then", t)) end
+    if candidate.whole or #steps == 0 then
+      if i == 1 then t = w:temporary(candidate.code) else w:line(fmt("%s = %s", t, candidate.code)) end
+    else
+      t = t or w:temporary()
+      emit_walk(g, t, candidate.code, candidate.fields, steps)
+    end
+    if i > 2 then w:line "end" end
+    if candidate.certain then break end
+  end
+  if saved then w:close(saved) end
+  if soft and #steps == 0 then return t, first.kind end
+  -- Rare, hence out of line: a name that an include or a loop hides, of which only the outer one
+  -- has the whole path; or no such variable.
+  w:line(fmt("if %s == nil then %s = %s(R, ctx, %s, {%s}, %d, %s) end", t, t,
+    soft and "further" or "lost", path_constant(g, node), steps_code(steps), g.base + node.at,
+    soft and "nil" or names_in_reach(g)))
+  return t, first.kind
+end
+
+-- Arguments and calls --------------------------------------------------------------------------
+
+-- The constructor of an arguments table; constant ones are made once.
+local function emit_arguments(g, args)
+  if #args == 0 then return g.w:constant "{}" end
+  local fields, constant = {}, true
+  for i, arg in ipairs(args) do
+    local code, _, fixed = expr(g, arg.value)
+    if not fixed then constant = false end
+    fields[i] = fmt("[%s]=%s", quote(arg.name), code)
+  end
+  local code = "{" .. table.concat(fields, ",") .. "}"
+  return constant and g.w:constant(code) or code
+end
+
+local function external(g, sort, node)
+  return g.w:external({ sort = sort, name = node.name, at = g.base + node.at }, sort .. ":" .. node.name)
+end
+
+local function emit_filter(g, value, filter)
+  local args = emit_arguments(g, filter.args)
+  g.w:line(fmt("R[1] = %d", g.base + filter.at))
+  return g.w:temporary(fmt("%s(%s, %s, R)", external(g, "filter", filter), value, args))
+end
+emit.filter = emit_filter
+
+-- `x | default(value=...)` as the first filter: undefined and null become the default, lazily.
+local function emit_default(g, path, filter)
+  local w = g.w
+  local value = emit.path(g, path, true)
+  local t = w:temporary(value)
+  local saved = w:open(fmt("if %s == nil or %s == null then", t, t))
+  local default
+  for _, arg in ipairs(filter.args) do
+    if arg.name == "value" then default = arg.value end
+  end
+  if default then
+    w:line(fmt("%s = %s", t, (expr(g, default))))
+  else
+    w:line(fmt("raise(%d, \"the filter 'default' needs `value=`\")", g.base + filter.at))
+  end
+  w:close(saved)
+  return t
+end
+
+local function emit_filtered(g, node, soft)
+  local filters = node.filters
+  local value, kind, fixed
+  if node.value.op == "path" and filters[1].name == "default" then
+    value = emit_default(g, node.value, filters[1])
+  elseif node.value.op == "path" then
+    value, kind = emit.path(g, node.value, soft)
+  else
+    value, kind, fixed = expr(g, node.value)
+  end
+  for _, filter in ipairs(filters) do
+    if filter.name ~= "safe" and filter.name ~= "default" then
+      value, kind, fixed = emit_filter(g, value, filter), nil, nil
+    end
+  end
+  return value, kind, fixed
+end
+
+local function emit_call(g, node)
+  local args = emit_arguments(g, node.args)
+  g.w:line(fmt("R[1] = %d", g.base + node.at))
+  return g.w:temporary(fmt("%s(%s, R)", external(g, "function", node), args))
+end
+
+local function emit_macro(g, node)
+  local parameters, problem = g.find_macro(node.space, node.name)
+  if not parameters then
+    g.w:line(fmt("do raise(%d, %s) end", g.base + node.at, quote(problem)))
+    return '""', "str"
+  end
+  local given = {}
+  for _, arg in ipairs(node.args) do given[arg.name] = arg.value end
+  local codes = { "R" }
+  for _, parameter in ipairs(parameters) do
+    local value = given[parameter.name] or parameter.default
+    if not value then
+      g.w:line(fmt("do raise(%d, %s) end", g.base + node.at, quote(fmt(
+        "the macro '%s' is missing the argument '%s'", node.name, parameter.name))))
+      return '""', "str"
+    end
+    codes[#codes + 1] = (expr(g, value))
+  end
+  g.w:line(fmt("enter(R, %d)", g.base + node.at))
+  local code = g.w:external({ sort = "macro", space = node.space, name = node.name,
+    at = g.base + node.at }, "macro:" .. node.space .. ":" .. node.name)
+  local t = g.w:temporary(fmt("%s(%s)", code, table.concat(codes, ", ")))
+  g.w:line "R[3] = R[3] - 1"
+  return t, "str"
+end
+
+local function emit_test(g, node)
+  local value = emit.path(g, node.path, true)
+  if (node.name == "defined" or node.name == "undefined") and #node.args == 0
+    and not g.is_custom("test", node.name) then
+    local same = (node.name == "defined") == node.negated
+    return fmt("(%s %s nil)", value, same and "==" or "~=")
+  end
+  local codes = {}
+  for i, arg in ipairs(node.args) do codes[i] = (expr(g, arg)) end
+  g.w:line(fmt("R[1] = %d", g.base + node.at))
+  local args = #codes == 0 and g.w:constant "{}" or "{" .. table.concat(codes, ",") .. "}"
+  local t = g.w:temporary(fmt("%s(%s, %s, R)", external(g, "test", node), value, args))
+  return node.negated and fmt("(not %s)", t) or t
+end
+
+-- Operators ------------------------------------------------------------------------------------
+
+local operators = { ["+"] = "add", ["-"] = "sub", ["*"] = "mul", ["/"] = "div", ["%"] = "mod" }
+
+local function emit_arith(g, node)
+  local a, ka = expr(g, node.left)
+  local b, kb = expr(g, node.right)
+  local at = g.base + node.at
+  local name = operators[node.operator]
+  local kind = ka == "int" and kb == "int" and node.operator ~= "/" and "int" or "num"
+  return g.w:temporary(fmt("%s(%s, %s, %d)", name, a, b, at)), kind
+end
+
+-- A `~` chain's part as an operand of `..`.
+local function emit_part(g, part)
+  local code, kind, fixed = expr(g, part)
+  if fixed and part.op == "float" then return quote(g.number_text(part.value)), true end
+  if fixed and part.op == "int" then return quote(tostring(part.value)), true end
+  if kind == "str" or kind == "int" then return code, fixed end
+  return g.w:temporary(fmt("part(%s, %d)", code, g.base + part.at)), false
+end
+
+local function emit_concat(g, node)
+  local codes, constant = {}, true
+  for _, part in ipairs(node.parts) do
+    local code, fixed = emit_part(g, part)
+    constant = constant and fixed
+    codes[#codes + 1] = code
+    -- A concatenation takes a register for each operand.
+    if #codes >= 40 then codes = { g.w:temporary(table.concat(codes, " .. ")) } end
+  end
+  local t = g.w:temporary(table.concat(codes, " .. "))
+  if not constant then
+    g.w:line(fmt("if #%s > %d then joined(R, %s, %d) end", t, g.long_string, t, g.base + node.at))
+  end
+  return t, "str"
+end
+
+local function emit_compare(g, node)
+  local a, ka, fixed_a = expr(g, node.left)
+  local b, kb, fixed_b = expr(g, node.right)
+  local operator = node.operator
+  if operator == "==" or operator == "!=" then
+    if fixed_a or fixed_b or ka or kb then
+      return fmt("(%s %s %s)", a, operator == "==" and "==" or "~=", b)
+    end
+    return fmt("%sequal(%s, %s)", operator == "!=" and "not " or "", a, b)
+  end
+  local tests = {}
+  for _, side in ipairs { { a, ka }, { b, kb } } do
+    local code, kind = side[1], side[2]
+    if kind == "num" then
+      tests[#tests + 1] = fmt("%s ~= %s", code, code)
+    elseif kind ~= "int" then
+      tests[#tests + 1] = fmt("not mtype(%s) or %s ~= %s", code, code, code)
+    end
+  end
+  if #tests > 0 then
+    g.w:line(fmt("if %s then unordered(%s, %s, %s, %d) end", table.concat(tests, " or "), a, b,
+      quote(operator), g.base + node.at))
+  end
+  return fmt("(%s %s %s)", a, operator, b)
+end
+
+local function emit_in(g, node)
+  local a = expr(g, node.left)
+  local b = expr(g, node.right)
+  return fmt("%scontains(R, %s, %s, %d)", node.negated and "not " or "", a, b, g.base + node.at)
+end
+
+local function emit_array(g, node)
+  local codes, constant = {}, true
+  local w = g.w
+  local t
+  for _, item in ipairs(node.items) do
+    local code, _, fixed = expr(g, item)
+    if not fixed then constant = false end
+    codes[#codes + 1] = code
+    -- Long arrays grow piece by piece, so that no expression needs many registers.
+    if #codes >= 40 and not constant then
+      t = t or w:temporary "array({})"
+      w:line(fmt("append(%s, {%s})", t, table.concat(codes, ",")))
+      codes = {}
+    end
+  end
+  local list = "{" .. table.concat(codes, ",") .. "}"
+  if t then
+    w:line(fmt("append(%s, %s)", t, list))
+    return t
+  end
+  return w:temporary(fmt("array(%s)", list))
+end
+
+local function emit_list(g, node)
+  local w = g.w
+  local t = w:temporary(condition(g, node.items[1]))
+  for i = 2, #node.items do
+    local saved = w:open(fmt(node.op == "and" and "if %s then" or "if not %s then", t))
+    w:line(fmt("%s = %s", t, condition(g, node.items[i])))
+    w:close(saved)
+  end
+  return t
+end
+
+-- Conditions -----------------------------------------------------------------------------------
+
+local function truth(code, kind, fixed)
+  if kind == "bool" then return code end
+  if kind == "str" then return fmt('(%s ~= "")', code) end
+  if kind == "int" and not fixed then return fmt("(%s ~= 0)", code) end
+  return fmt("(%s == true or truth(%s))", code, code)
+end
+
+-- A variable with filters: whatever goes wrong, it is false.
+local function emit_guarded(g, node)
+  local w = g.w
+  local t = w:temporary()
+  local outer = w:open_function(fmt("%s = try(R, function()", t), 0)
+  local code = emit_filtered(g, node, false)
+  w:line("return " .. code)
+  w:close_function(outer, "end)")
+  return fmt("(%s == true or truth(%s))", t, t)
+end
+
+local function only_defaults(filters)
+  for _, filter in ipairs(filters) do
+    if filter.name ~= "safe" and filter.name ~= "default" then return false end
+  end
+  return true
+end
+
+local boolean_ops = { ["and"] = emit_list, ["or"] = emit_list, compare = emit_compare,
+  ["in"] = emit_in, test = emit_test }
+
+function condition(g, node)
+  local op = node.op
+  if op == "not" then return fmt("(not %s)", condition(g, node.value)) end
+  if boolean_ops[op] then return boolean_ops[op](g, node) end
+  if op == "path" then return truth(emit.path(g, node, true)) end
+  if op == "filtered" and node.value.op == "path" and not only_defaults(node.filters) then
+    return emit_guarded(g, node)
+  end
+  if op == "filtered" and node.value.op == "path" and node.filters[1].name ~= "default" then
+    return truth(emit.path(g, node.value, true))
+  end
+  if op == "call" then
+    return fmt("boolean(%s, %d, %s)", emit_call(g, node), g.base + node.at, quote(node.name))
+  end
+  return truth(expr(g, node))
+end
+emit.condition = condition
+
+-- Expressions ----------------------------------------------------------------------------------
+
+-- `not x | f` as a value: true where x does not exist; an error of the filter is an error.
+local function emit_not(g, node)
+  local w = g.w
+  local path = node.value.op == "path" and node.filters[1].name ~= "default"
+  if not path then return w:temporary("not " .. truth(expr(g, node))), "bool" end
+  local t = w:temporary "true"
+  local value = emit.path(g, node.value, true)
+  local saved = w:open(fmt("if %s ~= nil then", value))
+  for _, filter in ipairs(node.filters) do
+    if filter.name ~= "safe" and filter.name ~= "default" then
+      value = emit_filter(g, value, filter)
+    end
+  end
+  w:line(fmt("%s = not truth(%s)", t, value))
+  w:close(saved)
+  return t, "bool"
+end
+
+local emitters = {
+  int = function(_, node) return literal(node.value), "int", true end,
+  float = function(_, node) return literal(node.value), "num", true end,
+  bool = function(_, node) return literal(node.value), "bool", true end,
+  str = function(_, node) return quote(node.value), "str", true end,
+  path = function(g, node) return emit.path(g, node, false) end,
+  filtered = function(g, node) return emit_filtered(g, node, false) end,
+  call = emit_call, macro = emit_macro, arith = emit_arith, concat = emit_concat,
+  array = emit_array,
+  neg = function(g, node)
+    local a, kind = expr(g, node.value)
+    return g.w:temporary(fmt("neg(%s, %d)", a, g.base + node.at)), kind == "int" and "int" or "num"
+  end,
+}
+
+function expr(g, node)
+  local emitter = emitters[node.op]
+  if emitter then return emitter(g, node) end
+  if node.op == "not" and node.value.op == "filtered" then return emit_not(g, node.value) end
+  return g.w:temporary(condition(g, node)), "bool"
+end
+emit.expr = expr
+
+--- The names in reach with their values, as the code of a table: for includes and the dump.
+function emit.visible(g)
+  local fields, seen = {}, {}
+  local scope = g.scope
+  local function add(name, code)
+    if name and not seen[name] then
+      seen[name] = true
+      fields[#fields + 1] = fmt("[%s]=%s", quote(name), code)
+    end
+  end
+  local looped = false
+  while scope do
+    for name, code in pairs(scope.sets or {}) do
+      if not seen[name] then
+        seen[name] = true
+        local below = emit.shadowed(g, scope, name)
+        fields[#fields + 1] = fmt("[%s]=either(%s, %s)", quote(name), code, below)
+      end
+    end
+    if scope.op == "loop" then
+      add(scope.value, scope.value_code)
+      add(scope.key, scope.key_code)
+      if not looped then
+        looped = true
+        local i, n = scope.index, scope.count
+        fields[#fields + 1] = fmt(
+          "[true]={index=%s,index0=%s-1,first=%s==1,last=%s==%s,length=%s}", i, i, i, i, n, n)
+      end
+    end
+    for name, code in pairs(scope.arguments or {}) do
+      if not seen[name] then
+        seen[name] = true
+        fields[#fields + 1] = fmt("[%s]=either(F[%s], %s)", quote(name), quote(name), code)
+      end
+    end
+    scope = scope.parent
+  end
+  table.sort(fields)
+  return "{" .. table.concat(fields, ",") .. "}"
+end
+
+--- What a name means outside of the loop whose `set` of it did not happen yet.
+function emit.shadowed(_, scope, name)
+  while scope do
+    if scope.op == "loop" then
+      if name == scope.value then return scope.value_code end
+      if name == scope.key then return scope.key_code end
+    elseif scope.arguments and scope.arguments[name] then
+      return fmt("either(F[%s], %s)", quote(name), scope.arguments[name])
+    end
+    scope = scope.parent
+    if scope and scope.sets and scope.sets[name] then return scope.sets[name] end
+  end
+  return fmt("F[%s]", quote(name))
+end
+
+return emit

@@ -1,0 +1,266 @@
+-- Templates of an environment, loaded and linked. A unit is one template: text, tree, and, once it
+-- is first run, its Lua functions. Units refer to others (parents, imports, includes) by name; X[i]
+-- of a unit's code is resolved when it is first read.
+--
+-- Positions in the code are unique in the process: a unit's base + byte offset, so that an error's
+-- position tells the unit. What a unit's code can reach: the helpers, X, and its arguments.
+local compiler = require "web.template.compiler"
+local errors = require "web.template.errors"
+local fail = require "web.template.fail"
+local parser = require "web.template.parser"
+local runtime = require "web.template.runtime"
+local value = require "web.template.value"
+
+local units = {}
+
+local setmetatable, pcall, load, type, rawset = setmetatable, pcall, load, type, rawset
+
+---@class TemplateUnit
+---@field name string
+---@field text string
+---@field base integer
+---@field parents TemplateUnit[]  from the nearest to the root
+---@field needs table<TemplateUnit, true>
+
+local next_base = 0
+
+local function parse(env, name, text)
+  if #text > env.limits.source then
+    error(errors.new({ limit = "source", message = ("the template has %d bytes; at most %d are "
+      .. "possible"):format(#text, env.limits.source) }, name), 0)
+  end
+  local ok, tree = pcall(parser.parse, text, env.limits.depth)
+  if not ok then
+    if type(tree) ~= "table" then error(tree, 0) end
+    error(errors.new(tree, name, text), 0)
+  end
+  return tree
+end
+
+local function refuse(unit, at, message)
+  error(errors.new({ message = message, at = at }, unit.name, unit.text), 0)
+end
+
+-- The chain of parents; a template that extends itself through others never ends, and is refused.
+local function load_parents(env, unit)
+  local seen = { [unit] = true }
+  local child = unit
+  while child.tree.extends do
+    local extends = child.tree.extends
+    local parent = env:unit(extends.name)
+    if not parent then
+      refuse(child, extends.at, ("the parent '%s' does not exist%s"):format(extends.name,
+        env:suggest_template(extends.name)))
+    end
+    if seen[parent] then
+      refuse(child, extends.at, ("'%s' and '%s' extend one another"):format(unit.name, parent.name))
+    end
+    seen[parent] = true
+    unit.parents[#unit.parents + 1] = parent
+    unit.needs[parent] = true
+    child = parent
+  end
+end
+
+local function load_imports(env, unit)
+  for _, import in ipairs(unit.tree.imports) do
+    local other = env:unit(import.file)
+    if not other then
+      refuse(unit, import.at, ("the imported '%s' does not exist%s"):format(import.file,
+        env:suggest_template(import.file)))
+    end
+    unit.spaces[import.space] = other
+    unit.needs[other] = true
+  end
+end
+
+-- Where `space::name` is defined: by the file of the call, or by a parent's imports.
+local function find_macro(unit, space, name)
+  local holder = space == "self" and unit or unit.spaces[space]
+  if not holder then
+    for _, parent in ipairs(unit.parents) do
+      holder = holder or parent.spaces[space]
+    end
+  end
+  if not holder then
+    return nil, ("no file is imported as '%s'%s"):format(space, errors.suggest(space, unit.spaces))
+  end
+  local macro = holder.tree.macros[name]
+  if not macro then
+    return nil, ("'%s' has no macro '%s'%s"):format(holder.name, name,
+      errors.suggest(name, holder.tree.macros))
+  end
+  return holder, macro
+end
+
+-- Resolving X[i] -------------------------------------------------------------------------------
+
+local resolve = {}
+
+local function unknown(sort, name, known)
+  fail.raise(("unknown %s '%s'%s"):format(sort, name, errors.suggest(name, known)))
+end
+
+for _, sort in ipairs { "filter", "test", "function" } do
+  resolve[sort] = function(env, _, spec)
+    local call = env:callable(sort, spec.name)
+    if not call then unknown(sort, spec.name, env:known(sort)) end
+    return call
+  end
+end
+
+function resolve.macro(env, unit, spec)
+  local holder = find_macro(unit, spec.space, spec.name)
+  units.link(env, holder)
+  unit.needs[holder] = true
+  return holder.functions["macro_" .. spec.name]
+end
+
+function resolve.include(env, unit, spec)
+  for _, name in ipairs(spec.names) do
+    local other = env:unit(name)
+    if other then
+      if other.tree.extends then
+        fail.raise(("'%s' can't be included: it extends another template"):format(name))
+      end
+      units.link(env, other)
+      unit.needs[other] = true
+      local main, blocks = other.functions.main, other.blocks
+      return function(R, O, ctx) return main(R, O, ctx, {}, blocks) end
+    end
+  end
+  if spec.optional then return function() end end
+  fail.raise(("template '%s' not found%s"):format(table.concat(spec.names, "', '"),
+    env:suggest_template(spec.names[1])))
+end
+
+local function externals(env, unit, specs)
+  return setmetatable({}, { __index = function(X, i)
+    local spec = specs[i]
+    local ok, found = pcall(resolve[spec.sort], env, unit, spec)
+    if not ok then
+      -- An engine error has no place yet: it is where the name stands. A TemplateError has its own.
+      if type(found) == "table" and not found.name then found.at = spec.at end
+      error(found, 0)
+    end
+    rawset(X, i, found)
+    return found
+  end })
+end
+
+-- The definitions of each block, nearest to the entry first.
+local function merge_blocks(unit)
+  local blocks = {}
+  local function add(from)
+    for name, function_name in pairs(from.block_functions) do
+      blocks[name] = blocks[name] or {}
+      table.insert(blocks[name], from.functions["block_" .. function_name])
+    end
+  end
+  add(unit)
+  for _, parent in ipairs(unit.parents) do add(parent) end
+  return blocks
+end
+
+--- Makes a unit's functions, and those of its parents.
+---@param env table
+---@param unit TemplateUnit
+function units.link(env, unit)
+  if unit.functions then return end
+  local source, specs, block_functions = compiler.compile {
+    tree = unit.tree, base = unit.base, strict = env.strict,
+    find_macro = function(space, name)
+      local holder, macro = find_macro(unit, space, name)
+      if not holder then return nil, macro end
+      return macro.parameters
+    end,
+    is_safe = function(sort, name) return env:is_safe(sort, name) end,
+    is_custom = function(sort, name) return env:custom(sort, name) ~= nil end,
+  }
+  local chunk, problem = load(source, "=template", "t", {})
+  if not chunk then
+    error(errors.new({ limit = "depth",
+      message = "the template is too complex for the compiler: " .. problem:gsub("^[^:]*:%d+: ", "") },
+      unit.name), 0)
+  end
+  unit.functions = chunk(runtime, externals(env, unit, specs))
+  unit.block_functions = block_functions
+  for _, parent in ipairs(unit.parents) do units.link(env, parent) end
+  unit.blocks = merge_blocks(unit)
+end
+
+--- A template's text as a unit; raises a TemplateError.
+---@param env table
+---@param name string
+---@param text string
+---@param register fun(unit: TemplateUnit)  called before others are loaded, for circles of imports
+---@return TemplateUnit
+function units.new(env, name, text, register)
+  local tree = parse(env, name, text)
+  local unit = { name = name, text = text, tree = tree, base = next_base, parents = {}, spaces = {},
+    needs = {} }
+  next_base = next_base + #text + 2
+  register(unit)
+  load_parents(env, unit)
+  load_imports(env, unit)
+  return unit
+end
+
+-- The unit, among those that `unit` needs, that a position belongs to.
+local function owner(unit, at, seen)
+  if at > unit.base and at <= unit.base + #unit.text + 1 then return unit end
+  seen[unit] = true
+  for other in pairs(unit.needs) do
+    local found = not seen[other] and owner(other, at, seen)
+    if found then return found end
+  end
+end
+
+-- What a filter, or Lua, raised: as a TemplateError.
+local function explain(unit, R, raised)
+  if type(raised) == "table" and raised.name then return raised end
+  if type(raised) == "string" and raised:find("stack overflow", 1, true) then
+    raised = { message = "macros and includes nest too deeply", limit = "depth" }
+  end
+  local message = type(raised) == "table" and raised.message or tostring(raised)
+  local at = type(raised) == "table" and raised.at or R[1]
+  local where = at and owner(unit, at, {}) or unit
+  local limit = type(raised) == "table" and raised.limit or nil
+  return errors.new({ message = message, limit = limit, at = at and at > where.base
+    and at - where.base or nil }, where.name, where.text)
+end
+
+local PRODUCED_PER_BYTE <const> = 4
+
+local function execute(unit, R, context)
+  local root = unit.parents[#unit.parents] or unit
+  local O = {}
+  root.functions.main(R, O, context, {}, unit.blocks)
+  local size = 0
+  for i = 1, #O do size = size + #O[i] end
+  if size > R.limits.bytes then runtime.over(R) end
+  return table.concat(O)
+end
+
+--- Renders.
+---@param env table
+---@param unit TemplateUnit
+---@param context table
+---@return string|nil text
+---@return TemplateError|nil
+function units.render(env, unit, context)
+  local limits = env.limits
+  local escaped = env:escapes(unit.name)
+  local R = {
+    nil, 0, 0, limits.bytes * PRODUCED_PER_BYTE, root = context, limits = limits,
+    E = escaped and env.escaped or env.plain, N = env.plain, left = limits.steps, slice = 0,
+    deadline = runtime.steady() + limits.ms / 1000, tick = runtime.tick,
+  }
+  local ok, text = pcall(execute, unit, R, context)
+  if ok then return text end
+  return nil, explain(unit, R, text)
+end
+
+units.is_object = value.is_object
+
+return units
