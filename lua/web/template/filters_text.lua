@@ -17,30 +17,19 @@ local function filter(name, apply)
   filters[name] = function(v, args, R)
     if type(v) ~= "string" then fail.text_value(label, v) end
     reserve(R, #v)
-    return apply(v, args, R, label)
+    return (apply(v, args, R, label))
   end
 end
 
 filter("upper", text.upper)
 filter("lower", text.lower)
-filter("capitalize", function(v)
-  local first = text.first(v)
-  return text.upper(first) .. text.lower(sub(v, #first + 1))
-end)
+filter("capitalize", text.capitalize)
 filter("title", text.title)
-filter("trim", function(v) return text.trim_end(text.trim_start(v)) end)
+filter("trim", text.trim)
 filter("trim_start", text.trim_start)
 filter("trim_end", text.trim_end)
 filter("slugify", text.slug)
-filter("wordcount", function(v)
-  local n = 0
-  local rest = text.trim_start(v)
-  while rest ~= "" do
-    n = n + 1
-    rest = text.after_word(rest)
-  end
-  return n
-end)
+filter("wordcount", text.word_count)
 
 -- `\n` and `\t` of two characters, since strings of the language have no escapes.
 local function decode(pattern)
@@ -68,8 +57,8 @@ filter("truncate", function(v, args, _, label)
   local ending = fail.string(label, args, "end", "…")
   -- A grapheme has at least one byte.
   if length >= #v then return v end
-  local stop = text.grapheme_offset(v, length)
-  return stop and sub(v, 1, stop - 1) .. ending or v
+  local start, was_cut = text.truncate(v, length)
+  return was_cut and start .. ending or v
 end)
 
 -- Where each character starts, and the end: where an empty pattern matches.
@@ -154,7 +143,7 @@ filter("indent", function(v, args, R, label)
     local line = lines[i]
     if i == 1 then
       if first then lines[i] = prefix .. line end
-    elseif blank or text.trim_start(line) ~= "" then
+    elseif blank or line ~= "" and not text.is_space(line) then
       lines[i] = prefix .. line
     end
   end

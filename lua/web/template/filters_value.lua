@@ -67,7 +67,7 @@ function filters.int(v, args)
   if mtype(v) then return truncate(v + 0.0) end
   if type(v) ~= "string" then fail.kind(LABEL_INT, "the value", v, "a string or a number") end
   if #v > 400 then return default end
-  local s = text.trim_end(text.trim_start(v))
+  local s = text.trim(v)
   local prefix = prefixes[base]
   while prefix and s:sub(1, 2) == prefix do s = s:sub(3) end
   local n = parse_integer(s, base)
@@ -85,7 +85,7 @@ function filters.float(v, args)
   if mtype(v) then return v + 0.0 end
   if type(v) ~= "string" then fail.kind(LABEL_FLOAT, "the value", v, "a string or a number") end
   if #v > 400 then return default + 0.0 end
-  local s = text.trim_end(text.trim_start(v))
+  local s = text.trim(v)
   if unreal[s:lower():gsub("^[-+]", "")] then return null end
   local x = parse_float(s)
   if x == math.huge or x == -math.huge then return null end

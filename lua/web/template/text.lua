@@ -1,16 +1,33 @@
+-- Unicode and regular expressions for templates, on host.unicode and host.regex: the one file of
+-- the engine that knows their functions.
 local unicode = require "host.unicode"
-local whitespace = require "web.template.whitespace"
+local value = require "web.template.value"
 
 local text = {}
 
-text.trim_start, text.trim_end = whitespace.trim_start, whitespace.trim_end
-text.upper, text.lower = string.upper, string.lower
-text.title=string.upper
-text.slug=string.lower
-function text.graphemes(s) local t={} for p,c in utf8.codes(s) do t[#t+1]=utf8.char(c) end return t,#t end
-function text.grapheme_offset(s,n) return utf8.offset(s,n+1) and utf8.offset(s,n+1)<=#s and utf8.offset(s,n+1) or nil end
-function text.first(s) return s:match("^[%z\1-\127\194-\244][\128-\191]*") or "" end
-function text.length(s) local _,n=s:gsub("[^\128-\191]","") return n end
-function text.reverse(s) local t={} for p,c in utf8.codes(s) do table.insert(t,1,utf8.char(c)) end return table.concat(t) end
-function text.after_word(s) return text.trim_start((s:gsub("^%S+",""))) end
+text.upper, text.lower, text.capitalize, text.title =
+  unicode.upper, unicode.lower, unicode.capitalize, unicode.title
+text.trim, text.trim_start, text.trim_end = unicode.trim, unicode.trim_start, unicode.trim_end
+text.length, text.reverse, text.slug = unicode.length, unicode.reverse, unicode.slug
+text.word_count, text.truncate, text.is_space = unicode.word_count, unicode.truncate, unicode.is_space
+text.valid = unicode.valid
+
+--- The characters as a reader counts them, and their number.
+---@param s string
+---@return string[] list, integer count
+function text.graphemes(s)
+  local list = unicode.graphemes(s)
+  return value.array(list), #list
+end
+
+--- Does a pattern of the linear dialect match somewhere? nil and why: it does not compile.
+---@param s string
+---@param pattern string
+---@return boolean|nil found
+---@return string|nil message
+function text.matches(s, pattern)
+  local regex = require "host.regex"
+  return regex.test(pattern, s, { dialect = "linear" })
+end
+
 return text

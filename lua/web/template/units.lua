@@ -9,6 +9,7 @@ local errors = require "web.template.errors"
 local fail = require "web.template.fail"
 local parser = require "web.template.parser"
 local runtime = require "web.template.runtime"
+local utf8_valid = require("web.template.text").valid
 local value = require "web.template.value"
 
 local units = {}
@@ -28,6 +29,10 @@ local function parse(env, name, text)
   if #text > env.limits.source then
     error(errors.new({ limit = "source", message = ("the template has %d bytes; at most %d are "
       .. "possible"):format(#text, env.limits.source) }, name), 0)
+  end
+  local valid, broken = utf8_valid(text)
+  if not valid then
+    error(errors.new({ message = "the template is not UTF-8", at = broken }, name, text), 0)
   end
   local ok, tree = pcall(parser.parse, text, env.limits.depth)
   if not ok then
