@@ -31,8 +31,8 @@ local LINES_PER_STEP <const> = 32
 local helpers = {
   "null", "type", "mtype", "index", "walk", "truth", "equal", "tick", "over", "joined", "enter",
   "finish", "raise", "further", "lost", "key", "either", "append", "array", "add", "sub", "mul",
-  "div", "mod", "neg", "unordered", "part", "contains", "boolean", "each", "entries", "try", "EMPTY",
-  "scope", "dump", "span",
+  "div", "mod", "neg", "unordered", "part", "contains", "boolean", "each", "entries", "try",
+  "EMPTY", "scope", "dump", "span",
 }
 
 local body
@@ -271,8 +271,8 @@ local function loop_body(g, node, scope, value_code, key_code)
   w.active = w.active + 2
   if scope.value_kind ~= "int" and reads_fields(node.body, node.value, {}) then
     scope.fields_code = w:fresh "f"
-    w:line(fmt('local %s = type(%s) == "table" and %s or EMPTY', scope.fields_code, scope.value_code,
-      scope.value_code))
+    w:line(fmt('local %s = type(%s) == "table" and %s or EMPTY', scope.fields_code,
+      scope.value_code, scope.value_code))
     w.active = w.active + 1
   end
   declare_sets(g, scope, own_sets(node.body, {}, {}))

@@ -14,7 +14,8 @@ local MOST_FORMAT_BYTES <const> = 1000
 
 local mtype, format = math.type, string.format
 
-local days_of_week = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday" }
+local days_of_week = { "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
+  "Saturday" }
 local months = { "January", "February", "March", "April", "May", "June", "July", "August",
   "September", "October", "November", "December" }
 

@@ -1,6 +1,6 @@
--- Expressions as Lua source. `expr(g, node)` writes the statements that compute the value and returns
--- an operand: a local, a literal, something that can be read twice. `condition(g, node)` likewise,
--- for a Lua condition. g is the generator of compiler.lua: a writer, the scope, the unit.
+-- Expressions as Lua source. `expr(g, node)` writes the statements that compute the value and
+-- returns an operand: a local, a literal, something that can be read twice. `condition(g, node)`
+-- likewise, for a Lua condition. g is the generator of compiler.lua: a writer, the scope, the unit.
 --
 -- User's text reaches the source only through writer.quote and as names that are plain identifiers,
 -- always as quoted keys; nothing else of a template is ever Lua code.
@@ -191,7 +191,9 @@ end
 --- A variable. `soft`: undefined is nil instead of an error.
 function emit.path(g, node, soft)
   local w = g.w
-  if node.name == "__tera_context" and #node.parts == 0 and not g.strict then return emit_dump(g) end
+  if node.name == "__tera_context" and #node.parts == 0 and not g.strict then
+    return emit_dump(g)
+  end
   local list = candidates(g, node.name, node.parts)
   local first = list[1]
   if first.certain then return first.code, first.kind end
@@ -202,7 +204,8 @@ function emit.path(g, node, soft)
     if i == 2 then saved = w:open(fmt("if %s == nil then", t)) end
     if i > 2 then w:line(fmt("if %s == nil then", t)) end
     if candidate.whole or #steps == 0 then
-      if i == 1 then t = w:temporary(candidate.code) else w:line(fmt("%s = %s", t, candidate.code)) end
+      if t then w:line(fmt("%s = %s", t, candidate.code)) end
+      t = t or w:temporary(candidate.code)
     else
       t = t or w:temporary()
       emit_walk(g, t, candidate.code, candidate.fields, steps)
@@ -236,7 +239,8 @@ local function emit_arguments(g, args)
 end
 
 local function external(g, sort, node)
-  return g.w:external({ sort = sort, name = node.name, at = g.base + node.at }, sort .. ":" .. node.name)
+  local spec = { sort = sort, name = node.name, at = g.base + node.at }
+  return g.w:external(spec, sort .. ":" .. node.name)
 end
 
 local function emit_filter(g, value, filter)

@@ -372,7 +372,8 @@ local function fold(terms, operators)
     local right = terms[i + 1]
     if precedence[operator.value] == 2 then
       sums[#sums] = {
-        op = "arith", operator = operator.value, left = sums[#sums], right = right, at = operator.at,
+        op = "arith", operator = operator.value, left = sums[#sums], right = right,
+        at = operator.at,
       }
     else
       sums[#sums + 1], signs[#signs + 1] = right, operator
@@ -489,7 +490,8 @@ local function parse_comparison(p)
   local negated = accept_operator(p, "not")
   if is_word(p, "in") then
     p.i = p.i + 1
-    return { op = "in", left = left, right = parse_container(p), negated = negated, at = at }, "logic"
+    local right = parse_container(p)
+    return { op = "in", left = left, right = right, negated = negated, at = at }, "logic"
   end
   p.i = mark
   return left, class

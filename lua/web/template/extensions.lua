@@ -5,7 +5,9 @@ local fail = require "web.template.fail"
 
 local extensions = {}
 
-local folders = { filter = "filters.", test = "filters.tests.", ["function"] = "filters.functions." }
+local folders = {
+  filter = "filters.", test = "filters.tests.", ["function"] = "filters.functions.",
+}
 local fields = { filter = "filters", test = "tests", ["function"] = "functions" }
 
 -- A built-in's arguments may be a shared constant; a user's are a copy, which may be changed.

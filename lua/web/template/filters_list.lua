@@ -15,12 +15,13 @@ local array, walk, same, is_array, describe = value.array, value.walk, value.sam
   value.describe
 local charge = runtime.charge
 
--- `many`: what an empty array gives before any argument is looked at.
 local function filter(name, apply)
   local label = "filter '" .. name .. "'"
   filters[name] = function(v, args, R)
     -- An empty table that a script made is an array here.
-    if not is_array(v) and (type(v) ~= "table" or next(v) ~= nil) then fail.array_value(label, v) end
+    if not is_array(v) and (type(v) ~= "table" or next(v) ~= nil) then
+      fail.array_value(label, v)
+    end
     charge(R, #v // 8)
     return apply(v, args, R, label)
   end
@@ -84,7 +85,7 @@ local function merge_sort(items, keys, R)
       local i, j = low, low + width
       local middle, high = math.min(low + width, n + 1), math.min(low + 2 * width, n + 1)
       for k = low, high - 1 do
-        if i < middle and (j >= high or not (from_keys[j] < from_keys[i])) then
+        if i < middle and (j >= high or from_keys[i] <= from_keys[j]) then
           to_items[k], to_keys[k] = from_items[i], from_keys[i]
           i = i + 1
         else

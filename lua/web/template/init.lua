@@ -14,6 +14,7 @@ local print = require "web.template.print"
 local source = require "web.template.source"
 local tests = require "web.template.tests"
 local units = require "web.template.units"
+local value = require "web.template.value"
 
 local template = {}
 
@@ -114,7 +115,7 @@ end
 
 local function check_context(context)
   if context == nil then return {} end
-  if not units.is_object(context) then error("a template's context is a table of names", 3) end
+  if not value.is_object(context) then error("a template's context is a table of names", 3) end
   return context
 end
 
@@ -177,7 +178,9 @@ local function merge_limits(strict, given)
   local limits = {}
   for key, default in pairs(strict and STRICT_LIMITS or DEFAULT_LIMITS) do limits[key] = default end
   for key, n in pairs(given or {}) do
-    if not limits[key] then error(("no limit '%s'%s"):format(key, errors.suggest(key, limits)), 3) end
+    if not limits[key] then
+      error(("no limit '%s'%s"):format(key, errors.suggest(key, limits)), 3)
+    end
     if type(n) ~= "number" or n <= 0 then error(("the limit '%s' is a number"):format(key), 3) end
     limits[key] = key == "ms" and n or math.tointeger(n // 1)
   end

@@ -1,8 +1,8 @@
 -- A template's text as tokens, in one pass. Four parallel arrays instead of a table per token: a
 -- megabyte of template makes many tokens.
 --
---   kind   "text", "comment", "raw", "{{" "}}" "{%" "%}", "name", "path" (a.b.0), "tail" (.b.0 after
---          a bracket), "int", "float", "string", an operator as itself, "end"
+--   kind   "text", "comment", "raw", "{{" "}}" "{%" "%}", "name", "path" (a.b.0), "tail" (.b.0
+--          after a bracket), "int", "float", "string", an operator as itself, "end"
 --   value  the text, name, number, or string; for delimiters true when they carry a `-`
 --   from   the byte where it starts; to: the byte after it
 local errors = require "web.template.errors"
@@ -13,6 +13,8 @@ local byte, find, sub = string.byte, string.find, string.sub
 local raise = errors.raise
 
 local SPACE <const> = "[ \t\r\n]*"
+local RAW <const> = "{%%(%-?)" .. SPACE .. "raw" .. SPACE .. "(%-?)%%}"
+local ENDRAW <const> = "{%%(%-?)" .. SPACE .. "endraw" .. SPACE .. "(%-?)%%}"
 
 local pairs_of = {
   ["=="] = true, ["!="] = true, ["<="] = true, [">="] = true, ["::"] = true,
@@ -109,10 +111,9 @@ end
 
 -- `{% raw %}`: content is not looked at, up to the first endraw tag.
 local function read_raw(source, at, add)
-  local _, stop, left, right = find(source, "^{%%(%-?)" .. SPACE .. "raw" .. SPACE .. "(%-?)%%}", at)
+  local _, stop, left, right = find(source, "^" .. RAW, at)
   if not stop then return nil end
-  local from, to, end_left, end_right =
-    find(source, "{%%(%-?)" .. SPACE .. "endraw" .. SPACE .. "(%-?)%%}", stop + 1)
+  local from, to, end_left, end_right = find(source, ENDRAW, stop + 1)
   if not from then raise(at, "this raw block is not closed: '{% endraw %}' is missing") end
   add("raw", {
     text = sub(source, stop + 1, from - 1),

@@ -13,7 +13,8 @@ local CACHE_BYTES <const> = 40
 local MAX_DEPTH <const> = 64
 
 local null <const> = value.null
-local type, find, gsub, concat, next, rawset = type, string.find, string.gsub, table.concat, next, rawset
+local type, next, rawset = type, next, rawset
+local find, gsub, concat = string.find, string.gsub, table.concat
 
 local entities = {
   ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#x27;",

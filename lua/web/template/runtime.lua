@@ -25,8 +25,9 @@ local LONG_STRING <const> = 4096
 
 local null <const> = value.null
 local is_array, describe, index = value.is_array, value.describe, value.index
-local type, mtype, fmod, floor, concat, huge = type, math.type, math.fmod, math.floor, table.concat, math.huge
-local getmetatable, setmetatable, pairs, next, rawget = getmetatable, setmetatable, pairs, next, rawget
+local type, pairs, next, rawget = type, pairs, next, rawget
+local getmetatable, setmetatable = getmetatable, setmetatable
+local mtype, fmod, floor, huge, concat = math.type, math.fmod, math.floor, math.huge, table.concat
 local raise = errors.raise
 
 runtime.null, runtime.steady = null, steady
@@ -327,7 +328,8 @@ function runtime.contains(R, needle, container, at)
     return container:find(needle, 1, true) ~= nil
   end
   if type(container) ~= "table" then
-    raise(at, "`in` needs a string, an array or an object at its right, not " .. describe(container))
+    raise(at, "`in` needs a string, an array or an object at its right, not "
+      .. describe(container))
   end
   if is_array(container) then
     charge(R, #container // 8)

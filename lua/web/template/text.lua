@@ -9,8 +9,8 @@ text.upper, text.lower, text.capitalize, text.title =
   unicode.upper, unicode.lower, unicode.capitalize, unicode.title
 text.trim, text.trim_start, text.trim_end = unicode.trim, unicode.trim_start, unicode.trim_end
 text.length, text.reverse, text.slug = unicode.length, unicode.reverse, unicode.slug
-text.word_count, text.truncate, text.is_space = unicode.word_count, unicode.truncate, unicode.is_space
-text.valid = unicode.valid
+text.word_count, text.truncate = unicode.word_count, unicode.truncate
+text.is_space, text.valid = unicode.is_space, unicode.valid
 
 --- The characters as a reader counts them, and their number.
 ---@param s string

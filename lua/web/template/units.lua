@@ -10,7 +10,6 @@ local fail = require "web.template.fail"
 local parser = require "web.template.parser"
 local runtime = require "web.template.runtime"
 local utf8_valid = require("web.template.text").valid
-local value = require "web.template.value"
 
 local units = {}
 
@@ -184,9 +183,11 @@ function units.link(env, unit)
   }
   local chunk, problem = load(source, "=template", "t", {})
   if not chunk then
-    error(errors.new({ limit = "depth",
-      message = "the template is too complex for the compiler: " .. problem:gsub("^[^:]*:%d+: ", "") },
-      unit.name), 0)
+    error(errors.new({
+      limit = "depth",
+      message = "the template is too complex for the compiler: "
+        .. problem:gsub("^[^:]*:%d+: ", ""),
+    }, unit.name), 0)
   end
   unit.functions = chunk(runtime, externals(env, unit, specs))
   unit.block_functions = block_functions
@@ -265,7 +266,5 @@ function units.render(env, unit, context)
   if ok then return text end
   return nil, explain(unit, R, text)
 end
-
-units.is_object = value.is_object
 
 return units

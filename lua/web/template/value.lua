@@ -1,5 +1,5 @@
--- What a template sees: null, booleans, integers, floats, strings, arrays and objects, each distinct.
--- Arrays are tables with host.json's array metatable, or with something at [1] (tables that a
+-- What a template sees: null, booleans, integers, floats, strings, arrays and objects, each
+-- distinct. Arrays are tables with host.json's array metatable, or with something at [1] (tables that a
 -- script made); every other table is an object. A function or userdata of the host is no value.
 local json = require "host.json"
 
