@@ -1,6 +1,6 @@
 -- What a template sees: null, booleans, integers, floats, strings, arrays and objects, each
--- distinct. Arrays are tables with host.json's array metatable, or with something at [1] (tables that a
--- script made); every other table is an object. A function or userdata of the host is no value.
+-- distinct. Arrays are tables with host.json's array metatable, or with something at [1] (tables
+-- that a script made); every other table is an object. A function or userdata is no value.
 local json = require "host.json"
 
 local value = {}

@@ -1,6 +1,6 @@
 -- Time zones from the system's database: TZif files (RFC 8536), the 64-bit block and the rule at
--- the end for what lies after the last transition. Zones are kept once read; the database has some 600
--- names, so the table is bounded by it.
+-- the end for what lies after the last transition. Zones are kept once read; the database has some
+-- 600 names, so the table is bounded by it.
 local civil = require "web.template.civil"
 local host_zone = require "host.zone"
 
