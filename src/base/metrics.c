@@ -45,6 +45,9 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_PICTURES_SKIPPED] = COUNTER("lunacast_pictures_skipped_total",
         "Pictures that a slow viewer did not get, since a newer one came."),
     [METRIC_SCRIPT_ERRORS] = COUNTER("lunacast_script_errors_total", "Handlers that raised."),
+    [METRIC_RELOADS] = COUNTER("lunacast_reloads_total", "New scripts that went live."),
+    [METRIC_RELOADS_FAILED] =
+        COUNTER("lunacast_reloads_failed_total", "New scripts that were wrong; the old ones served on."),
     [METRIC_SCRIPTS_STOPPED] = COUNTER("lunacast_scripts_stopped_total",
         "Scripts ended for their use of time or memory."),
     [METRIC_STORE_FAILURES] = COUNTER("lunacast_store_failures_total",

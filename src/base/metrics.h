@@ -21,9 +21,11 @@ typedef enum {
     METRIC_PICTURES_SENT,
     METRIC_PICTURES_SKIPPED, /* replaced by a newer one before they could be sent */
     METRIC_SCRIPT_ERRORS,    /* handlers that raised */
-    METRIC_SCRIPTS_STOPPED,  /* over their time or memory */
-    METRIC_STORE_FAILURES,   /* operations answered "unavailable" */
-    METRIC_REDIS_CONNECTED,  /* gauge: links that are up */
+    METRIC_SCRIPTS_STOPPED,  /* over their time budget */
+    METRIC_RELOADS,          /* new scripts went live */
+    METRIC_RELOADS_FAILED,
+    METRIC_STORE_FAILURES,  /* operations answered "unavailable" */
+    METRIC_REDIS_CONNECTED, /* gauge: links that are up */
     METRIC_REDIS_RECONNECTS,
     METRIC_TOKEN_CACHE_HITS,
     METRIC_TOKEN_CACHE_MISSES,

@@ -254,6 +254,7 @@ static void reload_scripts(host *h)
         else
             dispatcher_drop(next[i]);
     }
+    metrics_add(good ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
     if (good)
         log_info("the scripts were reloaded", LOG_NUM("ms", clock_ms() - began));
     else

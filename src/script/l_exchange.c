@@ -192,13 +192,37 @@ static int x_read(lua_State *L)
     return read_body(L, false);
 }
 
+static void cancel_chunk(void *data)
+{
+    body_wait *w = data;
+    exchange_chunk_cancel(w->x);
+    free(w);
+}
+
+static void on_writable(exchange *x, void *arg)
+{
+    (void)x;
+    body_wait *w = arg;
+    task_wake(w->token, NULL, free_wait, w);
+}
+
+/* write(data): waits while the peer has not taken what was written before. */
 static int write_chunk(lua_State *L)
 {
     exchange_box *box = lua_touserdata(L, lua_upvalueindex(1));
     slice data = vm_check_slice(L, 1);
     if (box->x == NULL)
         return luaL_error(L, "this request is over: its writer must not be kept");
+    task_token token = task_token_of(L);
     exchange_chunk(box->x, data);
+    if (box->x == NULL)
+        return luaL_error(L, "the peer is gone");
+    body_wait *w = mem_alloc(sizeof *w);
+    w->x = box->x;
+    w->token = token;
+    if (exchange_chunk_wait(w->x, on_writable, w))
+        return task_park(L, cancel_chunk, w);
+    free(w);
     return 0;
 }
 

@@ -1,0 +1,102 @@
+-- New scripts go live while connections stay.
+local http = require "spec.support.http"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+local function says(word)
+  return { ["lua/routes/word.lua"] = ('return { path = "/word", GET = function() return { body = "%s" } end }')
+    :format(word) }
+end
+
+local SLOW = [[
+local time = require "host.time"
+return { path = "/slow", GET = function() time.sleep(1) return { body = "old" } end }
+]]
+
+local function answers(app, word)
+  wait.till(function() return app:get("/word").body == word end, "the answer " .. word)
+end
+
+
+describe("a reload", function()
+  it("goes live when a file is saved, without a signal #workers", function()
+    local app = server.start { files = says "one" }
+    answers(app, "one")
+    server.write(app.folder, says "two")
+    answers(app, "two")
+    os.rename(app.folder .. "/lua/routes/word.lua", app.folder .. "/lua/routes/word.bak")
+    wait.till(function() return app:get("/word").status == 404 end, "the route to go")
+    server.write(app.folder, says "three")
+    answers(app, "three")
+    app:stop()
+  end)
+
+  it("goes live by SIGHUP where nothing is watched", function()
+    local app = server.start { files = says "one", set = { watch = false } }
+    server.write(app.folder, says "two")
+    wait.pause(0.3)
+    assert.equal("one", app:get("/word").body)
+    app.process:kill "sighup"
+    answers(app, "two")
+    app:stop()
+  end)
+
+  it("keeps the old scripts when the new ones are wrong, and says what is wrong", function()
+    local app = server.start { files = says "one" }
+    server.write(app.folder, { ["lua/routes/word.lua"] = "return {{" })
+    app:logged "the old ones serve on"
+    app:logged "word.lua:1:"
+    assert.equal("one", app:get("/word").body)
+    server.write(app.folder, says "fixed")
+    answers(app, "fixed")
+    app:stop()
+  end)
+
+  it("lets a running request finish on the old code", function()
+    local files = says "one"
+    files["lua/routes/slow.lua"] = SLOW
+    local app = server.start { files = files, workers = 1 }
+    local c = app:connect()
+    c:send(http.format("GET", "/slow"))
+    wait.pause(0.2)
+    server.write(app.folder, says "two")
+    answers(app, "two")
+    assert.equal("old", http.read_response(c).body)
+    c:close()
+    app:stop()
+  end)
+
+  it("closes no connection and loses no picture", function()
+    local app = server.start { files = says "0" }
+    app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ n }}</svg>", args = { n = 0 } } })
+    local view, idle = http.pictures(app, "/stream/a"), app:connect()
+    assert.equal("0", http.ask(idle, "GET", "/word").body)
+    assert.equal("<svg>0</svg>", view:next())
+    for n = 1, 5 do
+      server.write(app.folder, says(tostring(n)))
+      answers(app, tostring(n))
+      assert.equal(200, app:put("/api/session/a", { json = { args = { n = n } } }).status)
+      assert.equal(("<svg>%d</svg>"):format(n), view:next())
+    end
+    assert.equal("5", http.ask(idle, "GET", "/word").body)
+    idle:close()
+    view:close()
+    app:stop()
+  end)
+
+  it("a hundred times leaves memory where it was #soak", function()
+    local app = server.start { files = says "one", set = { watch = false } }
+    local function reload(n)
+      local seen = app:metric "lunacast_reloads_total" or 0
+      for i = 1, n do
+        app.process:kill "sighup"
+        wait.till(function() return (app:metric "lunacast_reloads_total" or 0) >= seen + i end)
+      end
+    end
+    reload(20)
+    local before = app:metric "process_resident_memory_bytes"
+    reload(80)
+    assert.is_true(app:metric "process_resident_memory_bytes" < before * 1.3)
+    app:stop()
+  end)
+end)

@@ -1,0 +1,107 @@
+-- TLS with the real binary and real clients.
+local process = require "spec.support.process"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+local folder
+
+
+local function run(command, ...)
+  local p = process.spawn(command, { ... })
+  local code = p:wait(30)
+  return code, p.out, p.err
+end
+
+
+local function certificate(name, subject)
+  local code, _, err = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=" .. subject, "-addext",
+    "subjectAltName=IP:127.0.0.1", "-keyout", folder .. "/" .. name .. ".key", "-out",
+    folder .. "/" .. name .. ".crt")
+  assert.equal(0, code, err)
+end
+
+
+local function start(cert, key)
+  return server.start {
+    set = { ["tls.cert"] = folder .. "/" .. cert, ["tls.key"] = folder .. "/" .. key },
+  }
+end
+
+
+local function curl(app, ...)
+  return run("curl", "-sS", "--cacert", folder .. "/a.crt", "-m", "20", ..., app.url .. "/health")
+end
+
+
+describe("TLS", function()
+  setup(function()
+    folder = server.folder()
+    certificate("a", "first")
+    certificate("b", "second")
+  end)
+
+  it("serves curl, with the certificate from the settings", function()
+    local app = start("a.crt", "a.key")
+    assert.matches("^https://", app.url)
+    local code, out, err = curl(app, "-i")
+    assert.equal(0, code, err)
+    assert.matches("HTTP/1.1 200", out)
+    app:stop()
+  end)
+
+  it("refuses TLS 1.1 and serves 1.2 and 1.3", function()
+    local app = start("a.crt", "a.key")
+    assert.equal(0, (curl(app, "--tlsv1.2", "--tls-max", "1.2")))
+    assert.equal(0, (curl(app, "--tlsv1.3")))
+    assert.not_equal(0, (curl(app, "--tls-max", "1.1")))
+    app:stop()
+  end)
+
+  it("streams pictures", function()
+    local app = start("a.crt", "a.key")
+    local code = run("curl", "-sS", "--cacert", folder .. "/a.crt", "-H", "Content-Type: application/json",
+      "-d", '{"session_id":"a","template":"<svg>1</svg>"}', app.url .. "/api/session")
+    assert.equal(0, code)
+    local p = process.spawn("curl", { "-sSN", "--cacert", folder .. "/a.crt", "-m", "2", app.url .. "/stream/a" })
+    wait.till(function() return p.out:find("<svg>1</svg>\r\n--frame", 1, true) end, "the picture")
+    p:wait(10)
+    app:stop()
+  end)
+
+  it("answers plain HTTP on its port with an end, not with silence", function()
+    local app = start("a.crt", "a.key")
+    local c = app:connect()
+    c:send "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert.is_true(c:ends_within(12))
+    app:stop()
+  end)
+
+  it("takes a renewed certificate at SIGHUP for new connections, and keeps the old when it is wrong", function()
+    run("cp", folder .. "/a.crt", folder .. "/live.crt")
+    run("cp", folder .. "/a.key", folder .. "/live.key")
+    local app = start("live.crt", "live.key")
+    assert.equal(0, (curl(app)))
+    run("cp", folder .. "/b.crt", folder .. "/live.crt")
+    app.process:kill "sighup"
+    app:logged "the old one stays"
+    assert.equal(0, (curl(app)))
+    run("cp", folder .. "/b.key", folder .. "/live.key")
+    app.process:kill "sighup"
+    app:logged "the certificate was read again"
+    wait.till(function()
+      return run("curl", "-sS", "--cacert", folder .. "/b.crt", "-m", "20", app.url .. "/health") == 0
+    end, "the new certificate")
+    app:stop()
+  end)
+
+  it("does not start with a certificate that is missing or does not fit its key", function()
+    for _, pair in ipairs { { "none.crt", "a.key" }, { "a.crt", "b.key" } } do
+      local app = server.launch {
+        set = { ["tls.cert"] = folder .. "/" .. pair[1], ["tls.key"] = folder .. "/" .. pair[2] },
+      }
+      assert.equal(1, (app.process:wait(30)))
+      assert.matches(pair[1]:gsub("%.", "%%."), app.process.err)
+    end
+  end)
+end)
