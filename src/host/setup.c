@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "config.h"
 #include "log.h"
+#include "redis_bus.h"
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -80,7 +81,18 @@ void setup_raise_file_limit(worker_shared *s)
     s->conns.max_conns = possible;
 }
 
-static int open_store(worker_shared *s, char *error, size_t size)
+static int open_redis(worker_shared *s, char *error, size_t size)
+{
+    s->redis = redis_options_parse(config_text(s->config, "redis.url"),
+                                   config_text(s->config, "redis.prefix"), error, size);
+    if (s->redis == NULL)
+        return -1;
+    s->store = store_redis_open(s->redis);
+    s->bus = redis_bus_new(s->hub, s->redis);
+    return 0;
+}
+
+static int open_embedded(worker_shared *s, char *error, size_t size)
 {
     const config *c = s->config;
     char *folder = setup_path(s, "data");
@@ -101,13 +113,20 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
         .keep_alive_ms = config_ms(s->config, "keepalive"),
     };
     s->hub = hub_new(&options);
-    return with_store ? open_store(s, error, size) : 0;
+    if (!with_store)
+        return 0;
+    bool redis = config_text(s->config, "redis.url")[0] != '\0';
+    return redis ? open_redis(s, error, size) : open_embedded(s, error, size);
 }
 
 void setup_close(worker_shared *s)
 {
     if (s->store != NULL)
         store_close(s->store);
+    if (s->bus != NULL)
+        redis_bus_free(s->bus);
     if (s->hub != NULL)
         hub_free(s->hub);
+    if (s->redis != NULL)
+        redis_options_free(s->redis);
 }

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "redis_bus.h"
 #include "stream.h"
 #include "tls.h"
 #include "watch.h"
@@ -336,6 +337,32 @@ static worker *new_worker(const worker_shared *shared, int index)
     return w;
 }
 
+static void open_services(worker *w)
+{
+    const worker_shared *s = w->shared;
+    if (s->store != NULL)
+        w->services.store = store_port_new(s->store, &w->loop);
+    if (s->hub != NULL)
+        w->services.hub = hub_port_new(s->hub, &w->loop);
+    if (s->redis == NULL)
+        return;
+    redis_bus_attach(s->bus, w->services.hub, &w->loop);
+    w->services.redis = redis_link_open(s->redis, &w->loop);
+}
+
+static void close_services(worker *w)
+{
+    if (w->services.redis != NULL) {
+        redis_link_close(w->services.redis);
+        redis_bus_detach(w->shared->bus, w->services.hub);
+    }
+    if (w->services.hub != NULL)
+        hub_port_close(w->services.hub);
+    if (w->services.store != NULL)
+        store_port_close(w->services.store);
+    w->services.hub = NULL;
+}
+
 worker *worker_new_bare(const worker_shared *shared)
 {
     worker *w = new_worker(shared, 0);
@@ -343,10 +370,7 @@ worker *worker_new_bare(const worker_shared *shared)
     uv_unref((uv_handle_t *)&w->before_poll);
     uv_unref((uv_handle_t *)&w->after_poll);
     uv_unref((uv_handle_t *)&w->wake);
-    if (shared->store != NULL)
-        w->services.store = store_port_new(shared->store, &w->loop);
-    if (shared->hub != NULL)
-        w->services.hub = hub_port_new(shared->hub, &w->loop);
+    open_services(w);
     w->vm = vm_new(&w->services, &shared->script);
     if (w->vm == NULL) {
         worker_free(w);
@@ -359,8 +383,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
 {
     worker *w = new_worker(shared, index);
     w->conns = conn_pool_new(&w->loop, &shared->conns);
-    w->services.store = store_port_new(shared->store, &w->loop);
-    w->services.hub = hub_port_new(shared->hub, &w->loop);
+    open_services(w);
     w->dispatcher = worker_build(w, error, error_size);
     if (w->dispatcher == NULL) {
         worker_free(w);
@@ -403,11 +426,7 @@ void worker_free(worker *w)
     if (w->vm != NULL)
         vm_drop(w->vm);
     w->vm = NULL;
-    if (w->services.hub != NULL)
-        hub_port_close(w->services.hub);
-    if (w->services.store != NULL)
-        store_port_close(w->services.store);
-    w->services.hub = NULL;
+    close_services(w);
     if (w->watch != NULL)
         watch_close(w->watch);
     close_handle((uv_handle_t *)&w->before_poll);

@@ -17,6 +17,8 @@ typedef struct {
     const char *folder;
     store *store;
     hub *hub;
+    struct redis_options *redis; /* NULL: embedded, one node */
+    struct redis_bus *bus;
     conn_limits conns;
     http_limits http;
     vm_options script;
