@@ -26,23 +26,12 @@ static int stop(void **state)
     return 0;
 }
 
-static rig_answer ask(const char *text)
-{
-    rig_answer a = {0};
-    int fd = rig_connect(&r);
-    rig_send(&r, fd, &a, text, strlen(text), strlen(text));
-    rig_pump(&r, fd, &a, 4);
-    close(fd);
-    rig_turn(&r, 1);
-    return a;
-}
-
 static rig_answer ask_page(const char *type, const char *accept)
 {
     char text[300];
     snprintf(text, sizeof text, "GET /page?%s HTTP/1.1\r\nHost: a\r\n%s%s%s\r\n", type,
              accept ? "Accept-Encoding: " : "", accept ? accept : "", accept ? "\r\n" : "");
-    return ask(text);
+    return rig_ask_text(&r, text);
 }
 
 static bool is_packed(const rig_answer *a)
@@ -119,7 +108,8 @@ static void head_of_a_packed_answer_has_its_length(void **state)
     snprintf(line, sizeof line, "\r\nContent-Length: %zu\r\n",
              a.len - (size_t)(strstr(a.data, "\r\n\r\n") + 4 - a.data));
     free(a.data);
-    a = ask("HEAD /page?text/html HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+    a = rig_ask_text(&r,
+                     "HEAD /page?text/html HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
     assert_non_null(strstr(a.data, line));
     assert_string_equal(strstr(a.data, "\r\n\r\n"), "\r\n\r\n");
     free(a.data);
@@ -215,7 +205,7 @@ static void every_exchange_is_reported_once(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         r.done = 0;
         r.last_status = 0;
-        rig_answer a = ask(rows[i].text);
+        rig_answer a = rig_ask_text(&r, rows[i].text);
         assert_int_equal(r.done, 1);
         assert_int_equal(r.last_status, rows[i].status);
         assert_int_equal(r.last_bytes, a.len);

@@ -380,7 +380,7 @@ static inline void rig_send(rig *r, int fd, rig_answer *a, const char *data, siz
         if (piece > n)
             piece = n;
         ssize_t sent = send(fd, data, piece, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN)
+        if (sent < 0 && (errno != EAGAIN || a->closed))
             return;
         if (sent > 0) {
             data += sent;
@@ -401,4 +401,33 @@ static inline int rig_count(const rig_answer *a, const char *text)
     for (const char *p = a->data; p != NULL && (p = strstr(p, text)) != NULL; p++)
         n++;
     return n;
+}
+
+static inline void rig_say(rig *r, int fd, rig_answer *a, const char *text)
+{
+    rig_send(r, fd, a, text, strlen(text), strlen(text));
+}
+
+/* One connection, one request, its answer. */
+static inline rig_answer rig_ask(rig *r, const char *data, size_t n, size_t step)
+{
+    rig_answer a = {0};
+    int fd = rig_connect(r);
+    rig_send(r, fd, &a, data, n, step);
+    rig_pump(r, fd, &a, 4);
+    close(fd);
+    rig_turn(r, 1);
+    return a;
+}
+
+static inline rig_answer rig_ask_text(rig *r, const char *text)
+{
+    return rig_ask(r, text, strlen(text), strlen(text));
+}
+
+/* The line in the answer's head, or NULL. */
+static inline const char *rig_header(const rig_answer *a, const char *line)
+{
+    const char *end = strstr(a->data, "\r\n\r\n"), *at = strstr(a->data, line);
+    return at != NULL && at < end ? at : NULL;
 }

@@ -5,90 +5,53 @@
  * What must never happen: a CR, LF or NUL of a script on the wire outside a body; two framings. */
 #include "http_internal.h"
 
+#define REASON(status, text) [status] = {text, sizeof(text) - 1}
+static const slice reasons[] = {
+    REASON(101, "Switching Protocols"),
+    REASON(200, "OK"),
+    REASON(201, "Created"),
+    REASON(202, "Accepted"),
+    REASON(204, "No Content"),
+    REASON(206, "Partial Content"),
+    REASON(301, "Moved Permanently"),
+    REASON(302, "Found"),
+    REASON(303, "See Other"),
+    REASON(304, "Not Modified"),
+    REASON(307, "Temporary Redirect"),
+    REASON(308, "Permanent Redirect"),
+    REASON(400, "Bad Request"),
+    REASON(401, "Unauthorized"),
+    REASON(403, "Forbidden"),
+    REASON(404, "Not Found"),
+    REASON(405, "Method Not Allowed"),
+    REASON(406, "Not Acceptable"),
+    REASON(408, "Request Timeout"),
+    REASON(409, "Conflict"),
+    REASON(410, "Gone"),
+    REASON(412, "Precondition Failed"),
+    REASON(413, "Content Too Large"),
+    REASON(414, "URI Too Long"),
+    REASON(415, "Unsupported Media Type"),
+    REASON(416, "Range Not Satisfiable"),
+    REASON(417, "Expectation Failed"),
+    REASON(422, "Unprocessable Content"),
+    REASON(426, "Upgrade Required"),
+    REASON(428, "Precondition Required"),
+    REASON(429, "Too Many Requests"),
+    REASON(431, "Request Header Fields Too Large"),
+    REASON(500, "Internal Server Error"),
+    REASON(501, "Not Implemented"),
+    REASON(502, "Bad Gateway"),
+    REASON(503, "Service Unavailable"),
+    REASON(504, "Gateway Timeout"),
+    REASON(505, "HTTP Version Not Supported"),
+    REASON(507, "Insufficient Storage"),
+};
+
 static slice reason_of(int status)
 {
-    switch (status) {
-    case 101:
-        return SLICE("Switching Protocols");
-    case 200:
-        return SLICE("OK");
-    case 201:
-        return SLICE("Created");
-    case 202:
-        return SLICE("Accepted");
-    case 204:
-        return SLICE("No Content");
-    case 206:
-        return SLICE("Partial Content");
-    case 301:
-        return SLICE("Moved Permanently");
-    case 302:
-        return SLICE("Found");
-    case 303:
-        return SLICE("See Other");
-    case 304:
-        return SLICE("Not Modified");
-    case 307:
-        return SLICE("Temporary Redirect");
-    case 308:
-        return SLICE("Permanent Redirect");
-    case 400:
-        return SLICE("Bad Request");
-    case 401:
-        return SLICE("Unauthorized");
-    case 403:
-        return SLICE("Forbidden");
-    case 404:
-        return SLICE("Not Found");
-    case 405:
-        return SLICE("Method Not Allowed");
-    case 406:
-        return SLICE("Not Acceptable");
-    case 408:
-        return SLICE("Request Timeout");
-    case 409:
-        return SLICE("Conflict");
-    case 410:
-        return SLICE("Gone");
-    case 412:
-        return SLICE("Precondition Failed");
-    case 413:
-        return SLICE("Content Too Large");
-    case 414:
-        return SLICE("URI Too Long");
-    case 415:
-        return SLICE("Unsupported Media Type");
-    case 416:
-        return SLICE("Range Not Satisfiable");
-    case 417:
-        return SLICE("Expectation Failed");
-    case 422:
-        return SLICE("Unprocessable Content");
-    case 426:
-        return SLICE("Upgrade Required");
-    case 428:
-        return SLICE("Precondition Required");
-    case 429:
-        return SLICE("Too Many Requests");
-    case 431:
-        return SLICE("Request Header Fields Too Large");
-    case 500:
-        return SLICE("Internal Server Error");
-    case 501:
-        return SLICE("Not Implemented");
-    case 502:
-        return SLICE("Bad Gateway");
-    case 503:
-        return SLICE("Service Unavailable");
-    case 504:
-        return SLICE("Gateway Timeout");
-    case 505:
-        return SLICE("HTTP Version Not Supported");
-    case 507:
-        return SLICE("Insufficient Storage");
-    default:
-        return SLICE("");
-    }
+    const size_t count = sizeof reasons / sizeof *reasons;
+    return (size_t)status < count && reasons[status].p != NULL ? reasons[status] : SLICE("");
 }
 
 /* Building the head ---------------------------------------------------------------------------- */
