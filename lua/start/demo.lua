@@ -14,7 +14,7 @@ local time = require "host.time"
 
 local SESSION = "demo"
 local LEASE, LEASE_SECONDS = "demo:lease", 3
-local SLOTS = 120
+local SLOTS, FIRST_SLOTS = 120, 20 -- seconds that a chart shows; it begins with fewer
 local TILE = { first = 32, step = 229, width = 173, height = 18 }
 local MEBIBYTE = 1024 * 1024
 
@@ -88,20 +88,26 @@ local function span(seconds)
 end
 
 
+local function slots(values)
+  return math.max(#values, FIRST_SLOTS)
+end
+
+
 local function tile(index, name, values, unit, floor)
+  local most = chart.most(values, floor) * 1.05
   return {
     x = TILE.first + (index - 1) * TILE.step,
     name = name,
     value = short(values[#values]),
     unit = unit,
-    line = chart.line(values, TILE.width, TILE.height, SLOTS, chart.most(values, floor) * 1.05),
+    line = chart.line(values, TILE.width, TILE.height, slots(values), most),
   }
 end
 
 
 local function arguments(rates)
   local now = time.now()
-  local pictures, most = history.pictures, chart.most(history.pictures, 1)
+  local pictures, most = history.pictures, chart.most(history.pictures, 1) * 1.05
   local started = metrics.get "process_start_time_seconds" or now
   return {
     clock = os.date("!%H:%M:%S", math.floor(now)),
@@ -112,9 +118,9 @@ local function arguments(rates)
       tile(3, "memory", history.memory, "MiB", 1),
       tile(4, "loop lag", history.lag, "ms", 1),
     },
-    line = chart.line(pictures, 860, 110, SLOTS, most),
-    area = chart.area(pictures, 860, 110, SLOTS, most),
-    most = short(most),
+    line = chart.line(pictures, 860, 110, slots(pictures), most),
+    area = chart.area(pictures, 860, 110, slots(pictures), most),
+    most = short(most / 1.05),
     footer = ("%s requests/s · %s %% CPU · drawn by its own template, sent to every viewer at once")
       :format(short(rates.requests), short(rates.cpu)),
   }
