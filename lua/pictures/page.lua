@@ -114,7 +114,8 @@ h1{font-size:2rem;line-height:1.2;margin:0 0 .4rem;letter-spacing:-.02em}
 h2{font-size:1.1rem;margin:2.4rem 0 .6rem}
 .lead{color:var(--soft);margin:0 0 1.8rem;max-width:42rem}
 .demo{display:block;width:100%;height:auto;border-radius:14px;border:1px solid var(--line)}
-pre{margin:0;padding:1rem 1.1rem;white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border-radius:10px;
+pre{margin:0;padding:1rem 1.1rem;white-space:pre-wrap;overflow-wrap:anywhere;
+background:var(--card);border-radius:10px;
 border:1px solid var(--line)}
 .note{color:var(--soft);font-size:.92rem}]]
 

@@ -95,17 +95,22 @@ end
 ---@field binary? string
 
 
---- Starts a server and waits until it accepts.
----@param options? server.Options
-function server.start(options)
-  local self = server.launch(options)
+--- Waits until a launched server accepts.
+function server.await(self)
   wait.till(function() return read_addresses(self) or not self.process:running() end,
     "the ready line", 30)
   if not self.url then
     error(("the server did not start (exit code %s):\n%s"):format(self.process.code,
-      self.process.err), 2)
+      self.process.err), 3)
   end
   return self
+end
+
+
+--- Starts a server and waits until it accepts.
+---@param options? server.Options
+function server.start(options)
+  return server.await(server.launch(options))
 end
 
 

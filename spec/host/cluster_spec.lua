@@ -1,0 +1,204 @@
+-- Several processes on one Redis.
+local http = require "spec.support.http"
+local redis_server = require "spec.support.redis"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+local SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>{{ x }}</text></svg>'
+
+local function picture(x)
+  return (SVG:gsub("{{ x }}", tostring(x)))
+end
+
+-- Settings of a node; a cheap password hash, since the machine is shared.
+local function node(redis, more)
+  local set = { ["redis.url"] = redis.url, ["password.ln"] = 10, max_fps = 0 }
+  for name, value in pairs(more or {}) do set[name] = value end
+  return server.start { workers = 2, set = set }
+end
+
+local function put(app, id, x)
+  return app:put("/api/session/" .. id, { json = { args = { x = x } } })
+end
+
+local function create(app, id)
+  local res = app:post("/api/session", { json = { session_id = id, template = SVG, args = { x = 0 } } })
+  assert.equal(201, res.status, res.body)
+end
+
+
+describe("two processes on one Redis #workers", function()
+  local redis, one, two
+
+  setup(function()
+    redis = redis_server.start { args = { "--appendonly", "yes", "--appendfsync", "always" } }
+    one, two = node(redis), node(redis)
+  end)
+
+  teardown(function()
+    one:stop()
+    two:stop()
+    redis:down()
+  end)
+
+  it("show an update of the one to the viewers of the other", function()
+    create(one, "a")
+    local here, there = http.pictures(one, "/stream/a"), http.pictures(two, "/stream/a")
+    assert.equal(picture(0), here:next())
+    assert.equal(picture(0), there:next())
+    for i = 1, 20 do assert.equal(200, put(i % 2 == 0 and one or two, "a", i).status) end
+    here:till(">20<")
+    there:till(">20<")
+    here:close()
+    there:close()
+  end)
+
+  it("never show an older picture after a newer one", function()
+    create(one, "order")
+    local there = http.pictures(two, "/stream/order")
+    for i = 1, 100 do put(i % 2 == 0 and one or two, "order", i) end
+    local last = -1
+    repeat
+      local x = tonumber(there:next():match "<text>(%d+)</text>")
+      assert.is_true(x >= last, ("%d after %d"):format(x, last))
+      last = x
+    until x == 100
+    there:close()
+  end)
+
+  it("render an update once for both", function()
+    create(one, "once")
+    local there = http.pictures(two, "/stream/once")
+    assert.equal(picture(0), there:next())
+    local before = two:metric "lunacast_pictures_rendered_total"
+    put(one, "once", 1)
+    assert.equal(picture(1), there:next())
+    assert.equal(before, two:metric "lunacast_pictures_rendered_total")
+    there:close()
+  end)
+
+  it("end the viewers of both when a session is deleted", function()
+    create(one, "gone")
+    local there = http.pictures(two, "/stream/gone")
+    assert.equal(picture(0), there:next())
+    assert.equal(204, one:delete("/api/session/gone").status)
+    assert.is_nil(there:next())
+    assert.equal(404, two:get("/svg/gone").status)
+  end)
+
+  it("lose nothing of changes at once through both", function()
+    create(one, "race")
+    local open = {}
+    for i = 1, 40 do
+      local c = http.connect(i % 2 == 0 and one or two)
+      c:send(http.format("PATCH", "/api/session/race", { json = { args = { ["k" .. i] = i } } }))
+      open[i] = c
+    end
+    for i = 1, 40 do
+      local res = http.read_response(open[i], "PATCH", 30)
+      assert.equal(200, res and res.status, res and res.body)
+      open[i]:close()
+    end
+    local args = two:json("/api/session/race").args
+    for i = 1, 40 do assert.equal(i, args["k" .. i]) end
+  end)
+
+  it("take each other's tokens", function()
+    local res = one:post("/api/auth/token", { json = { user_id = "ann", password = "x" } })
+    local token = res:json().token
+    assert.equal(one:json("/api/auth/jwks").keys[1].kid, two:json("/api/auth/jwks").keys[1].kid)
+    assert.equal(200, two:get("/api/user/ann/session", { token = token }).status)
+    assert.equal(401, two:post("/api/auth/token", { json = { user_id = "ann", password = "y" } }).status)
+  end)
+
+  it("catch up when the link for messages was cut in between", function()
+    create(one, "cut")
+    local there = http.pictures(two, "/stream/cut")
+    assert.equal(picture(0), there:next())
+    redis:command("CLIENT", "KILL", "TYPE", "pubsub")
+    assert.equal(200, put(one, "cut", 1).status)
+    there:till(">1<")
+    assert.equal(200, put(one, "cut", 2).status)
+    there:till(">2<")
+    there:close()
+  end)
+
+  it("keep streams open while Redis is stopped, answer 503, and go on after it", function()
+    create(one, "away")
+    local here, there = http.pictures(one, "/stream/away"), http.pictures(two, "/stream/away")
+    assert.equal(picture(0), here:next())
+    assert.equal(picture(0), there:next())
+    redis:down()
+    local began = wait.now()
+    local res = put(one, "away", 1)
+    assert.equal(503, res.status)
+    assert.truthy(res.headers["retry-after"])
+    assert.equal("unavailable", res:json().code)
+    assert.is_true(wait.now() - began < 5)
+    assert.equal(503, two:get("/api/session/away").status)
+    assert.equal("degraded", one:json("/health").status)
+    assert.equal(503, two:get("/ready").status)
+    wait.pause(3)
+    redis:up()
+    wait.till(function() return put(one, "away", 2).status == 200 end, "writes to work again", 10)
+    here:till(">2<")
+    there:till(">2<")
+    wait.till(function() return two:get("/ready").status == 200 end, "readiness")
+    assert.equal("ok", one:json("/health").status)
+    assert.equal(200, put(two, "away", 3).status)
+    here:till(">3<")
+    there:till(">3<")
+    here:close()
+    there:close()
+  end)
+end)
+
+
+describe("many processes that start at once", function()
+  it("agree on one signing key", function()
+    local redis = redis_server.start()
+    local nodes = {}
+    for i = 1, 20 do
+      nodes[i] = server.launch { workers = 1, set = { ["redis.url"] = redis.url } }
+    end
+    local kids = {}
+    for i, app in ipairs(nodes) do
+      server.await(app)
+      kids[app:json("/api/auth/jwks").keys[1].kid] = i
+    end
+    local count = 0
+    for _ in pairs(kids) do count = count + 1 end
+    assert.equal(1, count)
+    for _, app in ipairs(nodes) do app:stop() end
+    redis:down()
+  end)
+end)
+
+
+describe("a rotation of the signing key", function()
+  it("is learnt by the other nodes", function()
+    local redis = redis_server.start()
+    local files = { ["lua/routes/rotate.lua"] = [[
+      return { path = "/rotate", POST = function()
+        return require("web").json { rotated = require("auth.keys").rotate() }
+      end }]] }
+    local set = { ["redis.url"] = redis.url, ["password.ln"] = 10 }
+    local one = server.start { workers = 1, set = set, files = files }
+    local two = server.start { workers = 1, set = set }
+    local function login(app)
+      return app:post("/api/auth/token", { json = { user_id = "a", password = "b" } }):json().token
+    end
+    local old = login(two)
+    local kid = two:json("/api/auth/jwks").keys[1].kid
+    assert.same({ rotated = true }, one:post("/rotate"):json())
+    wait.till(function()
+      return two:get("/api/user/a/session", { token = login(one) }).status == 200
+    end, "the other node to take a token of the new key")
+    assert.equal(200, two:get("/api/user/a/session", { token = old }).status)
+    wait.till(function() return two:json("/api/auth/jwks").keys[1].kid ~= kid end, "the new key")
+    assert.equal(2, #two:json("/api/auth/jwks").keys)
+    one:stop()
+    two:stop()
+    redis:down()
+  end)
+end)
