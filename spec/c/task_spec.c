@@ -102,9 +102,11 @@ static void close_vm(vm *v)
     task_thread_exit();
 }
 
+/* For tasks that end before this returns, or whose end does not matter. */
 static run start(vm *v, const char *code)
 {
-    run r = {.code = code};
+    static run r;
+    r = (run){.code = code};
     task_start(v, &ops, &r);
     return r;
 }

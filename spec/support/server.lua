@@ -73,7 +73,7 @@ end
 ---@param options? server.Options
 function server.launch(options)
   options = options or {}
-  local self = setmetatable({ options = options }, Server)
+  local self = setmetatable({ given = options }, Server)
   self.folder = options.folder or server.folder()
   self.data = options.data or self.folder .. "/data"
   if options.files then server.write(self.folder, options.files) end
@@ -117,7 +117,7 @@ end
 --- The same application and data on a new process, for restarts; the port may differ.
 function Server:restart()
   local options = {}
-  for name, value in pairs(self.options) do options[name] = value end
+  for name, value in pairs(self.given) do options[name] = value end
   options.files, options.folder, options.data = nil, self.folder, self.data
   return server.start(options)
 end

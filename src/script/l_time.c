@@ -52,7 +52,9 @@ static int l_sleep(lua_State *L)
     uv_loop_t *loop = vm_services(vm_of(L))->loop;
     uv_timer_init(loop, &s->timer);
     uv_update_time(loop);
-    uv_timer_start(&s->timer, on_time, (uint64_t)ceil(seconds * 1000), 0);
+    /* The loop's clock is cut to milliseconds: one more, so that nobody wakes early. */
+    uint64_t ms = seconds > 0 ? (uint64_t)ceil(seconds * 1000) + 1 : 0;
+    uv_timer_start(&s->timer, on_time, ms, 0);
     return task_park(L, end_sleeper, s);
 }
 
