@@ -54,7 +54,11 @@ describe("a script", function()
   local app
 
   setup(function()
-    app = server.start { files = FILES, workers = 1, set = { ["lua.memory"] = "24M" } }
+    app = server.start {
+      files = FILES,
+      workers = 1,
+      set = { ["lua.memory"] = "16M", ["lua.time_ms"] = 2000 },
+    }
   end)
 
   teardown(function() app:stop() end)

@@ -30,7 +30,7 @@ end
 
 
 local function curl(app, ...)
-  return run("curl", "-sS", "--cacert", folder .. "/a.crt", "-m", "20", ..., app.url .. "/health")
+  return run("curl", app.url .. "/health", "-sS", "--cacert", folder .. "/a.crt", "-m", "20", ...)
 end
 
 

@@ -39,7 +39,8 @@ local function read_chunks(c)
   local parts = {}
   while true do
     local line = c:read_line()
-    local size = line and tonumber(line:match "^%x+", 16)
+    local digits = line and line:match "^%x+"
+    local size = digits and tonumber(digits, 16)
     if not size then return table.concat(parts), "cut" end
     if size == 0 then
       c:read_until "\r\n"

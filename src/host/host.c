@@ -78,9 +78,9 @@ static void *work(void *arg)
     if (h->go) {
         for (size_t i = 0; i < h->address_count; i++)
             worker_listen(s->worker, s->fds[i], h->addresses[i].tls ? h->tls : NULL);
-        uv_sem_post(&h->booted);
         if (s->index == 0)
             worker_start_application(s->worker, on_change, NULL);
+        uv_sem_post(&h->booted);
         worker_run(s->worker);
     }
     worker_free(s->worker);
