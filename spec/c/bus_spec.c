@@ -53,6 +53,7 @@ static const hub_transport transport = {"spec", encode, deliver, end, 0};
 
 typedef struct {
     uv_loop_t loop;
+    uv_timer_t alive;
     redis_options *options;
     hub *hub;
     hub_port *port;
@@ -72,6 +73,8 @@ static void node_open(node *n)
 {
     memset(n, 0, sizeof *n);
     uv_loop_init(&n->loop);
+    uv_timer_init(&n->loop, &n->alive);
+    uv_timer_start(&n->alive, on_alive, 1000, 1000);
     n->options = redis_at(&server, "", "");
     n->hub = hub_new(&(hub_options){.max_fps = 0, .keep_alive_ms = 1000000});
     n->bus = redis_bus_new(n->hub, n->options);
@@ -84,6 +87,7 @@ static void node_close(node *n)
 {
     redis_bus_detach(n->bus, n->port);
     hub_port_close(n->port);
+    uv_close((uv_handle_t *)&n->alive, NULL);
     uv_run(&n->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&n->loop), 0);
     redis_bus_free(n->bus);

@@ -18,6 +18,7 @@ typedef struct {
     store *store;
     store_port *port;
     uv_loop_t loop;
+    uv_timer_t alive; /* a worker has handles of its own that keep its loop running */
 } desk;
 
 enum { ANSWER_KEYS = 2000 };
@@ -150,16 +151,24 @@ static inline void assert_value(desk *d, const char *key, const char *value)
     assert_memory_equal(a->value, value, a->value_n);
 }
 
+static inline void on_alive(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
 static inline void desk_open(desk *d, store *s)
 {
     d->store = s;
     uv_loop_init(&d->loop);
+    uv_timer_init(&d->loop, &d->alive);
+    uv_timer_start(&d->alive, on_alive, 1000, 1000);
     d->port = store_port_new(s, &d->loop);
 }
 
 /* Every handle must be gone after the port's close: the loop says so. */
 static inline void desk_close_port(desk *d)
 {
+    uv_close((uv_handle_t *)&d->alive, NULL);
     store_port_close(d->port);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&d->loop), 0);

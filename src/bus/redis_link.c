@@ -27,6 +27,7 @@
 #include "metrics.h"
 #include "redis_address.h"
 #include "redis_login.h"
+#include "redis_queue.h"
 #include "redis_said.h"
 #include "soon.h"
 #include <pthread.h>
@@ -36,18 +37,6 @@
 enum { TICK_MS = 100 };
 
 typedef enum { BACKOFF, RESOLVING, CONNECTING, LOGIN, READY, CLOSED } link_state;
-
-typedef struct {
-    list link;
-    redis_done done; /* NULL: nobody wants the answer */
-    void *arg;
-    uint64_t deadline, started_us;
-    size_t size;
-    char name[16]; /* for the metrics */
-    bool unsure;
-    const char *problem;
-    buf bytes; /* while it waits */
-} command;
 
 struct redis_link {
     list shared; /* in the process's table */
@@ -63,8 +52,7 @@ struct redis_link {
     redis_wire *wire;
     redis_login login;
     redis_address address;
-    list waiting, sent, failed;
-    size_t queued, queued_bytes;
+    redis_queue queue;
     uv_timer_t tick;
     bool quick; /* the tick runs at its fast pace */
     bool was_ready;
@@ -87,44 +75,6 @@ static void set_state(redis_link *l, link_state state)
 
 /* Commands ------------------------------------------------------------------------------------ */
 
-static void free_command(redis_link *l, command *c)
-{
-    l->queued--;
-    l->queued_bytes -= c->size;
-    list_remove(&c->link);
-    buf_free(&c->bytes);
-    free(c);
-}
-
-static void fail_command(redis_link *l, command *c, const char *problem, bool unsure)
-{
-    c->problem = problem;
-    c->unsure = unsure;
-    list_remove(&c->link);
-    list_append(&l->failed, &c->link);
-    soon_arm(&l->run);
-}
-
-static void fail_all(redis_link *l, list *commands, bool unsure)
-{
-    while (!list_empty(commands))
-        fail_command(l, LIST_ENTRY(commands->next, command, link), l->problem, unsure);
-}
-
-static command *new_command(redis_link *l, size_t size, redis_done done, void *arg)
-{
-    command *c = mem_alloc(sizeof *c);
-    list_init(&c->link);
-    c->done = done;
-    c->arg = arg;
-    c->size = size;
-    c->started_us = clock_us();
-    c->deadline = c->started_us / 1000 + REDIS_COMMAND_MS;
-    l->queued++;
-    l->queued_bytes += size;
-    return c;
-}
-
 static void tick_quickly(redis_link *l, bool quick);
 
 static void note_awaiting(redis_link *l)
@@ -146,21 +96,23 @@ static void hurry(redis_link *l)
 void redis_link_send(redis_link *l, size_t argc, const slice *argv, redis_done done, void *arg)
 {
     size_t size = redis_command_size(argc, argv);
-    bool full = l->queued >= REDIS_QUEUE_MAX || l->queued_bytes + size > REDIS_QUEUE_BYTES;
-    command *c = new_command(l, size, done, arg);
-    snprintf(c->name, sizeof c->name, "%.*s", (int)argv[0].n, argv[0].p);
-    if (l->state == CLOSED) {
-        fail_command(l, c, "the link to Redis is closing", false);
-    } else if (full) {
-        fail_command(l, c, "too many commands wait for Redis: try again", false);
+    const char *problem = l->state == CLOSED ? "the link to Redis is closing"
+                          : redis_queue_is_full(&l->queue, size)
+                              ? "too many commands wait for Redis: try again"
+                              : NULL;
+    redis_command *c = redis_queue_new(&l->queue, argv[0], size, done, arg);
+    uv_ref((uv_handle_t *)&l->tick); /* until the queue is empty again */
+    if (problem != NULL) {
+        redis_queue_fail(&l->queue, c, problem, false);
+        soon_arm(&l->run);
     } else if (l->state == READY) {
         redis_wire_command(l->wire, argc, argv);
-        list_append(&l->sent, &c->link);
+        list_append(&l->queue.sent, &c->link);
         note_awaiting(l);
         soon_arm(&l->run);
     } else {
         redis_command_write(&c->bytes, argc, argv);
-        list_append(&l->waiting, &c->link);
+        list_append(&l->queue.waiting, &c->link);
         hurry(l);
     }
 }
@@ -176,12 +128,12 @@ void redis_link_push(redis_link *l, size_t argc, const slice *argv)
 
 static void send_waiting(redis_link *l)
 {
-    while (!list_empty(&l->waiting)) {
-        command *c = LIST_ENTRY(l->waiting.next, command, link);
+    while (!list_empty(&l->queue.waiting)) {
+        redis_command *c = LIST_ENTRY(l->queue.waiting.next, redis_command, link);
         redis_wire_append(l->wire, (slice){c->bytes.data, c->bytes.len});
         buf_free(&c->bytes);
         list_remove(&c->link);
-        list_append(&l->sent, &c->link);
+        list_append(&l->queue.sent, &c->link);
         note_awaiting(l);
     }
     redis_wire_flush(l->wire);
@@ -193,8 +145,8 @@ static uint64_t pause_ms(redis_link *l)
 {
     unsigned shift = l->attempts < 6 ? l->attempts : 6;
     uint64_t pause = (uint64_t)REDIS_BACKOFF_MS << shift;
-    uint64_t most = l->subscriber != NULL || !list_empty(&l->waiting) ? REDIS_BACKOFF_ASKED_MS
-                                                                      : REDIS_BACKOFF_MAX_MS;
+    uint64_t most = l->subscriber != NULL || !list_empty(&l->queue.waiting) ? REDIS_BACKOFF_ASKED_MS
+                                                                            : REDIS_BACKOFF_MAX_MS;
     if (pause > most)
         pause = most;
     return pause * 3 / 4 + clock_us() % (pause / 4 + 1); /* jitter: nodes come back apart */
@@ -217,10 +169,13 @@ static void fail(redis_link *l, const char *why)
     redis_address_clear(&l->address);
     snprintf(l->problem, sizeof l->problem, "Redis at %s: %s", l->options->name, why);
     redis_say_problem(l->problem);
+    if (was_ready && clock_ms() > l->state_since + REDIS_SETTLED_MS)
+        l->attempts = 0; /* one that greets and hangs up gets no quick retries */
     set_state(l, BACKOFF);
     l->retry_at = l->state_since + pause_ms(l);
     l->attempts++;
-    fail_all(l, &l->sent, true);
+    redis_queue_fail_all(&l->queue, &l->queue.sent, l->problem, true);
+    soon_arm(&l->run);
     tick_quickly(l, true);
     if (was_ready && l->subscriber != NULL && l->subscriber->on_lost != NULL)
         l->subscriber->on_lost(l, l->subscriber->arg);
@@ -232,7 +187,6 @@ static void become_ready(redis_link *l)
     if (l->was_ready)
         metrics_add(METRIC_REDIS_RECONNECTS, 1);
     l->was_ready = true;
-    l->attempts = 0;
     l->awaiting = 0;
     l->problem[0] = '\0';
     redis_address_clear(&l->address);
@@ -268,21 +222,27 @@ static bool must_leave(const redisReply *reply)
            (strncmp(reply->str, "READONLY ", 9) == 0 || strncmp(reply->str, "NOAUTH ", 7) == 0);
 }
 
+/* An idle link keeps no loop alive; the wire is never counted, since the tick is while it matters.
+ */
+static void rest(redis_link *l)
+{
+    if (l->queue.count == 0 && l->state != CLOSED)
+        uv_unref((uv_handle_t *)&l->tick);
+}
+
 static void on_answer(redis_link *l, const redisReply *reply)
 {
-    if (list_empty(&l->sent)) {
+    redis_done done;
+    void *done_arg;
+    if (!redis_queue_take(&l->queue, &done, &done_arg)) {
         fail(l, "it sent a reply that nobody asked for");
         return;
     }
-    command *c = LIST_ENTRY(l->sent.next, command, link);
-    redis_done done = c->done;
-    void *done_arg = c->arg;
-    metrics_time(METRIC_REDIS_SECONDS, slice_of(c->name), clock_us() - c->started_us);
-    free_command(l, c);
-    l->awaiting = list_empty(&l->sent) ? 0 : clock_ms();
+    l->awaiting = list_empty(&l->queue.sent) ? 0 : clock_ms();
     l->holds++; /* done may close the link */
     if (done != NULL)
         done(reply, NULL, false, done_arg);
+    rest(l);
     if (l->state == READY && must_leave(reply))
         fail(l, reply->str);
     redis_link_close(l);
@@ -349,32 +309,6 @@ static void try_connect(redis_link *l)
 
 /* Time ---------------------------------------------------------------------------------------- */
 
-static void expire_waiting(redis_link *l, uint64_t now)
-{
-    LIST_FOR_EACH_SAFE (node, &l->waiting) {
-        command *c = LIST_ENTRY(node, command, link);
-        if (c->deadline > now)
-            return;
-        fail_command(l, c, l->problem[0] != '\0' ? l->problem : "Redis is not reached yet", false);
-    }
-}
-
-/* A blank takes the place of the command, for the reply that may still come. */
-static void expire_sent(redis_link *l, uint64_t now)
-{
-    LIST_FOR_EACH_SAFE (node, &l->sent) {
-        command *c = LIST_ENTRY(node, command, link);
-        if (c->deadline > now)
-            return;
-        if (c->done == NULL)
-            continue;
-        command *blank = new_command(l, 0, NULL, NULL);
-        blank->deadline = c->deadline;
-        list_append(&c->link, &blank->link); /* before c */
-        fail_command(l, c, "Redis did not answer within 2 s", true);
-    }
-}
-
 static void check_silence(redis_link *l, uint64_t now)
 {
     static const slice ping = {"PING", 4};
@@ -410,10 +344,11 @@ static void on_tick(uv_timer_t *timer)
         l->awaiting = now;
     if (late)
         return;
-    expire_waiting(l, now);
-    expire_sent(l, now);
+    if (redis_queue_expire(&l->queue, now,
+                           l->problem[0] != '\0' ? l->problem : "Redis is not reached yet"))
+        soon_arm(&l->run);
     check_state(l, now);
-    tick_quickly(l, l->state != READY || l->awaiting != 0 || l->queued > 0);
+    tick_quickly(l, l->state != READY || l->awaiting != 0 || l->queue.count > 0);
 }
 
 static void tick_quickly(redis_link *l, bool quick)
@@ -443,21 +378,15 @@ static void on_tick_closed(uv_handle_t *timer)
 static void on_run(void *arg)
 {
     redis_link *l = arg;
-    list failed;
     bool was_closed = l->state == CLOSED;
-    list_move(&l->failed, &failed);
     l->holds += was_closed ? 0 : 1; /* an answer may close the link */
-    while (!list_empty(&failed)) {
-        command *c = LIST_ENTRY(failed.next, command, link);
-        if (c->done != NULL)
-            c->done(NULL, c->problem, c->unsure, c->arg);
-        free_command(l, c);
-    }
+    redis_queue_answer_failed(&l->queue);
+    rest(l);
     if (!was_closed)
         redis_link_close(l);
     if (l->wire != NULL)
         redis_wire_flush(l->wire);
-    if (l->state == CLOSED && list_empty(&l->failed)) {
+    if (l->state == CLOSED && list_empty(&l->queue.failed)) {
         soon_close(&l->run, on_part_closed);
         uv_close((uv_handle_t *)&l->tick, on_tick_closed);
     }
@@ -472,14 +401,13 @@ static redis_link *new_link(const redis_options *options, uv_loop_t *loop,
     l->holds = 1;
     l->open = 2;
     list_init(&l->shared);
-    list_init(&l->waiting);
-    list_init(&l->sent);
-    list_init(&l->failed);
+    redis_queue_init(&l->queue);
     if (subscriber != NULL) {
         l->subscriber_copy = *subscriber;
         l->subscriber = &l->subscriber_copy;
     }
     uv_timer_init(loop, &l->tick);
+    uv_unref((uv_handle_t *)&l->tick);
     l->tick.data = l;
     soon_init(&l->run, loop, on_run, l);
     try_connect(l);
@@ -525,8 +453,8 @@ void redis_link_close(redis_link *l)
     redis_address_clear(&l->address);
     snprintf(l->problem, sizeof l->problem, "the link to Redis is closing");
     set_state(l, CLOSED);
-    fail_all(l, &l->waiting, false);
-    fail_all(l, &l->sent, true);
+    redis_queue_fail_all(&l->queue, &l->queue.waiting, l->problem, false);
+    redis_queue_fail_all(&l->queue, &l->queue.sent, l->problem, true);
     soon_arm(&l->run);
 }
 

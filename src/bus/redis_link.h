@@ -16,6 +16,7 @@ enum {
     REDIS_BACKOFF_MS = 100,  /* first pause; doubles up to: */
     REDIS_BACKOFF_MAX_MS = 5000,
     REDIS_BACKOFF_ASKED_MS = 400, /* while somebody waits for the link */
+    REDIS_SETTLED_MS = 1000,      /* a link that held so long starts anew with the first pause */
     REDIS_QUEUE_MAX = 10000,
     REDIS_QUEUE_BYTES = 16 << 20,
 };

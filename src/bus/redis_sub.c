@@ -278,6 +278,7 @@ redis_sub *redis_sub_open(const redis_options *options, slice channel_prefix, uv
     list_init(&s->wishes);
     pthread_mutex_init(&s->lock, NULL);
     uv_async_init(loop, &s->wake, on_wake);
+    uv_unref((uv_handle_t *)&s->wake);
     s->wake.data = s;
     redis_subscriber subscriber = {.on_ready = on_ready, .on_push = on_push, .arg = s};
     s->link = redis_link_open_subscriber(options, loop, &subscriber);

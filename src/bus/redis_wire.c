@@ -192,6 +192,7 @@ redis_wire *redis_wire_open(uv_loop_t *loop, const char *path, const struct sock
         uv_tcp_nodelay(&w->tcp, 1);
     }
     w->handle.data = w;
+    uv_unref(&w->handle); /* who waits for an answer keeps the loop alive, not the connection */
     if (rc == 0)
         return w;
     *why = uv_strerror(rc);

@@ -55,13 +55,23 @@ static void count(const store_op *op)
         metrics_add(METRIC_STORE_FAILURES, 1);
 }
 
+/* Only calls that wait for their answer keep the loop alive. */
+static void count_pending(store_port *p, int by)
+{
+    p->pending += (size_t)by;
+    if (p->pending > 0)
+        uv_ref((uv_handle_t *)&p->wake);
+    else
+        uv_unref((uv_handle_t *)&p->wake);
+}
+
 static void answer(store_op *op)
 {
     count(op);
     op->done(&op->result, op->arg);
     if (op->release != NULL)
         op->release(op->held);
-    op->port->pending--;
+    count_pending(op->port, -1);
     free(op);
 }
 
@@ -103,6 +113,7 @@ store_port *store_port_new(store *s, uv_loop_t *loop)
     list_init(&p->mailbox);
     pthread_mutex_init(&p->lock, NULL);
     uv_async_init(loop, &p->wake, on_wake);
+    uv_unref((uv_handle_t *)&p->wake);
     p->wake.data = p;
     soon_init(&p->answers, loop, drain, p);
     if (s->driver->port_open != NULL)
@@ -245,7 +256,7 @@ static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, 
     op->key = size > 0 ? put(&at, key) : (slice){NULL, key.n};
     op->value = size > 0 ? put(&at, value) : (slice){NULL, value.n};
     op->version = size > 0 ? put(&at, version) : (slice){NULL, version.n};
-    p->pending++;
+    count_pending(p, 1);
     return op;
 }
 
