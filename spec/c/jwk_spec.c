@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tokens.h"
+#include <openssl/bn.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -221,6 +222,46 @@ static void weak_and_foreign_kinds_of_keys_are_refused(void **state)
     assert_null(jwk_generate(JWK_RS256, 16384, (slice){0}, &reason));
 }
 
+static void an_rsa_key_that_can_be_factored_is_refused(void **state)
+{
+    (void)state;
+    /* n = M k + 65537^7, M the product of the primes up to 167: the mark of CVE-2017-15361. */
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *m = BN_new(), *k = BN_new(), *n = BN_new();
+    BN_one(m);
+    for (unsigned p = 2; p <= 167; p++) {
+        bool prime = true;
+        for (unsigned d = 2; d * d <= p; d++)
+            prime = prime && p % d != 0;
+        if (prime)
+            BN_mul_word(m, p);
+    }
+    BN_rand(k, 2056 - BN_num_bits(m), BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ANY);
+    BN_mul(n, m, k, ctx);
+    BN_one(k);
+    for (int i = 0; i < 7; i++)
+        BN_mul_word(k, 65537);
+    BN_add(n, n, k);
+    for (int plain = 0; plain < 2; plain++) {
+        unsigned char bytes[300];
+        buf json = {0};
+        const char *reason = "";
+        buf_text(&json, "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"");
+        base64url_encode(&json, (slice){(char *)bytes, (size_t)BN_bn2bin(n, bytes)});
+        buf_text(&json, "\"}");
+        jwk *key = jwk_from_json(bytes_of(&json), (jwk_wish){.alg = JWK_ALGS}, &reason);
+        assert_int_equal(key != NULL, plain);
+        assert_true(plain || strstr(reason, "can be broken") != NULL);
+        jwk_drop(key);
+        buf_free(&json);
+        BN_add_word(n, 2);
+    }
+    BN_free(m);
+    BN_free(k);
+    BN_free(n);
+    BN_CTX_free(ctx);
+}
+
 static void odd_jwks_are_refused_with_a_reason(void **state)
 {
     (void)state;
@@ -284,6 +325,7 @@ int main(void)
         cmocka_unit_test(a_set_is_bounded),
         cmocka_unit_test(private_keys_survive_their_pem),
         cmocka_unit_test(weak_and_foreign_kinds_of_keys_are_refused),
+        cmocka_unit_test(an_rsa_key_that_can_be_factored_is_refused),
         cmocka_unit_test(odd_jwks_are_refused_with_a_reason),
     };
     return cmocka_run_group_tests(specs, make_keys, drop_keys);

@@ -94,6 +94,12 @@ static void the_ed25519_vectors_of_rfc_8037_hold(void **state)
         "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpA"
         "r_MuM0KAg");
+    jwk_set *s = set_of(k);
+    jwt_claims claims;
+    assert_int_equal(jwt_open_signed(reader, bytes_of(&token), s, &claims), JWT_OK);
+    assert_true(slice_eq(claims.payload, SLICE("Example of Ed25519 signing")));
+    assert_int_equal(jwt_open(reader, bytes_of(&token), s, &claims), JWT_MALFORMED);
+    jwk_set_free(s);
     buf_free(&token);
     jwk_drop(k);
 }

@@ -199,17 +199,45 @@ static bool name_key(jwk *k, slice kid, const char **reason)
     return true;
 }
 
+/* Is `rest` a power of 65537 modulo the prime? */
+static bool in_subgroup(unsigned rest, unsigned prime)
+{
+    unsigned power = 1;
+    do {
+        if (power == rest)
+            return true;
+        power = power * (65537 % prime) % prime;
+    } while (power != 1);
+    return false;
+}
+
+/* The fingerprint of CVE-2017-15361 (ROCA): a chip's library made primes of so little randomness
+ * that the key can be factored. One in 2^28 sound moduli has it by chance. */
+static bool is_roca(const BIGNUM *n)
+{
+    static const unsigned char primes[] = {
+        3,  5,  7,  11, 13, 17,  19,  23,  29,  31,  37,  41,  43,  47,  53,  59,  61,  67,  71,
+        73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167};
+    for (size_t i = 0; i < sizeof primes; i++)
+        if (!in_subgroup((unsigned)BN_mod_word(n, primes[i]), primes[i]))
+            return false;
+    return true;
+}
+
 static bool sound_rsa(const EVP_PKEY *key, const char **reason)
 {
     BIGNUM *n = NULL, *e = NULL;
     int bits = EVP_PKEY_get_bits(key);
+    *reason = "an RSA key needs 2048 to 8192 bits";
+    if (bits < JWK_RSA_MIN || bits > JWK_RSA_MAX)
+        return false;
     bool good = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
                 EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(n) &&
-                BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= 64;
+                BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= 64 && !is_roca(n);
     BN_free(n);
     BN_free(e);
-    *reason = !good ? "its RSA numbers make no key" : "an RSA key needs 2048 to 8192 bits";
-    return good && bits >= JWK_RSA_MIN && bits <= JWK_RSA_MAX;
+    *reason = "its RSA numbers make no key, or one that can be broken";
+    return good;
 }
 
 static bool sound_ec(const EVP_PKEY *key, const char **reason)

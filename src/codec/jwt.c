@@ -180,7 +180,7 @@ static bool read_claims(const jose_value *payload, arena *tree, jwt_claims *clai
            read_audience(jose_get(payload, "aud"), tree, claims);
 }
 
-jwt_code jwt_open(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims)
+jwt_code jwt_open_signed(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims)
 {
     parts p;
     header_facts facts;
@@ -198,12 +198,18 @@ jwt_code jwt_open(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *c
     if (jwk_alg_of(key) != facts.alg ||
         !jwk_verify(key, p.text, (slice){r->signature.data, r->signature.len}))
         return JWT_SIGNATURE;
-    const jose_value *payload = parse_object(&r->tree, &r->payload);
-    if (payload == NULL || !read_claims(payload, &r->tree, claims))
-        return JWT_MALFORMED;
     claims->header = (slice){r->header.data, r->header.len};
     claims->payload = (slice){r->payload.data, r->payload.len};
     return JWT_OK;
+}
+
+jwt_code jwt_open(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims)
+{
+    jwt_code code = jwt_open_signed(r, token, keys, claims);
+    if (code != JWT_OK)
+        return code;
+    const jose_value *payload = parse_object(&r->tree, &r->payload);
+    return payload != NULL && read_claims(payload, &r->tree, claims) ? JWT_OK : JWT_MALFORMED;
 }
 
 /* Checking ----------------------------------------------------------------------------------- */

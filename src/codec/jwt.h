@@ -52,6 +52,9 @@ void jwt_reader_free(jwt_reader *r);
 
 /* Checks form and signature. JWT_OK fills in `claims`, valid until the reader's next call. */
 jwt_code jwt_open(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims);
+/* The first half of it: a signed text (RFC 7515) of whatever payload; only header, payload and type
+ * are filled in. */
+jwt_code jwt_open_signed(jwt_reader *r, slice token, const jwk_set *keys, jwt_claims *claims);
 jwt_code jwt_check(const jwt_claims *claims, const jwt_policy *policy);
 
 /* A copy in one block; free() it. */
