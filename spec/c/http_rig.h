@@ -23,7 +23,7 @@ typedef struct {
     char file[64]; /* what /file sends */
     size_t file_size;
     conn *streams[64];
-    size_t stream_count;
+    size_t stream_count, stream_bytes;
     size_t requests, abandoned, done;
     size_t written, most_queued; /* of /writer */
     int last_status;
@@ -135,6 +135,7 @@ static void rig_start_timer(exchange *x, uint64_t ms, int pieces)
 static void rig_stream_data(conn *c, const char *data, size_t n)
 {
     (void)data;
+    rig_now->stream_bytes += n;
     if (n == 0)
         conn_close(c);
 }

@@ -99,6 +99,18 @@ static void a_taken_connection_streams_frames(void **state)
     free(a.data);
 }
 
+static void bytes_behind_the_request_go_to_the_new_owner(void **state)
+{
+    (void)state;
+    rig_answer a = {0};
+    int fd = rig_connect(&r);
+    rig_say(&r, fd, &a, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\nleft over");
+    assert_int_equal(r.stream_bytes, 9);
+    close(fd);
+    rig_turn(&r, 5);
+    free(a.data);
+}
+
 static void a_peer_that_leaves_abandons_its_exchange(void **state)
 {
     (void)state;
@@ -367,6 +379,7 @@ int main(void)
         SPEC(bodies_are_echoed_in_any_split),
         SPEC(pipelined_requests_are_answered_in_order),
         SPEC(a_taken_connection_streams_frames),
+        SPEC(bytes_behind_the_request_go_to_the_new_owner),
         SPEC(a_peer_that_leaves_abandons_its_exchange),
         SPEC(a_file_is_sent_whole),
         SPEC(chunks_are_framed_and_ended),

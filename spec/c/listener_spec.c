@@ -1,5 +1,7 @@
 /* Listeners: addresses, shared ports, floods, and no descriptors left. */
+#include "conn_internal.h"
 #include "net_rig.h"
+#include <netinet/tcp.h>
 
 static void two_hundred_connections_come_and_go_without_a_trace(void **state)
 {
@@ -157,6 +159,25 @@ static void addresses_are_read_and_faults_explained(void **state)
     }
 }
 
+static void accepted_sockets_send_at_once_and_notice_lost_peers(void **state)
+{
+    (void)state;
+    listen_address address;
+    int fd = listen_on("127.0.0.1:0", &address), value = 0;
+    serve(fd);
+    int peer = dial(address.port);
+    turn(3);
+    socklen_t n = sizeof value;
+    int accepted = greeted.last->fd;
+    assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &value, &n), 0);
+    assert_int_equal(value, 1);
+    assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, &n), 0);
+    assert_int_equal(value, 30000);
+    close(peer);
+    stop_listening();
+    close(fd);
+}
+
 static void all_addresses_take_both_families(void **state)
 {
     (void)state;
@@ -180,6 +201,7 @@ int main(void)
         SPEC(workers_share_a_port_and_strangers_are_told_who_holds_it),
         SPEC(a_unix_socket_is_shared_replaced_when_stale_and_kept_when_alive),
         SPEC(addresses_are_read_and_faults_explained),
+        SPEC(accepted_sockets_send_at_once_and_notice_lost_peers),
         SPEC(all_addresses_take_both_families),
     };
     return cmocka_run_group_tests_name("listeners", tests, NULL, NULL);

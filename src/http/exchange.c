@@ -20,6 +20,7 @@ void exchange_born(exchange *x, http_conn *hc)
     x->started_us = clock_us();
     x->method = x->target = x->path = x->query = SLICE("");
     x->minor = 1;
+    x->status = 200;
     atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
 }
 

@@ -24,14 +24,6 @@
 #include "mem.h"
 #include <stdlib.h>
 
-static int on_headers_complete(llhttp_t *parser)
-{
-    (void)parser;
-    return HPE_PAUSED; /* bodies are framed here, not there */
-}
-
-static const llhttp_settings_t settings = {.on_headers_complete = on_headers_complete};
-
 static void on_data(conn *c, const char *data, size_t n);
 static void on_drain(conn *c);
 static void on_deadline(conn *c);
@@ -45,7 +37,6 @@ void http_conn_start(conn *c, const http_handler *handler, bool full)
     hc->handler = handler;
     hc->worker = http_worker_of(c);
     hc->state = full ? H_FULL : H_HEAD;
-    llhttp_init(&hc->parser, HTTP_REQUEST, &settings);
     conn_set_owner(c, &http_ops, hc);
     conn_deadline(c, full ? 1000 : handler->limits->header_ms);
 }
@@ -56,214 +47,11 @@ void http_conn_free(http_conn *hc)
     free(hc);
 }
 
-static void close_conn(http_conn *hc)
+void http_conn_close(http_conn *hc)
 {
     hc->state = H_CLOSED;
     buf_free(&hc->saved);
     conn_close(hc->c);
-}
-
-/* The head ---------------------------------------------------------------------------------- */
-
-static exchange *new_exchange(http_conn *hc)
-{
-    exchange *x = http_worker_exchange(hc->worker);
-    exchange_born(x, hc);
-    hc->x = x;
-    return x;
-}
-
-/* An answer of the host itself; the connection ends with it. */
-static void refuse(http_conn *hc, int status, const char *why)
-{
-    exchange *x = hc->x != NULL ? hc->x : new_exchange(hc);
-    if (!x->announced)
-        x->released = true;
-    hc->body_done = true;
-    exchange_refuse(x, status, why);
-}
-
-static int status_of_fault(const llhttp_t *parser, const char **why)
-{
-    int code = (int)llhttp_get_errno(parser);
-    *why = parser->reason != NULL && *parser->reason != '\0' ? parser->reason : "malformed request";
-    if (code != HPE_PAUSED_H2_UPGRADE && code != HPE_INVALID_VERSION)
-        return 400;
-    *why = "this server speaks HTTP/1.1 and HTTP/1.0";
-    return 505;
-}
-
-static void start_body(http_conn *hc)
-{
-    exchange *x = hc->x;
-    hc->is_chunked = (hc->parser.flags & F_CHUNKED) != 0;
-    hc->body_left = hc->is_chunked ? 0 : hc->parser.content_length;
-    x->body_declared = hc->body_left;
-    hc->body_done = !hc->is_chunked && hc->body_left == 0;
-    hc->state = H_BODY;
-    if (hc->is_chunked)
-        chunked_start(&hc->chunk);
-    hc->window_at = conn_now(hc->c);
-    hc->window_bytes = 0;
-}
-
-static void head_complete(http_conn *hc, const char *head, size_t n)
-{
-    const char *why = NULL;
-    exchange *x = new_exchange(hc);
-    hc->in_head = false;
-    hc->served = true;
-    int status = head_read(x, &hc->parser, head, n, &why);
-    if (status != 0)
-        refuse(hc, status, why);
-    else
-        start_body(hc);
-}
-
-/* Empty lines before a request are skipped (RFC 9112 2.2). */
-static size_t leading_lines(slice in)
-{
-    size_t n = 0;
-    while (in.n - n >= 2 && in.p[n] == '\r' && in.p[n + 1] == '\n')
-        n += 2;
-    return n;
-}
-
-/* Reads a head at the start of `in`; false: more bytes are needed. */
-static bool read_head(http_conn *hc, slice *in)
-{
-    const char *why = NULL;
-    if (hc->fed == 0) {
-        size_t skip = leading_lines(*in);
-        *in = (slice){in->p + skip, in->n - skip};
-        if (in->n == 0 || (in->n == 1 && *in->p == '\r'))
-            return false;
-        llhttp_init(&hc->parser, HTTP_REQUEST, &settings);
-    }
-    llhttp_errno_t code = llhttp_execute(&hc->parser, in->p + hc->fed, in->n - hc->fed);
-    if (code == HPE_PAUSED) {
-        size_t n = (size_t)(llhttp_get_error_pos(&hc->parser) - in->p);
-        const char *head = in->p;
-        *in = (slice){head + n, in->n - n};
-        hc->fed = 0;
-        head_complete(hc, head, n);
-        return true;
-    }
-    size_t good = code == HPE_OK ? in->n : (size_t)(llhttp_get_error_pos(&hc->parser) - in->p);
-    int status = head_check_partial(hc->handler->limits, in->p, good, &why);
-    if (status == 0 && code != HPE_OK)
-        status = status_of_fault(&hc->parser, &why);
-    hc->fed = in->n;
-    if (status == 0)
-        return false;
-    refuse(hc, status, why);
-    return true;
-}
-
-/* The body ---------------------------------------------------------------------------------- */
-
-static void body_fault(http_conn *hc, int status)
-{
-    exchange *x = hc->x;
-    hc->body_done = true;
-    hc->deaf = true;
-    if (x == NULL) {
-        close_conn(hc);
-        return;
-    }
-    x->body_fault = status;
-    if (!x->announced)
-        refuse(hc, status, body_fault_text(status));
-    else
-        body_progress(x);
-}
-
-static void take_body(http_conn *hc, slice data)
-{
-    hc->window_bytes += data.n;
-    if (hc->x != NULL && !body_take(hc->x, data))
-        body_fault(hc, 413);
-}
-
-static void read_plain(http_conn *hc, slice *in)
-{
-    slice data = {in->p, in->n < hc->body_left ? in->n : (size_t)hc->body_left};
-    *in = (slice){in->p + data.n, in->n - data.n};
-    hc->body_left -= data.n;
-    hc->body_done = hc->body_left == 0;
-    take_body(hc, data);
-}
-
-static void read_chunked(http_conn *hc, slice *in)
-{
-    slice data;
-    switch (chunked_feed(&hc->chunk, in, &data)) {
-    case CHUNKED_DATA:
-        take_body(hc, data);
-        break;
-    case CHUNKED_DONE:
-        hc->body_done = true;
-        break;
-    case CHUNKED_BAD:
-        body_fault(hc, 400);
-        break;
-    default:
-        break;
-    }
-}
-
-static void answer_options(exchange *x)
-{
-    x->released = true;
-    exchange_status(x, 204);
-    exchange_add_header(x, SLICE("Allow"), SLICE("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-    exchange_finish(x, SLICE(""));
-}
-
-static void announce(http_conn *hc)
-{
-    exchange *x = hc->x;
-    x->announced = true;
-    x->body_done = hc->body_done;
-    if (x->id.p == NULL)
-        x->id = http_worker_id(hc->worker, &x->arena);
-    if (*x->path.p == '*')
-        answer_options(x);
-    else
-        hc->handler->on_exchange(x, hc->handler->arg);
-}
-
-static bool window_open(const http_conn *hc)
-{
-    return hc->x == NULL || !hc->x->announced || body_wants_more(hc->x);
-}
-
-/* False: nothing more can be done now. */
-static bool read_body(http_conn *hc, slice *in)
-{
-    while (!hc->body_done && in->n > 0 && hc->state == H_BODY && window_open(hc)) {
-        if (hc->is_chunked)
-            read_chunked(hc, in);
-        else
-            read_plain(hc, in);
-    }
-    exchange *x = hc->x;
-    if (hc->deaf)
-        in->n = 0;
-    if (hc->state != H_BODY || hc->taken)
-        return true;
-    if (x == NULL) {
-        if (hc->body_done)
-            hc->state = H_HEAD;
-        return hc->body_done;
-    }
-    if (hc->body_done)
-        hc->state = H_WAIT;
-    if (!x->announced)
-        announce(hc);
-    else
-        body_progress(x);
-    return hc->state != H_BODY || (in->n > 0 && !hc->taken && window_open(hc));
 }
 
 /* The loop ---------------------------------------------------------------------------------- */
@@ -283,12 +71,12 @@ static bool step(http_conn *hc, slice *in)
 {
     switch (hc->state) {
     case H_HEAD:
-        return in->n > 0 && !answers_pile_up(hc) && read_head(hc, in);
+        return in->n > 0 && !answers_pile_up(hc) && http_read_head(hc, in);
     case H_BODY:
-        return read_body(hc, in);
+        return http_read_body(hc, in);
     case H_FULL:
         if (in->n > 0)
-            refuse(hc, 503, "the server is full; try again in a second");
+            http_refuse(hc, 503, "the server is full; try again in a second");
         return false;
     default:
         return false;
@@ -320,7 +108,7 @@ static void set_deadline(http_conn *hc)
     const http_limits *limits = hc->handler->limits;
     bool answered = hc->x != NULL && hc->x->answered;
     if (hc->state == H_BODY && !answered) {
-        conn_deadline(hc->c, window_open(hc) ? window_left(hc) : 0);
+        conn_deadline(hc->c, http_window_open(hc) ? window_left(hc) : 0);
     } else if (hc->state != H_HEAD) {
         conn_deadline(hc->c, conn_peer_ended(hc->c) && !answered ? HALF_CLOSED_MS : 0);
     } else if (hc->piled) {
@@ -340,7 +128,7 @@ static void settle_down(http_conn *hc)
     if (hc->state == H_CLOSED || hc->state == H_FULL)
         return;
     if (hc->state == H_HEAD && !hc->piled && (conn_peer_ended(hc->c) || hc->draining)) {
-        close_conn(hc);
+        http_conn_close(hc);
         return;
     }
     bool reading = hc->state == H_HEAD && !hc->piled; /* the head's own limits hold */
@@ -349,6 +137,14 @@ static void settle_down(http_conn *hc)
     else
         conn_resume(hc->c);
     set_deadline(hc);
+}
+
+/* What came behind the request belongs to the new owner. */
+static void hand_over(conn *c, slice rest)
+{
+    const conn_ops *ops = conn_get_ops(c);
+    if (rest.n > 0 && ops != NULL && ops->on_data != NULL && !conn_closing(c))
+        ops->on_data(c, rest.p, rest.n);
 }
 
 static void process(http_conn *hc, const char *data, size_t n)
@@ -368,6 +164,7 @@ static void process(http_conn *hc, const char *data, size_t n)
     hc->processing = false;
     if (hc->taken) {
         http_conn_free(hc);
+        hand_over(c, in);
     } else {
         save(hc, &held, in);
         settle_down(hc);
@@ -381,7 +178,7 @@ void http_conn_answered(http_conn *hc, bool keep)
 {
     hc->x = NULL;
     if (!keep || hc->deaf)
-        close_conn(hc);
+        http_conn_close(hc);
     else
         hc->state = hc->body_done ? H_HEAD : H_BODY;
     if (!hc->processing)
@@ -420,10 +217,10 @@ conn *http_conn_take(http_conn *hc)
 static void on_peer_ended(http_conn *hc)
 {
     if (hc->state == H_FULL || (hc->state == H_BODY && hc->x == NULL))
-        close_conn(hc);
+        http_conn_close(hc);
     else if (hc->state == H_BODY && !hc->body_done) {
         hc->state = H_WAIT;
-        body_fault(hc, 400);
+        http_body_fault(hc, 400);
     }
     if (hc->state != H_CLOSED)
         process(hc, "", 0);
@@ -454,7 +251,7 @@ static void body_deadline(http_conn *hc)
     const http_limits *limits = hc->handler->limits;
     if (hc->window_bytes < limits->body_rate * limits->body_grace_ms / 1000) {
         hc->state = H_WAIT;
-        body_fault(hc, 408);
+        http_body_fault(hc, 408);
         return;
     }
     hc->window_at = conn_now(hc->c);
@@ -467,12 +264,14 @@ static void on_deadline(conn *c)
     http_conn *hc = conn_owner(c);
     if (hc->state == H_BODY)
         body_deadline(hc);
+    else if (hc->state == H_WAIT && hc->x != NULL && hc->x->answered)
+        return; /* a file is on its way; the write queue has a deadline of its own */
     else if (hc->state == H_WAIT)
         conn_abort(c);
     else if (hc->state == H_HEAD && hc->saved.len > 0)
-        refuse(hc, 408, "the request's head took too long");
+        http_refuse(hc, 408, "the request's head took too long");
     else
-        close_conn(hc);
+        http_conn_close(hc);
 }
 
 static void on_close(conn *c)
@@ -491,5 +290,5 @@ void http_conn_drain(conn *c)
     http_conn *hc = conn_owner(c);
     hc->draining = true;
     if (hc->state == H_HEAD && !hc->processing && !hc->piled)
-        close_conn(hc);
+        http_conn_close(hc);
 }

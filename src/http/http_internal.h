@@ -1,7 +1,7 @@
 /* What the files of HTTP/1.1 share; nobody above includes this. Who does what: http_conn.c the
- * connection's states, head.c the request's head, target.c its path, body.c the request's body,
- * exchange.c life and accessors, response.c the answer, gzip.c its compression, file.c its file,
- * http_worker.c what a worker keeps between requests. */
+ * connection's states, http_read.c its reading, head.c the head's rules, target.c its path, body.c
+ * the request's body, exchange.c life and accessors, response.c the answer, gzip.c its compression,
+ * file.c its file, http_worker.c what a worker keeps between requests. */
 #pragma once
 #include "chunked.h"
 #include "exchange.h"
@@ -112,6 +112,15 @@ void http_conn_answered(http_conn *hc, bool keep); /* its exchange is done with 
 void http_conn_body_wanted(http_conn *hc);         /* a reader came: go on reading */
 bool http_conn_body_small(const http_conn *hc);    /* done, or little enough to read away */
 conn *http_conn_take(http_conn *hc);               /* hc is freed, now or when its loop ends */
+
+void http_conn_close(http_conn *hc); /* after what is queued */
+
+/* http_read.c: both eat from *in; false: nothing more can be done now */
+bool http_read_head(http_conn *hc, slice *in);
+bool http_read_body(http_conn *hc, slice *in);
+void http_body_fault(http_conn *hc, int status);
+bool http_window_open(const http_conn *hc); /* the body's next bytes are wanted */
+void http_refuse(http_conn *hc, int status, const char *why);
 
 /* body.c */
 bool body_take(exchange *x, slice data); /* false: too large */

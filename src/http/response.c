@@ -304,20 +304,30 @@ void exchange_chunks_end(exchange *x)
         conn_uncork(c);
 }
 
-conn *exchange_take(exchange *x, slice first)
+/* False: answered otherwise, or nobody is there. */
+static bool may_take(exchange *x)
 {
     if (x->is_head || x->body_fault != 0) {
         x->keep = false;
         exchange_finish(x, SLICE(""));
-        return NULL;
+        return false;
+    }
+    if (x->hc != NULL && x->status == 101 && !x->hc->body_done) {
+        exchange_refuse(x, 400, "an upgrade has no body");
+        return false;
     }
     if (too_late(x))
+        return false;
+    if (conn_peer_ended(x->hc->c))
+        conn_abort(x->hc->c);
+    return !conn_closing(x->hc->c);
+}
+
+conn *exchange_take(exchange *x, slice first)
+{
+    if (!may_take(x))
         return NULL;
     http_conn *hc = x->hc;
-    if (conn_peer_ended(hc->c)) {
-        conn_abort(hc->c);
-        return NULL;
-    }
     bool corked = conn_cork(hc->c);
     response_head(x, LENGTH_NONE, 0);
     if (first.n > 0)

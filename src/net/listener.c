@@ -72,8 +72,6 @@ static void shed_one(listener *l)
 
 static void greet(listener *l, int fd)
 {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a unix socket: no harm */
     bool full = conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns;
     if (full)
         metrics_add(METRIC_CONNECTIONS_REFUSED, 1);
@@ -117,6 +115,17 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         ;
 }
 
+/* Accepted sockets inherit these. The timeout finds peers that vanished without a word: the kernel
+ * takes what we write for minutes otherwise. Both fail on a unix socket, where nobody needs them.
+ */
+static void set_options(const listener *l)
+{
+    int on = 1;
+    unsigned stall = (unsigned)conn_pool_limits(l->pool)->write_stall_ms;
+    setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
+}
+
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
                          void (*on_conn)(conn *c, bool full, void *arg), void *arg)
 {
@@ -135,6 +144,7 @@ listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
     l->tls = tls != NULL ? tls_context_hold(tls) : NULL;
     l->on_conn = on_conn;
     l->arg = arg;
+    set_options(l);
     uv_poll_start(&l->poll, UV_READABLE, on_readable);
     return l;
 }
