@@ -20,7 +20,7 @@ local regex = {}
 ---@field [integer] string|false captures; [0] is the whole match; false: did not take part
 ---@field first integer byte where it begins, from 1
 ---@field last integer byte where it ends
----@field names table<string, string|false> named captures
+---@field names? table<string, string|false> named captures, where the pattern has names
 
 ---Whether the pattern matches somewhere.
 ---@param pattern string

@@ -10,6 +10,7 @@ int luaopen_host_jwk(lua_State *L);
 int luaopen_host_jwt(lua_State *L);
 int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
+int luaopen_host_regex(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_time(lua_State *L);
@@ -27,6 +28,7 @@ const luaL_Reg vm_modules[] = {
     {"host.jwt", luaopen_host_jwt},
     {"host.log", luaopen_host_log},
     {"host.metrics", luaopen_host_metrics},
+    {"host.regex", luaopen_host_regex},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
     {"host.time", luaopen_host_time},
