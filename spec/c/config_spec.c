@@ -211,9 +211,19 @@ static void a_word_far_from_all_finds_nothing(void **state)
     assert_null(nearest_found(&n));
 }
 
+static void keys_are_named_once(void **state)
+{
+    (void)state;
+    for (const config_key *a = config_keys; a->name != NULL; a++) {
+        for (const config_key *b = a + 1; b->name != NULL; b++)
+            assert_string_not_equal(a->name, b->name);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_named_once),
         cmocka_unit_test(every_default_is_allowed_and_known),
         cmocka_unit_test(units_of_sizes_and_times),
         cmocka_unit_test(bad_values_say_what_is_allowed),
