@@ -190,6 +190,21 @@ static void a_file_that_cannot_be_read_is_a_500_and_a_short_one_a_reset(void **s
     free(a.data);
 }
 
+static void an_answer_that_breaks_off_never_looks_whole(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "GET /twice HTTP/1.1\r\nHost: a\r\n\r\n"};
+    for (int i = 0; i < 2; i++) {
+        rig_answer a = rig_ask_text(&r, texts[i]);
+        assert_true(a.closed);
+        assert_null(strstr(a.data, "0\r\n\r\n"));
+        assert_int_equal(r.last_status, 499);
+        assert_int_equal(exchange_alive(), 0);
+        free(a.data);
+    }
+}
+
 static void every_exchange_is_reported_once(void **state)
 {
     (void)state;
@@ -241,6 +256,7 @@ int main(void)
         SPEC(a_writer_whose_peer_leaves_is_abandoned),
         SPEC(chunks_to_http_1_0_end_with_the_connection),
         SPEC(a_file_that_cannot_be_read_is_a_500_and_a_short_one_a_reset),
+        SPEC(an_answer_that_breaks_off_never_looks_whole),
         SPEC(every_exchange_is_reported_once),
         SPEC(a_take_after_the_peer_left_gives_nothing),
     };

@@ -243,6 +243,17 @@ static void rig_on_exchange(exchange *x, void *arg)
         exchange_status(x, 200);
         exchange_chunks_begin(x);
         rig_write_on(x);
+    } else if (slice_eq(path, SLICE("/broken"))) {
+        exchange_status(x, 200);
+        exchange_chunks_begin(x);
+        exchange_chunk(x, SLICE("half"));
+        exchange_fail(x, 500, "internal", "too late", false);
+        exchange_release(x);
+    } else if (slice_eq(path, SLICE("/twice"))) {
+        exchange_status(x, 200);
+        exchange_chunks_begin(x);
+        exchange_finish(x, SLICE("again"));
+        exchange_release(x);
     } else if (slice_eq(path, SLICE("/silent"))) {
         exchange_release(x);
     } else {

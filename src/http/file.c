@@ -118,7 +118,7 @@ void file_peer_gone(exchange *x)
 /* Nothing to read: HEAD, an empty file, nobody there, or a request that turned out broken. */
 static bool without_body(exchange *x, uint64_t length)
 {
-    if (x->hc == NULL || x->answered || x->body_fault != 0 || length == 0) {
+    if (x->hc == NULL || x->answered || x->begun || x->body_fault != 0 || length == 0) {
         exchange_finish(x, SLICE(""));
         return true;
     }

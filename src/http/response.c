@@ -210,13 +210,28 @@ static bool too_late(exchange *x)
     return late;
 }
 
+/* True: a head is on the wire already, and this answer would be a second one. What the peer has got
+ * must not look whole. */
+static bool begun_already(exchange *x)
+{
+    if (!x->begun || x->answered || x->hc == NULL)
+        return false;
+    conn_abort(x->hc->c);
+    return true;
+}
+
+/* True: the request turned out broken, and that is the answer instead of a success. */
+static bool broken(exchange *x)
+{
+    if (x->hc == NULL || x->answered || x->body_fault == 0 || x->status >= 400)
+        return false;
+    exchange_refuse(x, x->body_fault, body_fault_text(x->body_fault));
+    return true;
+}
+
 void exchange_finish(exchange *x, slice body)
 {
-    if (x->hc != NULL && x->body_fault != 0 && x->status < 400) {
-        exchange_refuse(x, x->body_fault, body_fault_text(x->body_fault));
-        return;
-    }
-    if (too_late(x))
+    if (begun_already(x) || broken(x) || too_late(x))
         return;
     conn *c = x->hc->c;
     bool corked = conn_cork(c);
@@ -231,7 +246,7 @@ void exchange_finish(exchange *x, slice body)
 
 void exchange_chunks_begin(exchange *x)
 {
-    if (x->hc == NULL || x->begun || x->answered)
+    if (x->hc == NULL || x->answered || begun_already(x) || broken(x))
         return;
     x->chunking = x->minor > 0 && response_has_body(x);
     response_head(x, x->minor > 0 ? LENGTH_CHUNKED : LENGTH_UNTIL_CLOSE, 0);
@@ -307,11 +322,13 @@ void exchange_chunks_end(exchange *x)
 /* False: answered otherwise, or nobody is there. */
 static bool may_take(exchange *x)
 {
-    if (x->is_head || x->body_fault != 0) {
+    if (x->is_head) {
         x->keep = false;
         exchange_finish(x, SLICE(""));
         return false;
     }
+    if (begun_already(x) || broken(x))
+        return false;
     if (x->hc != NULL && x->status == 101 && !x->hc->body_done) {
         exchange_refuse(x, 400, "an upgrade has no body");
         return false;
@@ -356,7 +373,9 @@ static void put_json(buf *b, const char *text)
 
 void exchange_fail(exchange *x, int status, const char *code, const char *message, bool close)
 {
-    if (x->hc == NULL || x->answered || x->begun) {
+    if (begun_already(x))
+        return;
+    if (x->hc == NULL || x->answered) {
         x->answered = true;
         return;
     }
