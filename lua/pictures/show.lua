@@ -23,6 +23,22 @@ local STREAM = {
 for name, value in pairs(PICTURE) do STREAM[name] = value end
 
 
+-- A browser that shows an <img> of another origin holds an answer back until it has read 1,024
+-- bytes of it (opaque response blocking: the type is guessed from them). Small pictures would stay
+-- blank; so the stream begins with a preamble, which multipart readers skip.
+local PREAMBLE = "\r\n" .. (" "):rep(1022) .. "\r\n"
+-- Viewers that lost the server come back within two seconds, not all at once.
+local RETRY_MIN, RETRY_SPREAD = 1000, 1000
+
+
+-- Requests of an <img>; who tells no origin may be of another one.
+local function needs_preamble(req)
+  local accept, site = req:header "accept", req:header "sec-fetch-site"
+  return accept ~= nil and accept:find "^image/" ~= nil
+    and site ~= "same-origin" and site ~= "none"
+end
+
+
 local function no_such_session()
   web.throw(404, "not_found", "there is no such session; it may have expired",
     { ["Cache-Control"] = "no-store" })
@@ -47,8 +63,13 @@ function show.stream(req)
   local watch, message, code = topics.open(key)
   if not watch and code then web.throw_world(message, code, "the session can't be read now") end
   if not watch then no_such_session() end
-  local kind = req:asks_for "text/event-stream" and web.sse or web.mixed
-  return kind(key, { headers = STREAM, watch = watch })
+  if req:asks_for "text/event-stream" then
+    local retry = RETRY_MIN + math.random(0, RETRY_SPREAD)
+    local preamble = ("retry: %d\n\n"):format(retry)
+    return web.sse(key, { headers = STREAM, watch = watch, preamble = preamble })
+  end
+  local preamble = needs_preamble(req) and PREAMBLE or nil
+  return web.mixed(key, { headers = STREAM, watch = watch, preamble = preamble })
 end
 
 

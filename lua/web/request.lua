@@ -179,10 +179,13 @@ function methods.asks_for(req, kind)
 end
 
 
---- Is it a person's browser tab that will show the answer?
+--- Is it a person's browser tab that will show the answer? Browsers say so by Sec-Fetch-Dest, but
+--- not to plain http on another machine; there a navigation is told by what else it sends.
 ---@return boolean
 function methods.in_tab(req)
-  return req.x:header "sec-fetch-dest" == "document"
+  local destination = req.x:header "sec-fetch-dest"
+  if destination then return destination == "document" end
+  return req.x:header "upgrade-insecure-requests" == "1" and req:asks_for "text/html"
 end
 
 return request

@@ -16,7 +16,7 @@ local response = {}
 ---@field headers? table<string, string|string[]>
 ---@field body? string
 ---@field file? { path: string, offset?: integer, length?: integer }
----@field stream? { kind: "mixed"|"sse", topic: string, watch?: any }
+---@field stream? { kind: "mixed"|"sse", topic: string, watch?: any, preamble?: string }
 ---@field chunks? fun(write: fun(data: string))
 
 
@@ -93,18 +93,25 @@ function response.chunks(content_type, fn)
 end
 
 
+---@class web.StreamOptions
+---@field headers? table
+---@field watch? any from topics.open: keeps the topic live until the viewer has joined it
+---@field preamble? string bytes after the head that readers skip (mixed) or obey (sse: retry)
+
 local function stream(kind, topic, options)
   options = options or {}
   return {
     status = 200,
     headers = options.headers,
-    stream = { kind = kind, topic = topic, watch = options.watch },
+    stream = {
+      kind = kind, topic = topic, watch = options.watch, preamble = options.preamble,
+    },
   }
 end
 
 --- The newest values of a topic as a picture that changes (multipart/x-mixed-replace).
 ---@param topic string
----@param options? { headers?: table, watch?: any }
+---@param options? web.StreamOptions
 ---@return web.Response
 function response.mixed(topic, options)
   return stream("mixed", topic, options)
@@ -113,7 +120,7 @@ end
 
 --- The newest values of a topic as server-sent events.
 ---@param topic string
----@param options? { headers?: table, watch?: any }
+---@param options? web.StreamOptions
 ---@return web.Response
 function response.sse(topic, options)
   return stream("sse", topic, options)

@@ -65,6 +65,36 @@ describe("a stream", function()
     assert.equal(POLICY, res.headers["Content-Security-Policy"])
   end)
 
+  it("begins with bytes to skip for an <img> of another origin, which browsers hold back", function()
+    local function preamble(site, accept)
+      local headers = { Accept = accept or "image/avif,image/webp,*/*", ["Sec-Fetch-Site"] = site }
+      return app:get("/stream/a", headers).stream.preamble
+    end
+    assert.is_true(#preamble "cross-site" >= 1024)
+    assert.is_true(#preamble "same-site" >= 1024)
+    assert.is_true(#preamble(nil) >= 1024)
+    assert.is_nil(preamble "same-origin")
+    assert.is_nil(preamble("cross-site", "*/*"))
+    assert.is_nil(app:get("/stream/a").stream.preamble)
+  end)
+
+  it("tells event sources when to come back, not all at once", function()
+    local seen = {}
+    for _ = 1, 20 do
+      local preamble = app:get("/stream/a", { Accept = "text/event-stream" }).stream.preamble
+      local ms = tonumber(preamble:match "^retry: (%d+)\n\n$")
+      assert.is_true(ms >= 1000 and ms <= 2000)
+      seen[ms] = true
+    end
+    assert.truthy(next(seen, next(seen)))
+  end)
+
+  it("is a page for a navigation that tells no destination (plain http)", function()
+    local headers = { Accept = "text/html,*/*", ["Upgrade-Insecure-Requests"] = "1" }
+    assert.equal("text/html; charset=utf-8", app:get("/stream/a", headers).type)
+    assert.equal("mixed", app:get("/stream/a", { Accept = "text/html" }).stream.kind)
+  end)
+
   it("is a page in a person's tab, unless raw=1 says otherwise", function()
     local tab = { ["Sec-Fetch-Dest"] = "document", Accept = "text/html" }
     local res = app:get("/stream/a", tab)

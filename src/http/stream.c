@@ -180,9 +180,22 @@ const char *stream_content_type(const stream_transport *t)
     return t->content_type;
 }
 
-void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice topic)
+/* What goes out with the head; in the exchange's arena when it must be put together. */
+static slice opening_of(exchange *x, const stream_transport *t, slice preamble)
 {
-    conn *c = exchange_take(x, t->opening != NULL ? *t->opening : (slice){"", 0});
+    slice opening = t->opening != NULL ? *t->opening : (slice){"", 0};
+    if (preamble.n == 0)
+        return opening;
+    char *both = arena_alloc(exchange_arena(x), preamble.n + opening.n);
+    memcpy(both, preamble.p, preamble.n);
+    memcpy(both + preamble.n, opening.p, opening.n);
+    return (slice){both, preamble.n + opening.n};
+}
+
+void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice topic,
+                  slice preamble)
+{
+    conn *c = exchange_take(x, opening_of(x, t, preamble));
     if (c == NULL)
         return;
     stream *s = mem_alloc(sizeof *s);

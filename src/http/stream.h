@@ -10,8 +10,10 @@ const struct stream_transport *stream_transport_find(slice name);
 /* What the head must say. */
 const char *stream_content_type(const struct stream_transport *t);
 
-/* Sends the head that was begun on x (status and headers are set; the content type is set here) and
- * makes its connection a subscriber of the topic, until the peer goes or the topic ends. */
-void stream_start(exchange *x, const struct stream_transport *t, hub_port *port, slice topic);
+/* Sends the head that was begun on x, then the preamble (bytes that the transport's readers skip or
+ * obey; may be empty), and makes its connection a subscriber of the topic, until the peer goes or
+ * the topic ends. */
+void stream_start(exchange *x, const struct stream_transport *t, hub_port *port, slice topic,
+                  slice preamble);
 /* Ends every stream of the calling worker, with the transport's goodbye (shutdown). */
 void stream_end_all(void);

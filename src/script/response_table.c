@@ -8,6 +8,8 @@
 #include "l_hub.h"
 #include "stream.h"
 
+enum { PREAMBLE_MAX = 4096 };
+
 static int response_status(lua_State *L, int index)
 {
     int status = 200;
@@ -89,9 +91,12 @@ static response_kind start_stream(lua_State *L, int stream, exchange *x)
         luaL_error(L, "a stream's topic must be 1 to %d bytes", HUB_TOPIC_MAX);
     if (port == NULL)
         luaL_error(L, "there is no hub here");
+    slice preamble = vm_opt_slice(L, stream, "preamble", (slice){0});
+    if (preamble.n > PREAMBLE_MAX)
+        luaL_error(L, "a stream's preamble has at most %d bytes", PREAMBLE_MAX);
     slice type = slice_of(stream_content_type(transport));
     exchange_add_header(x, SLICE("Content-Type"), type);
-    stream_start(x, transport, port, topic);
+    stream_start(x, transport, port, topic, preamble);
     lua_getfield(L, stream, "watch");
     hub_watch_close(L, lua_gettop(L));
     return RESPONSE_DONE;
