@@ -65,7 +65,7 @@ function show.stream(req)
   if not watch then no_such_session() end
   if req:asks_for "text/event-stream" then
     local retry = RETRY_MIN + math.random(0, RETRY_SPREAD)
-    local preamble = ("retry: %d\n\n"):format(retry)
+    local preamble = ("retry: %d\n"):format(retry)
     return web.sse(key, { headers = STREAM, watch = watch, preamble = preamble })
   end
   local preamble = needs_preamble(req) and PREAMBLE or nil
