@@ -11,6 +11,7 @@ int luaopen_host_jwt(lua_State *L);
 int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
 int luaopen_host_regex(lua_State *L);
+int luaopen_host_redis(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_time(lua_State *L);
@@ -29,6 +30,7 @@ const luaL_Reg vm_modules[] = {
     {"host.log", luaopen_host_log},
     {"host.metrics", luaopen_host_metrics},
     {"host.regex", luaopen_host_regex},
+    {"host.redis", luaopen_host_redis},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
     {"host.time", luaopen_host_time},
