@@ -79,6 +79,24 @@ describe("an <img> on a stream", () => {
   });
 });
 
+describe("an <img> in a page of another origin", () => {
+  it("shows small pictures too, the first one and each update", async () => {
+    await createSession(server, "foreign", "red");
+    const page = await open();
+    await page.goto(server.url.replace("127.0.0.1", "localhost") + "/health");
+    await page.evaluate((src) => {
+      document.body.style.margin = 0;
+      document.body.innerHTML = `<img style="display:block" src="${src}">`;
+    }, `${server.url}/stream/foreign`);
+    await colourAt(page, 50, 50, "red");
+    for (const colour of ["lime", "blue"]) {
+      await paint(server, "foreign", colour);
+      await colourAt(page, 50, 50, colour);
+    }
+    await page.close();
+  });
+});
+
 describe("a tab on a stream", () => {
   it("shows the live picture through the viewer page", async () => {
     await createSession(server, "tab", "red");
