@@ -14,6 +14,7 @@ int luaopen_host_regex(lua_State *L);
 int luaopen_host_redis(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
+int luaopen_host_template(lua_State *L);
 int luaopen_host_time(lua_State *L);
 int luaopen_host_unicode(lua_State *L);
 int luaopen_host_zone(lua_State *L);
@@ -33,6 +34,7 @@ const luaL_Reg vm_modules[] = {
     {"host.redis", luaopen_host_redis},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
+    {"host.template", luaopen_host_template},
     {"host.time", luaopen_host_time},
     {"host.unicode", luaopen_host_unicode},
     {"host.zone", luaopen_host_zone},

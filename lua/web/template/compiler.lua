@@ -1,13 +1,12 @@
 -- A template's tree as one chunk of Lua. The chunk returns a table of functions:
 --
---   main(R, O, ctx, F, B)          the body; O collects the output, F holds what `set` sets
+--   main(R, O, ctx, F, B)          the body; O is the output, F holds what `set` sets
 --   block_<n>(R, O, ctx, F, B, l)  a block; B has the definitions of every block, l is its level
 --   macro_<n>(R, ...)              a macro, its arguments in the order of the definition
 --
--- Text and expressions that follow one another become one concatenation and one entry of O, which
--- costs less than an entry for each. `set` writes to F["name"], in a loop to a local of the loop's
--- body, so that it ends with the iteration. The chunk gets what it needs as arguments; its
--- environment is empty.
+-- Text and expressions that follow one another become one call of `put`. `set` writes to
+-- F["name"], in a loop to a local of the loop's body, so that it ends with the iteration. The chunk
+-- gets what it needs as arguments; its environment is empty.
 local emit = require "web.template.emit"
 local number = require "web.template.number"
 local runtime = require "web.template.runtime"
@@ -20,7 +19,6 @@ local fmt, concat = string.format, table.concat
 
 local GROUP_PIECES <const> = 24
 local GROUP_LOCALS <const> = 60
-local LARGE_TEXT <const> = 512
 local LOOP_LOCALS <const> = 100
 local MOST_LOOP_SETS <const> = 12
 -- Lua's `for` can't jump over more than 2^17 instructions.
@@ -29,10 +27,10 @@ local LARGE_BODY <const> = 4000
 local LINES_PER_STEP <const> = 32
 
 local helpers = {
-  "null", "type", "mtype", "index", "walk", "truth", "equal", "tick", "over", "joined", "enter",
-  "finish", "raise", "further", "lost", "key", "either", "append", "array", "add", "sub", "mul",
-  "div", "mod", "neg", "unordered", "part", "contains", "boolean", "each", "entries", "try",
-  "EMPTY", "scope", "dump", "span",
+  "null", "type", "mtype", "index", "walk", "truth", "equal", "tick", "joined", "enter", "put",
+  "mark", "finish", "raise", "further", "lost", "key", "either", "append", "array", "add", "sub",
+  "mul", "div", "mod", "neg", "less", "less_equal", "part", "contains", "boolean", "each",
+  "entries", "try", "EMPTY", "scope", "dump", "span",
 }
 
 local body
@@ -43,33 +41,22 @@ local function flush(g)
   local group = g.group
   if not group then return end
   g.group = nil
-  local w = g.w
-  if not group.opened then
-    w:line("O[#O+1] = " .. quote(concat(group.texts)))
-    return
+  local codes, mask = {}, 0
+  for i, piece in ipairs(group.pieces) do
+    codes[i] = piece.text and quote(piece.text) or piece.code
+    if piece.escape then mask = mask | 1 << (i - 1) end
   end
-  local pieces = {}
-  for _, piece in ipairs(group.pieces) do
-    pieces[#pieces + 1] = piece.text and quote(piece.text) or piece.code
-  end
-  w:line("local s = " .. concat(pieces, " .. "))
-  w:line "O[#O+1] = s"
-  w:line "local b = R[4] - #s R[4] = b if b < 0 then over(R) end"
-  w:close(group.active)
+  g.w:line(fmt("put(O, %d, %s)", mask, concat(codes, ", ")))
+  if group.opened then g.w:close(group.active) end
 end
 
 -- The group that output is added to.
 local function group_of(g)
-  if not g.group then g.group = { pieces = {}, texts = {}, opened = false } end
+  if not g.group then g.group = { pieces = {}, opened = false } end
   return g.group
 end
 
 local function add_text(g, text)
-  if #text > LARGE_TEXT then
-    flush(g)
-    g.w:line("O[#O+1] = " .. quote(text))
-    return
-  end
   local group = group_of(g)
   local last = group.pieces[#group.pieces]
   if last and last.text then
@@ -77,10 +64,9 @@ local function add_text(g, text)
   else
     group.pieces[#group.pieces + 1] = { text = text }
   end
-  group.texts[#group.texts + 1] = text
 end
 
-local function add_value(g, produce)
+local function add_value(g, node, escape)
   local w = g.w
   local group = group_of(g)
   if #group.pieces >= GROUP_PIECES or group.opened and w.active - group.active > GROUP_LOCALS then
@@ -90,30 +76,23 @@ local function add_value(g, produce)
   if not group.opened then
     group.opened = true
     group.active = w:open()
-    w.active = w.active + 2
   end
-  group.pieces[#group.pieces + 1] = { code = produce() }
+  group.pieces[#group.pieces + 1] = { code = (emit.expr(g, node)), escape = escape }
 end
 
--- Is the text of this expression safe as it is? The table that prints it: N plain, E escaped.
-local function printer(g, node)
+-- Is the text of this expression to be escaped?
+local function escapes(g, node)
   if node.op == "filtered" then
-    local last = node.filters[#node.filters]
-    if last.name == "safe" then return "N" end
+    if node.filters[#node.filters].name == "safe" then return false end
     for i = #node.filters, 1, -1 do
       local name = node.filters[i].name
-      if name ~= "default" and name ~= "safe" then
-        return g.is_safe("filter", name) and "N" or "E"
-      end
+      if name ~= "default" and name ~= "safe" then return not g.is_safe("filter", name) end
     end
-    return printer(g, node.value)
+    return escapes(g, node.value)
   end
-  if node.op == "macro" then return "N" end
-  if node.op == "call" then return g.is_safe("function", node.name) and "N" or "E" end
-  if node.op == "path" and node.name == "__tera_context" and #node.parts == 0 and not g.strict then
-    return "N"
-  end
-  return "E"
+  if node.op == "macro" then return false end
+  if node.op == "call" then return not g.is_safe("function", node.name) end
+  return g.strict or node.op ~= "path" or node.name ~= "__tera_context" or #node.parts > 0
 end
 
 local unescaped = { int = true, float = true, bool = true }
@@ -126,10 +105,7 @@ function statements.print(g, node)
   local value = node.value
   if unescaped[value.op] then return add_text(g, g.number_text(value.value)) end
   if value.op == "str" and not value.value:find "[&<>\"'/]" then return add_text(g, value.value) end
-  local form = printer(g, value)
-  add_value(g, function()
-    return fmt("%s[%s]", form, (emit.expr(g, value)))
-  end)
+  add_value(g, value, escapes(g, value))
 end
 
 function statements.set(g, node)
@@ -331,16 +307,14 @@ function statements.section(g, node)
   local outer = w:open()
   local t = w:temporary()
   local inner = w:open()
-  w:line "local O = {}"
+  w:line "local m = mark(O)"
   w.active = w.active + 1
   body(g, node.body)
-  w:line(fmt("%s = finish(R, O)", t))
+  w:line(fmt("%s = finish(R, O, m)", t))
   w:close(inner)
   local value = t
   if node.filter.name ~= "safe" then value = emit.filter(g, t, node.filter) end
-  w:line(fmt("local s = N[%s]", value))
-  w:line "O[#O+1] = s"
-  w:line "local b = R[4] - #s R[4] = b if b < 0 then over(R) end"
+  w:line(fmt("put(O, 0, %s)", value))
   w:close(outer)
 end
 
@@ -405,8 +379,6 @@ end
 local function emit_main(g)
   local w = g.w
   local outer = w:open_function("U.main = function(R, O, ctx, F, B)", 5)
-  w:line "local E, N = R.E, R.N"
-  w.active = w.active + 2
   g.scope = root_scope(g)
   body(g, g.tree.body)
   w:close_function(outer)
@@ -416,8 +388,6 @@ local function emit_block(g, node, i)
   local w = g.w
   local outer = w:open_function(fmt("U[%s] = function(R, O, ctx, F, B, level)",
     quote("block_" .. i)), 6)
-  w:line "local E, N = R.E, R.N"
-  w.active = w.active + 2
   g.scope, g.block_name = root_scope(g), node.name
   body(g, node.body)
   g.block_name = nil
@@ -433,13 +403,14 @@ local function emit_macro(g, node)
   end
   local outer = w:open_function(fmt("U[%s] = function(%s)", quote("macro_" .. node.name),
     concat(names, ", ")), #names)
-  w:line "local ctx, E, N, O, F, B = R.root, R.E, R.N, {}, {}, nil"
-  w.active = w.active + 6
+  w:line "local ctx, O, F, B = R.root, R.O, {}, nil"
+  w:line "local m = mark(O)"
+  w.active = w.active + 5
   g.scope = root_scope(g)
   g.scope.arguments, g.macro = arguments, node
   body(g, node.body)
   g.macro = nil
-  w:line "return finish(R, O)"
+  w:line "return finish(R, O, m)"
   w:close_function(outer)
 end
 

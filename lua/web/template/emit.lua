@@ -5,7 +5,8 @@
 -- User's text reaches the source only through writer.quote and as names that are plain identifiers,
 -- always as quoted keys; nothing else of a template is ever Lua code.
 --
--- Kinds of operands, as far as they are known: "int", "num", "str", "bool"; nil: anything.
+-- Kinds of operands, as far as they are known: "count" (an integer from 0 to 2^31), "int", "num",
+-- "str", "bool"; nil: anything.
 local writer = require "web.template.writer"
 
 local emit = {}
@@ -21,11 +22,11 @@ local INLINE_STEPS <const> = 4
 
 local function loop_field(scope, field)
   local i, n = scope.index, scope.count
-  if field == "index" then return i, "int" end
-  if field == "index0" then return fmt("(%s-1)", i), "int" end
+  if field == "index" then return i, "count" end
+  if field == "index0" then return fmt("(%s-1)", i), "count" end
   if field == "first" then return fmt("(%s==1)", i), "bool" end
   if field == "last" then return fmt("(%s==%s)", i, n), "bool" end
-  if field == "length" then return n, "int" end
+  if field == "length" then return n, "count" end
 end
 
 -- Where a name can be found, innermost first: a list of { code, kind, certain, fields }. A certain
@@ -338,13 +339,26 @@ end
 
 local operators = { ["+"] = "add", ["-"] = "sub", ["*"] = "mul", ["/"] = "div", ["%"] = "mod" }
 
+-- Loop counters and small literals, of which a sum or remainder fits and has no sign.
+local function is_small(node, kind)
+  return kind == "count" or node.op == "int" and node.value >= 0 and node.value < 1 << 31
+end
+
 local function emit_arith(g, node)
   local a, ka = expr(g, node.left)
   local b, kb = expr(g, node.right)
-  local at = g.base + node.at
-  local name = operators[node.operator]
-  local kind = ka == "int" and kb == "int" and node.operator ~= "/" and "int" or "num"
-  return g.w:temporary(fmt("%s(%s, %s, %d)", name, a, b, at)), kind
+  local operator = node.operator
+  if is_small(node.left, ka) and is_small(node.right, kb) then
+    if operator == "%" and node.right.op == "int" and node.right.value > 0 then
+      return fmt("(%s %% %s)", a, b), "int"
+    end
+    if operator == "+" or operator == "-" or operator == "*" then
+      return fmt("(%s %s %s)", a, operator, b), "int"
+    end
+  end
+  local both = ka and kb and ka ~= "num" and kb ~= "num"
+  return g.w:temporary(fmt("%s(%s, %s, %d)", operators[operator], a, b, g.base + node.at)),
+    both and operator ~= "/" and "int" or "num"
 end
 
 -- A `~` chain's part as an operand of `..`.
@@ -352,7 +366,7 @@ local function emit_part(g, part)
   local code, kind, fixed = expr(g, part)
   if fixed and part.op == "float" then return quote(g.number_text(part.value)), true end
   if fixed and part.op == "int" then return quote(tostring(part.value)), true end
-  if kind == "str" or kind == "int" then return code, fixed end
+  if kind == "str" or kind == "int" or kind == "count" then return code, fixed end
   return g.w:temporary(fmt("part(%s, %d)", code, g.base + part.at)), false
 end
 
@@ -382,20 +396,13 @@ local function emit_compare(g, node)
     end
     return fmt("%sequal(%s, %s)", operator == "!=" and "not " or "", a, b)
   end
-  local tests = {}
-  for _, side in ipairs { { a, ka }, { b, kb } } do
-    local code, kind = side[1], side[2]
-    if kind == "num" then
-      tests[#tests + 1] = fmt("%s ~= %s", code, code)
-    elseif kind ~= "int" then
-      tests[#tests + 1] = fmt("not mtype(%s) or %s ~= %s", code, code, code)
-    end
+  if (ka == "int" or ka == "count") and (kb == "int" or kb == "count") then
+    return fmt("(%s %s %s)", a, operator, b)
   end
-  if #tests > 0 then
-    g.w:line(fmt("if %s then unordered(%s, %s, %s, %d) end", table.concat(tests, " or "), a, b,
-      quote(operator), g.base + node.at))
-  end
-  return fmt("(%s %s %s)", a, operator, b)
+  local left, right = a, b
+  if operator == ">" or operator == ">=" then left, right = b, a end
+  return fmt("%s(%s, %s, %d, %s)", #operator == 1 and "less" or "less_equal", left, right,
+    g.base + node.at, quote(operator))
 end
 
 local function emit_in(g, node)
@@ -443,7 +450,7 @@ end
 local function truth(code, kind, fixed)
   if kind == "bool" then return code end
   if kind == "str" then return fmt('(%s ~= "")', code) end
-  if kind == "int" and not fixed then return fmt("(%s ~= 0)", code) end
+  if (kind == "int" or kind == "count") and not fixed then return fmt("(%s ~= 0)", code) end
   return fmt("(%s == true or truth(%s))", code, code)
 end
 
@@ -517,7 +524,8 @@ local emitters = {
   array = emit_array,
   neg = function(g, node)
     local a, kind = expr(g, node.value)
-    return g.w:temporary(fmt("neg(%s, %d)", a, g.base + node.at)), kind == "int" and "int" or "num"
+    local whole = kind and kind ~= "num"
+    return g.w:temporary(fmt("neg(%s, %d)", a, g.base + node.at)), whole and "int" or "num"
   end,
 }
 

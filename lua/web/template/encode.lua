@@ -62,16 +62,15 @@ end
 --- A value as JSON.
 ---@param v any
 ---@param pretty boolean
----@param R table?  the render whose steps pay for it
+---@param charge fun(steps: integer)  pays for the work; raises when there is nothing left
 ---@return string
-function encode.encode(v, pretty, R)
-  local left = 0
+function encode.encode(v, pretty, charge)
+  local spent = 0
   local function spend(n)
-    left = left + n
-    if R and left > COST then
-      R[2] = R[2] - left // COST
-      left = 0
-      if R[2] < 0 then R.tick(R) end
+    spent = spent + n
+    if spent > COST then
+      charge(spent // COST)
+      spent = 0
     end
   end
   return write({ pretty = pretty, spend = spend }, v, 1)

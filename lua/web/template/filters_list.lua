@@ -205,7 +205,8 @@ filter("group_by", function(v, args, R, label)
     local key = walk(v[i], path)
     if key ~= nil and key ~= null then
       if type(key) ~= "string" then
-        key = mtype(key) and number.json(key) or encode.encode(key, false, R)
+        key = mtype(key) and number.json(key)
+          or encode.encode(key, false, function(n) charge(R, n) end)
       end
       local group = groups[key]
       if not group then

@@ -194,7 +194,7 @@ function filters.reverse(v, _, R)
 end
 
 function filters.json_encode(v, args, R)
-  local encoded = encode.encode(v, args.pretty == true, R)
+  local encoded = encode.encode(v, args.pretty == true, function(n) runtime.charge(R, n) end)
   runtime.reserve(R, #encoded)
   return encoded
 end

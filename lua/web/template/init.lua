@@ -208,7 +208,6 @@ function template.environment(options)
     strict = options.strict or false,
     limits = merge_limits(options.strict, options.limits),
     extensions = extensions.new(options),
-    escaped = print.table(true), plain = print.table(false),
     units = cache.new(CACHE_ENTRIES, CACHE_BYTES), texts = cache.new(CACHE_ENTRIES, CACHE_BYTES),
   }, Environment)
 end

@@ -1,19 +1,14 @@
--- Values as text, plain and escaped. Each form is a table that is indexed by the value: what was
--- printed before is one table read away, and generated code needs no call and no type check for
--- it. A miss lands in `__index`, which formats, and remembers short results.
---
--- Bounded: CACHE_ENTRIES results of values of at most CACHE_BYTES, then the table is emptied.
+-- Values as text, as `{{ }}` prints them. Strings and numbers of the output are the business of
+-- host.template; this is for everything else, and for filters.
 local value = require "web.template.value"
 local number = require "web.template.number"
 
 local print = {}
 
-local CACHE_ENTRIES <const> = 8192
-local CACHE_BYTES <const> = 40
 local MAX_DEPTH <const> = 64
 
 local null <const> = value.null
-local type, next, rawset = type, next, rawset
+local type = type
 local find, gsub, concat = string.find, string.gsub, table.concat
 
 local entities = {
@@ -59,34 +54,6 @@ end
 ---@return string
 function print.text(v)
   return render(v, 1)
-end
-
-local function cacheable(v)
-  local t = type(v)
-  -- 0 and -0.0 are one key but two texts; NaN is no key.
-  return t == "string" and #v <= CACHE_BYTES or t == "number" and v ~= 0 and v == v
-    or t == "boolean" or v == null
-end
-
---- A table from values to their texts.
----@param escaped boolean
----@return table<any, string>
-function print.table(escaped)
-  local count = 0
-  local function miss(cache, v)
-    local text = render(v, 1)
-    if escaped then text = escape(text) end
-    if cacheable(v) then
-      if count >= CACHE_ENTRIES then
-        count = 0
-        for k in next, cache do cache[k] = nil end
-      end
-      count = count + 1
-      rawset(cache, v, text)
-    end
-    return text
-  end
-  return setmetatable({}, { __index = miss })
 end
 
 return print

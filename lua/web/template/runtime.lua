@@ -3,16 +3,17 @@
 --   R[1]  the position of the last call that may fail (absolute, see units.lua)
 --   R[2]  steps left in this slice; below zero, `tick` takes the next slice and looks at the clock
 --   R[3]  depth of macro calls and includes
---   R[4]  bytes that may still be produced, sections and macros included
---   R.root, R.E, R.N   the context; tables that print escaped and plain (print.lua)
+--   R.root, R.O        the context; the output, whose limit is that of bytes
 --   R.left, R.slice, R.deadline, R.limits   what is left of the limits
 --
 -- Values of a context are read with plain indexing, so a string, number or function is never
 -- indexed: every step of a path asks for a table first.
+local host = require "host.template"
 local encode = require("web.template.encode").encode
 local steady = require("web.template.clock").steady
 local errors = require "web.template.errors"
 local number = require "web.template.number"
+local print = require "web.template.print"
 local text = require "web.template.text"
 local value = require "web.template.value"
 
@@ -27,7 +28,7 @@ local null <const> = value.null
 local is_array, describe, index = value.is_array, value.describe, value.index
 local type, pairs, next, rawget = type, pairs, next, rawget
 local getmetatable, setmetatable = getmetatable, setmetatable
-local mtype, fmod, floor, huge, concat = math.type, math.fmod, math.floor, math.huge, table.concat
+local mtype = math.type
 local raise = errors.raise
 
 runtime.null, runtime.steady = null, steady
@@ -67,11 +68,6 @@ local function charge(R, n)
 end
 runtime.charge = charge
 
---- More bytes were produced than may be.
-function runtime.over(R)
-  over("bytes", R[1], ("this template produces more than %d bytes"):format(R.limits.bytes))
-end
-
 --- Refuses a string of n bytes before it is made; counts the work.
 ---@param R table
 ---@param n integer
@@ -103,15 +99,11 @@ function runtime.enter(R, at)
   if R[2] < 0 then tick(R) end
 end
 
---- The pieces of a section or macro as one string.
-function runtime.finish(R, pieces)
-  local n = #pieces
-  if n == 0 then return "" end
-  if n == 1 then return pieces[1] end
-  local size = 0
-  for i = 1, n do size = size + #pieces[i] end
-  reserve(R, size)
-  return concat(pieces)
+--- What a section or macro wrote since `mark`, as a string.
+function runtime.finish(R, O, mark)
+  local written = runtime.take(O, mark)
+  reserve(R, #written)
+  return written
 end
 
 -- Errors ---------------------------------------------------------------------------------------
@@ -214,96 +206,43 @@ runtime.array = value.array
 
 -- Arithmetic -----------------------------------------------------------------------------------
 
-local function not_numbers(operator, a, b, at)
+local handlers = {}
+
+function handlers.numbers(operator, a, b, at)
   local side, v = "left", a
   if mtype(a) then side, v = "right", b end
   local hint = type(v) == "string" and " (the filters `int` and `float` convert)" or ""
   raise(at, ("'%s' needs numbers, its %s side is %s%s"):format(operator, side, describe(v), hint))
 end
 
-local function overflow(operator, a, b, at)
+function handlers.overflow(operator, a, b, at)
   raise(at, ("%d %s %d does not fit into 64 bits"):format(a, operator, b))
 end
 
-local function finite(x)
-  if x == huge or x == -huge then return 0 / 0 end
-  return x
+function handlers.modulo(_, a, _, at)
+  raise(at, ("%d %% 0: modulo by zero"):format(a))
 end
 
-function runtime.add(a, b, at)
-  local ka, kb = mtype(a), mtype(b)
-  if ka == "integer" and kb == "integer" then
-    local r = a + b
-    if (a ~ r) & (b ~ r) < 0 then overflow("+", a, b, at) end
-    return r
-  end
-  if not ka or not kb then not_numbers("+", a, b, at) end
-  return finite(a + b)
+--- An operand of `<` and the like that is no number.
+function handlers.unordered(a, b, at, operator)
+  if not mtype(a) or not mtype(b) then handlers.numbers(operator, a, b, at) end
+  raise(at, ("'%s' can't compare NaN, the result of a division by zero"):format(operator))
 end
 
-function runtime.sub(a, b, at)
-  local ka, kb = mtype(a), mtype(b)
-  if ka == "integer" and kb == "integer" then
-    local r = a - b
-    if (a ~ b) & (a ~ r) < 0 then overflow("-", a, b, at) end
-    return r
-  end
-  if not ka or not kb then not_numbers("-", a, b, at) end
-  return finite(a - b)
+handlers.print = print.text
+
+function handlers.over(limit)
+  error({ message = ("this template produces more than %d bytes"):format(limit), limit = "bytes" },
+    0)
 end
 
-local SAFE <const> = 1 << 31
-
-function runtime.mul(a, b, at)
-  local ka, kb = mtype(a), mtype(b)
-  if ka == "integer" and kb == "integer" then
-    local r = a * b
-    if (a >= SAFE or a <= -SAFE or b >= SAFE or b <= -SAFE) and a ~= 0
-      and (r // a ~= b or r % a ~= 0 or a == -1 and b == math.mininteger) then
-      overflow("*", a, b, at)
-    end
-    return r
-  end
-  if not ka or not kb then not_numbers("*", a, b, at) end
-  return finite(a * b)
-end
-
-local TWO63 <const> = 2.0 ^ 63
-
---- Division is always of floats; a whole result is an integer.
-function runtime.div(a, b, at)
-  if not mtype(a) or not mtype(b) then not_numbers("/", a, b, at) end
-  local r = a / b
-  if r ~= r or r == huge or r == -huge then return 0 / 0 end
-  if floor(r) ~= r then return r end
-  if r >= TWO63 then return math.maxinteger end
-  if r < -TWO63 then return math.mininteger end
-  return math.tointeger(r)
-end
-
---- The sign of the dividend, as in C.
-function runtime.mod(a, b, at)
-  local ka, kb = mtype(a), mtype(b)
-  if not ka or not kb then not_numbers("%", a, b, at) end
-  if ka == "integer" and kb == "integer" then
-    if b == 0 then raise(at, ("%d %% 0: modulo by zero"):format(a)) end
-    return fmod(a, b)
-  end
-  if b == 0 then return 0 / 0 end
-  return fmod(a + 0.0, b + 0.0)
-end
+for name, f in pairs(host.connect(handlers)) do runtime[name] = f end
 
 function runtime.neg(a, at)
   local kind = mtype(a)
   if not kind then raise(at, "'-' needs a number, got " .. describe(a)) end
-  if a == math.mininteger and kind == "integer" then overflow("-", 0, a, at) end
+  if a == math.mininteger and kind == "integer" then handlers.overflow("-", 0, a, at) end
   return -a
-end
-
---- An operand of `<` and the like that is no number.
-function runtime.unordered(a, b, operator, at)
-  if not mtype(a) or not mtype(b) then not_numbers(operator, a, b, at) end
-  raise(at, ("'%s' can't compare NaN, the result of a division by zero"):format(operator))
 end
 
 -- Strings --------------------------------------------------------------------------------------
@@ -410,18 +349,19 @@ function runtime.dump(R, context, frame, names)
     end
     context = behind(context)
   end
-  return encode(all, true, R)
+  return encode(all, true, function(n) charge(R, n) end)
 end
 
 -- Conditions that swallow errors ---------------------------------------------------------------
 
 --- A variable with filters as a condition: an error in it makes it false, a limit does not.
 function runtime.try(R, f)
-  local depth = R[3]
+  local depth, mark = R[3], runtime.mark(R.O)
   local ok, v = pcall(f)
   if ok then return v end
   if type(v) ~= "table" or v.limit then error(v, 0) end
   R[3] = depth
+  runtime.take(R.O, mark)
   return nil
 end
 

@@ -14,6 +14,7 @@ local utf8_valid = require("web.template.text").valid
 local units = {}
 
 local setmetatable, pcall, load, type, rawset = setmetatable, pcall, load, type, rawset
+local steady = runtime.steady
 
 ---@class TemplateUnit
 ---@field name string
@@ -204,7 +205,7 @@ end
 function units.new(env, name, text, register)
   local tree = parse(env, name, text)
   local unit = { name = name, text = text, tree = tree, base = next_base, parents = {}, spaces = {},
-    needs = {} }
+    needs = {}, escapes = env:escapes(name) }
   next_base = next_base + #text + 2
   register(unit)
   load_parents(env, unit)
@@ -236,16 +237,14 @@ local function explain(unit, R, raised)
     and at - where.base or nil }, where.name, where.text)
 end
 
-local PRODUCED_PER_BYTE <const> = 4
+-- Renders one after another share an output; one inside of another (a filter that renders) gets its
+-- own.
+local spare
 
 local function execute(unit, R, context)
   local root = unit.parents[#unit.parents] or unit
-  local O = {}
-  root.functions.main(R, O, context, {}, unit.blocks)
-  local size = 0
-  for i = 1, #O do size = size + #O[i] end
-  if size > R.limits.bytes then runtime.over(R) end
-  return table.concat(O)
+  root.functions.main(R, R.O, context, {}, unit.blocks)
+  return runtime.take(R.O, 0)
 end
 
 --- Renders.
@@ -256,13 +255,14 @@ end
 ---@return TemplateError|nil
 function units.render(env, unit, context)
   local limits = env.limits
-  local escaped = env:escapes(unit.name)
+  local O = runtime.open(spare, limits.bytes, unit.escapes)
+  spare = nil
   local R = {
-    nil, 0, 0, limits.bytes * PRODUCED_PER_BYTE, root = context, limits = limits,
-    E = escaped and env.escaped or env.plain, N = env.plain, left = limits.steps, slice = 0,
-    deadline = runtime.steady() + limits.ms / 1000, tick = runtime.tick,
+    0, 0, 0, root = context, O = O, limits = limits, left = limits.steps, slice = 0,
+    deadline = steady() + limits.ms / 1000,
   }
   local ok, text = pcall(execute, unit, R, context)
+  spare = O
   if ok then return text end
   return nil, explain(unit, R, text)
 end
