@@ -20,7 +20,10 @@
 
 enum { KEEP_BYTES = 256 << 10, DECIMAL_ROOM = 400 };
 
+static const char MAGIC[] = "template output";
+
 typedef struct {
+    const char *magic; /* MAGIC: told apart from other userdata faster than by a metatable's name */
     buf bytes;
     size_t limit;
     bool escape;
@@ -35,6 +38,15 @@ static void call_handler(lua_State *L, const char *name, int n)
     lua_getfield(L, lua_upvalueindex(HANDLERS), name);
     lua_insert(L, -n - 1);
     lua_call(L, n, 1);
+}
+
+/* The output at 1. */
+static output *check_output(lua_State *L)
+{
+    output *o = lua_touserdata(L, 1);
+    if (o == NULL || lua_rawlen(L, 1) != sizeof(output) || o->magic != MAGIC)
+        luaL_typeerror(L, 1, "an output of a template");
+    return o;
 }
 
 /* Output ------------------------------------------------------------------------------------ */
@@ -156,7 +168,7 @@ static void put_value(lua_State *L, int arg, output *o, bool escape)
  * the output escapes. */
 static int l_put(lua_State *L)
 {
-    output *o = luaL_checkudata(L, 1, OUTPUT_TYPE);
+    output *o = check_output(L);
     lua_Unsigned mask = (lua_Unsigned)luaL_checkinteger(L, 2);
     int top = lua_gettop(L);
     if (!o->escape)
@@ -174,7 +186,7 @@ static int l_put(lua_State *L)
 /* mark(output): where the output ends now. */
 static int l_mark(lua_State *L)
 {
-    output *o = luaL_checkudata(L, 1, OUTPUT_TYPE);
+    output *o = check_output(L);
     lua_pushinteger(L, (lua_Integer)o->bytes.len);
     return 1;
 }
@@ -182,7 +194,7 @@ static int l_mark(lua_State *L)
 /* take(output, mark): what came since, which is no longer part of the output. */
 static int l_take(lua_State *L)
 {
-    output *o = luaL_checkudata(L, 1, OUTPUT_TYPE);
+    output *o = check_output(L);
     lua_Integer mark = luaL_checkinteger(L, 2);
     luaL_argcheck(L, mark >= 0 && (size_t)mark <= o->bytes.len, 2, "a mark of this output");
     lua_pushlstring(L, o->bytes.len == 0 ? "" : o->bytes.data + mark, o->bytes.len - (size_t)mark);
@@ -192,7 +204,7 @@ static int l_take(lua_State *L)
 
 static int l_free(lua_State *L)
 {
-    output *o = luaL_checkudata(L, 1, OUTPUT_TYPE);
+    output *o = check_output(L);
     buf_free(&o->bytes);
     return 0;
 }
@@ -204,11 +216,11 @@ static int l_open(lua_State *L)
     luaL_argcheck(L, limit > 0, 2, "bytes");
     if (lua_isnoneornil(L, 1)) {
         output *made = lua_newuserdatauv(L, sizeof *made, 0);
-        *made = (output){0};
+        *made = (output){.magic = MAGIC};
         luaL_setmetatable(L, OUTPUT_TYPE);
         lua_replace(L, 1);
     }
-    output *o = luaL_checkudata(L, 1, OUTPUT_TYPE);
+    output *o = check_output(L);
     if (o->bytes.cap > KEEP_BYTES)
         buf_free(&o->bytes);
     o->bytes.len = 0;

@@ -202,6 +202,8 @@ function emit.path(g, node, soft)
   local t
   local saved
   for i, candidate in ipairs(list) do
+    -- A path in the context, after others that could have it: the slow look-up's business.
+    if i > 1 and i == #list and #steps > 0 then break end
     if i == 2 then saved = w:open(fmt("if %s == nil then", t)) end
     if i > 2 then w:line(fmt("if %s == nil then", t)) end
     if candidate.whole or #steps == 0 then

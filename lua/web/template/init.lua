@@ -135,7 +135,10 @@ end
 ---@return TemplateError|nil
 function Environment:render(name, context)
   context = check_context(context)
-  local ok, unit = pcall(prepare, self, name)
+  local ok, unit = true, self.units:get(name)
+  if not unit or not unit.functions or unit.text ~= self.source.read(name) then
+    ok, unit = pcall(prepare, self, name)
+  end
   if not ok then return nil, as_error(unit, name) end
   return units.render(self, unit, context)
 end
