@@ -1,5 +1,6 @@
 -- Unicode and regular expressions for templates, on host.unicode and host.regex: the one file of
 -- the engine that knows their functions.
+local regex = require "host.regex"
 local unicode = require "host.unicode"
 local value = require "web.template.value"
 
@@ -26,7 +27,6 @@ end
 ---@return boolean|nil found
 ---@return string|nil message
 function text.matches(s, pattern)
-  local regex = require "host.regex"
   return regex.test(pattern, s, { dialect = "linear" })
 end
 
