@@ -10,6 +10,7 @@
 
 #include "co.h"
 #include "embedded.h"
+#include "l_string.h"
 #include "log.h"
 #include "mem.h"
 #include <lualib.h>
@@ -315,6 +316,8 @@ void sandbox_open(lua_State *L, const vm_options *options)
         luaL_requiref(L, lib->name, lib->func, 1);
         lua_pop(L, 1);
     }
+    l_string_install(L);
+    l_table_install(L);
     for (const luaL_Reg *lib = rest; options->trusted && lib->name != NULL; lib++) {
         luaL_requiref(L, lib->name, lib->func, 1);
         lua_pop(L, 1);
