@@ -47,6 +47,15 @@ local function claim(key, password)
 end
 
 
+-- The settings ask for another cost than when the password was set. It may fail: there is a next
+-- login.
+local function rehash(key, old, password)
+  local hash, version = store.get(key)
+  local new = hash == old and crypto.password_hash(password)
+  if new then store.cas(key, new, version) end
+end
+
+
 --- Is it this user's password? Claims a name that is new. 400, 503.
 ---@param user_id string a valid id
 ---@param password string
@@ -61,6 +70,7 @@ function accounts.login(user_id, password)
   end
   local right, message, code = crypto.password_verify(password, hash or "")
   if right == nil then errors.throw_world(message, code, "the password can't be checked now") end
+  if right and crypto.needs_rehash(hash) then rehash(key, hash, password) end
   return right
 end
 

@@ -9,6 +9,8 @@ local time = require "host.time"
 local tokens = {}
 
 local ID_BYTES = 16
+local ISSUER = config.get "token.issuer"
+local POLICY = { issuer = ISSUER, leeway = config.get "token.leeway" }
 
 
 --- A token for a user.
@@ -21,19 +23,11 @@ function tokens.issue(user_id, seconds)
     sub = user_id,
     iat = now,
     exp = now + seconds,
-    iss = config.get "token.issuer",
+    iss = ISSUER,
     jti = crypto.base64url_encode(crypto.random(ID_BYTES)),
   }, keys.signing())
   if not token then errors.throw_world(message, code, "the token can't be signed now") end
   return token
-end
-
-
-local function verify(token, set)
-  return jwt.verify(token, set, {
-    issuer = config.get "token.issuer",
-    leeway = config.get "token.leeway",
-  })
 end
 
 
@@ -43,11 +37,11 @@ end
 ---@return string|nil message what is wrong with it
 ---@return string|nil code
 function tokens.claims(token)
-  local claims, message, code = verify(token, keys.verifying())
+  local claims, message, code = jwt.verify(token, keys.verifying(), POLICY)
   if claims or code ~= "unknown_key" then return claims, message, code end
   local set = keys.verifying(true)
   if not set then return nil, message, code end
-  return verify(token, set)
+  return jwt.verify(token, set, POLICY)
 end
 
 return tokens

@@ -2,12 +2,12 @@
 -- stranger's: 422 with line and column.
 local config = require "host.config"
 local errors = require "web.errors"
-local log = require "host.log"
 local metrics = require "host.metrics"
 local template = require "web.template"
 
 local render = {}
 
+local BYTES_MAX = config.get "limits.template"
 local strict = template.strict()
 local rendered = metrics.counter("lunacast_pictures_rendered_total", "Pictures rendered.")
 
@@ -50,12 +50,9 @@ end
 --- Ends the request with 413 where the template is longer than the setting allows.
 ---@param text string
 function render.check_size(text)
-  local limit = config.get "limits.template"
-  if #text > limit then
-    log.debug("template refused", { bytes = #text })
-    errors.throw(413, "too_large", ("the template has %d bytes; at most %d are possible")
-      :format(#text, limit), nil, { field = "template" })
-  end
+  if #text <= BYTES_MAX then return end
+  errors.throw(413, "too_large", ("the template has %d bytes; at most %d are possible")
+    :format(#text, BYTES_MAX), nil, { field = "template" })
 end
 
 return render

@@ -23,6 +23,8 @@ local time = require "host.time"
 
 local sessions = {}
 
+-- Settings stay the same for the life of a VM; a look-up by name is not free.
+local BYTES_MAX, EXPIRE = config.get "limits.session", config.get "session.expire"
 local CHANGE_SECONDS = 10 -- a change gives up after losing races for so long
 local BACKOFF_MAX = 0.05
 local MAX_EXPIRE = 3650 * 86400
@@ -46,8 +48,11 @@ end
 sessions.tag = tag_of
 
 
-local function seconds_left(rec)
-  return rec.expires_at and rec.expires_at - time.now()
+--- Seconds until a session expires, more than 0; nil: never.
+---@param rec pictures.Record
+---@return number|nil
+function sessions.seconds_left(rec)
+  return rec.expires_at and math.max(rec.expires_at - time.now(), 0.001)
 end
 
 
@@ -61,7 +66,7 @@ end
 -- Seconds and text of an expiry; nil, nil for a session that lives for ever.
 local function expiry(expire)
   if expire == "never" then return nil, nil end
-  local seconds = expire and duration.parse(expire) or not expire and config.get "session.expire"
+  local seconds = expire and duration.parse(expire) or not expire and EXPIRE
   if not seconds or seconds < 1 or seconds > MAX_EXPIRE then
     errors.throw(400, "invalid", '"expire" must be a time such as "90s", "15m", "2h" or "1d", '
       .. "at most 3650d", nil, { field = "expire" })
@@ -72,10 +77,9 @@ end
 
 local function write(operation, key, rec, svg, ...)
   local value = record.encode(rec, svg)
-  local limit = config.get "limits.session"
-  if #value > limit then
+  if #value > BYTES_MAX then
     errors.throw(413, "too_large", ("template, arguments and picture have %d bytes; at most %d "
-      .. "are possible"):format(#value, limit))
+      .. "are possible"):format(#value, BYTES_MAX))
   end
   return operation(key, value, ...)
 end
@@ -83,7 +87,7 @@ end
 
 -- The write is safe already: a node that misses the message reads the store when its link is back.
 local function announce(key, rec, svg)
-  local meta = { version = rec.version, ttl = seconds_left(rec) }
+  local meta = { version = rec.version, ttl = sessions.seconds_left(rec) }
   local sent, message, code = hub.publish(key, svg, meta)
   if sent then return end
   log.warn("a picture could not be sent to the other nodes", { topic = key, error = message,

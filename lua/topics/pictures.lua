@@ -2,7 +2,6 @@
 -- come back.
 local sessions = require "pictures.sessions"
 local errors = require "web.errors"
-local time = require "host.time"
 
 
 local function read(topic)
@@ -10,7 +9,7 @@ local function read(topic)
   if not ok and errors.is(rec) then return nil, rec.message, rec.code end
   if not ok then error(rec, 0) end
   if not rec then return nil end
-  return svg, rec.version, rec.expires_at and rec.expires_at - time.now()
+  return svg, rec.version, sessions.seconds_left(rec)
 end
 
 return { prefixes = { "session:", "user:" }, read = read }

@@ -39,7 +39,8 @@ local function crypto()
     base64url_encode = function() return "cmFuZG9t" end,
     random = function(n) return ("r"):rep(n) end,
     password_hash = function(password) return "hash:" .. password end,
-    password_verify = function(password, hash) return hash == "hash:" .. password end,
+    password_verify = function(password, hash) return hash:match ":(.*)$" == password end,
+    needs_rehash = function(hash) return hash:match "^old:" ~= nil end,
   }
 end
 
