@@ -309,24 +309,37 @@ static void a_handler_that_never_answers_is_answered_for(void **state)
     free(a.data);
 }
 
+static void drain_one(conn *c, void *arg)
+{
+    (void)arg;
+    http_conn_drain(c);
+}
+
 static void draining_closes_idle_connections_and_lets_busy_ones_finish(void **state)
 {
     (void)state;
-    rig_answer idle = {0}, busy = {0};
-    int one = rig_connect(&r), two = rig_connect(&r);
+    rig_answer idle = {0}, busy = {0}, late = {0};
+    int one = rig_connect(&r), two = rig_connect(&r), three = rig_connect(&r);
     rig_say(&r, one, &idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     rig_say(&r, two, &busy, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-    conn_pool_each(r.pool, (void (*)(conn *, void *))(void *)http_conn_drain, NULL);
-    rig_pump(&r, one, &idle, 4);
-    assert_true(idle.closed);
+    rig_say(&r, three, &late, "GET /la");
+    conn_pool_each(r.pool, drain_one, NULL);
     assert_true(rig_wait(&r, two, &busy, "later"));
     assert_non_null(rig_header(&busy, "Connection: close\r\n"));
     rig_pump(&r, two, &busy, 4);
     assert_true(busy.closed);
+    rig_say(&r, three, &late, "ter HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(rig_wait(&r, three, &late, "\r\n\r\nlater"));
+    assert_non_null(rig_header(&late, "Connection: close\r\n"));
+    rig_turn(&r, 600);
+    rig_pump(&r, one, &idle, 4);
+    assert_true(idle.closed);
     close(one);
     close(two);
+    close(three);
     free(idle.data);
     free(busy.data);
+    free(late.data);
 }
 
 static void the_response_builder_refuses_what_would_split_an_answer(void **state)

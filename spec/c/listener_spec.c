@@ -159,6 +159,20 @@ static void addresses_are_read_and_faults_explained(void **state)
     }
 }
 
+static void who_waits_in_the_backlog_at_the_end_is_still_served(void **state)
+{
+    (void)state;
+    listen_address address;
+    int fd = listen_on("127.0.0.1:0", &address);
+    serve(fd);
+    turn(2);
+    int peer = dial(address.port);
+    stop_listening();
+    assert_int_equal(greeted.accepted, 1);
+    close(fd);
+    close(peer);
+}
+
 static void accepted_sockets_send_at_once_and_notice_lost_peers(void **state)
 {
     (void)state;
@@ -201,6 +215,7 @@ int main(void)
         SPEC(workers_share_a_port_and_strangers_are_told_who_holds_it),
         SPEC(a_unix_socket_is_shared_replaced_when_stale_and_kept_when_alive),
         SPEC(addresses_are_read_and_faults_explained),
+        SPEC(who_waits_in_the_backlog_at_the_end_is_still_served),
         SPEC(accepted_sockets_send_at_once_and_notice_lost_peers),
         SPEC(all_addresses_take_both_families),
     };

@@ -48,7 +48,9 @@ typedef struct http_handler {
 
 /* Serves HTTP/1.1 on a connection; on_conn of a listener. `full`: answers 503 and closes. */
 void http_conn_start(conn *c, const http_handler *handler, bool full);
-/* Ends keep-alive: idle connections close now, busy ones after their answer (shutdown). */
+/* Ends keep-alive (shutdown): busy connections close after their answer, idle ones within half a
+ * second, so that a request that was on its way is not lost. Connections with another owner than
+ * HTTP are left alone. */
 void http_conn_drain(conn *c);
 
 /* The request; all slices live as long as the exchange -------------------------------------- */

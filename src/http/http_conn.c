@@ -127,7 +127,8 @@ static void settle_down(http_conn *hc)
 {
     if (hc->state == H_CLOSED || hc->state == H_FULL)
         return;
-    if (hc->state == H_HEAD && !hc->piled && (conn_peer_ended(hc->c) || hc->draining)) {
+    if (hc->state == H_HEAD && !hc->piled &&
+        (conn_peer_ended(hc->c) || (hc->draining && hc->saved.len == 0))) {
         http_conn_close(hc);
         return;
     }
@@ -289,6 +290,6 @@ void http_conn_drain(conn *c)
         return;
     http_conn *hc = conn_owner(c);
     hc->draining = true;
-    if (hc->state == H_HEAD && !hc->processing && !hc->piled)
-        http_conn_close(hc);
+    if (hc->state == H_HEAD && hc->saved.len == 0 && !hc->processing && !hc->piled)
+        conn_deadline(c, DRAIN_MS);
 }

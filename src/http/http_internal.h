@@ -13,6 +13,7 @@ enum {
     CHUNKS_WAIT = 64 * 1024,
     CHUNKS_LIMIT = 1024 * 1024, /* of a chunked answer, queued: the connection is reset */
     DRAIN_LIMIT = 64 * 1024,    /* an unread body this small is read away, a larger one closes */
+    DRAIN_MS = 100,             /* at shutdown, a request that is on its way still counts */
     HALF_CLOSED_MS = 500,       /* after the peer's FIN, an answer may still take so long */
     BODY_IN_ARENA = 2048,
     MAX_SPARES = 64

@@ -22,16 +22,10 @@ typedef struct piece {
     char bytes[];
 } piece;
 
+/* The first cache line is what a delivery touches: one of ten thousand, and not in the cache. */
 struct conn {
-    uv_poll_t poll;
     conn_pool *pool;
-    const conn_ops *ops;
-    void *owner;
     tls_session *tls; /* NULL: plain */
-    list node;        /* pool->conns */
-    wheel_entry timer;
-    uint64_t deadline; /* the owner's; ms on the clock, 0: none */
-    uint64_t cut;      /* no progress of writing or of the handshake until then: abort */
     piece *head, *tail;
     size_t queued; /* bytes in the pieces */
     int fd;
@@ -41,6 +35,13 @@ struct conn {
     bool peer_ended : 1;  /* the peer's FIN or close_notify was seen */
     bool notified : 1;    /* our close_notify is in the queue */
     bool handshaking : 1; /* TLS is not ready */
+    const conn_ops *ops;
+    void *owner;
+    wheel_entry timer;
+    uint64_t deadline; /* the owner's; ms on the clock, 0: none */
+    uint64_t cut;      /* no progress of writing or of the handshake until then: abort */
+    list node;         /* pool->conns */
+    uv_poll_t poll;
     char peer[46];
 };
 

@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RESERVE = 32, ACCEPT_BURST = 64, PAUSE_MS = 100, COMPLAIN_MS = 1000 };
+enum { RESERVE = 32, ACCEPT_BURST = 64, LAST_BURST = 4096, PAUSE_MS = 100, COMPLAIN_MS = 1000 };
 
 struct listener {
     uv_poll_t poll;
@@ -168,8 +168,11 @@ static void on_handle_closed(uv_handle_t *handle)
     free(l);
 }
 
+/* Whoever connected before the end is served: closing would reset what waits in the backlog. */
 void listener_stop(listener *l)
 {
+    for (int i = 0; i < LAST_BURST && accept_one(l); i++)
+        ;
     uv_close((uv_handle_t *)&l->poll, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
 }

@@ -32,5 +32,6 @@ int listen_open(listen_address *address, char *error, size_t error_size);
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
                          void (*on_conn)(conn *c, bool full, void *arg), void *arg);
 void listener_set_tls(listener *l, struct tls_context *tls);
-/* Stops accepting and closes its handles; freed in the last close callback. */
+/* Gives on_conn what waits in the backlog, then stops accepting and closes its handles; freed in
+ * the last close callback. */
 void listener_stop(listener *l);
