@@ -1,0 +1,356 @@
+/* Load for fan-out: one publisher, N subscribers, a closed loop. Message k+1 is published when
+ * every subscriber has seen number k (or a later one), so that servers that queue and servers that
+ * skip are measured alike. Or it only holds subscribers open (-H), for the memory of idle ones.
+ *
+ *   fanload -p PORT -c SUBSCRIBERS -n MESSAGES -s SUBSCRIBE -P PUBLISH -b BODY [-S PID] [-H
+ * SECONDS]
+ *
+ * In the three texts \r \n are escapes; {seq} is a 10-digit number, {len} the body's length. A
+ * subscriber has seen a message when "seq=" and its number have come. Prints one JSON object:
+ * deliveries, server CPU per delivery (all threads of PID and of its children), and the time from
+ * the start of a publish to the last subscriber, and to each. */
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EVENTS = 1024, DIGITS = 10, WARM_UP = 20, STALL_S = 20, PER_ADDRESS = 20000 };
+
+static const char mark[] = "seq=";
+enum { MARK = sizeof mark - 1, TAIL = MARK + DIGITS };
+
+typedef struct {
+    int fd;
+    long seen;
+    char tail[TAIL]; /* the end of what came, for a mark that was cut in two */
+    size_t tail_len;
+} subscriber;
+
+static struct {
+    int port, count, messages, pid, hold;
+    char *subscribe, *publish, *body;
+} options = {.count = 100, .messages = 1000, .subscribe = "", .publish = "", .body = ""};
+
+static subscriber *subscribers;
+static int epoll, publisher, closed;
+static long sequence, arrived; /* subscribers that have seen `sequence` */
+static double published_at, *to_each, *to_last;
+static size_t each_count, each_cap, last_count;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "fanload: %s (message %ld, %ld of %d saw it, %d closed): %s\n", what, sequence,
+            arrived, options.count, closed, strerror(errno));
+    exit(1);
+}
+
+/* CPU ---------------------------------------------------------------------------------------- */
+
+static double threads_cpu(int pid)
+{
+    char path[128];
+    double sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        unsigned long long ns = 0;
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", pid, e->d_name);
+        FILE *file = fopen(path, "r");
+        if (file != NULL && fscanf(file, "%llu", &ns) == 1)
+            sum += (double)ns / 1e9;
+        if (file != NULL)
+            fclose(file);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return sum;
+}
+
+static int parent_of(int pid)
+{
+    char path[64];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (file != NULL && fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
+        parent = 0;
+    if (file != NULL)
+        fclose(file);
+    return parent;
+}
+
+static double server_cpu(void)
+{
+    double sum = threads_cpu(options.pid);
+    DIR *dir = opendir("/proc");
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        int pid = atoi(e->d_name);
+        if (pid > 0 && parent_of(pid) == options.pid)
+            sum += threads_cpu(pid);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return sum;
+}
+
+/* Texts -------------------------------------------------------------------------------------- */
+
+static char *unescape(const char *text)
+{
+    char *copy = strdup(text), *to = copy;
+    for (; *text != '\0'; text++) {
+        if (text[0] == '\\' && (text[1] == 'r' || text[1] == 'n'))
+            *to++ = *++text == 'r' ? '\r' : '\n';
+        else
+            *to++ = *text;
+    }
+    *to = '\0';
+    return copy;
+}
+
+static char *fill(const char *text, const char *key, const char *value)
+{
+    const char *at = strstr(text, key);
+    char *result;
+    if (at == NULL)
+        return strdup(text);
+    if (asprintf(&result, "%.*s%s%s", (int)(at - text), text, value, at + strlen(key)) < 0)
+        die("memory");
+    return result;
+}
+
+/* Connections -------------------------------------------------------------------------------- */
+
+/* Ports of one address run out at about 28,000: the next thousands come from the next address. */
+static int dial(int index)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(0x7f000002u + (unsigned)(index / PER_ADDRESS));
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        die("socket");
+    address.sin_port = htons((uint16_t)options.port);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        die("connect");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static void watch(int fd, subscriber *s)
+{
+    struct epoll_event event = {EPOLLIN, {.ptr = s}};
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void connect_all(void)
+{
+    subscribers = calloc((size_t)options.count, sizeof *subscribers);
+    for (int i = 0; i < options.count; i++) {
+        subscribers[i].fd = dial(i);
+        size_t n = strlen(options.subscribe);
+        if (write(subscribers[i].fd, options.subscribe, n) != (ssize_t)n)
+            die("subscribe");
+        watch(subscribers[i].fd, &subscribers[i]);
+    }
+}
+
+/* The loop ----------------------------------------------------------------------------------- */
+
+static void publish(void)
+{
+    char number[16], length[16];
+    snprintf(number, sizeof number, "%0*ld", DIGITS, ++sequence);
+    char *body = fill(options.body, "{seq}", number);
+    snprintf(length, sizeof length, "%zu", strlen(body));
+    char *head = fill(options.publish, "{len}", length), *all;
+    int n = asprintf(&all, "%s%s", head, body);
+    arrived = 0;
+    published_at = now();
+    if (write(publisher, all, (size_t)n) != n)
+        die("publish");
+    free(body);
+    free(head);
+    free(all);
+}
+
+static void saw(subscriber *s, long number)
+{
+    if (number <= s->seen)
+        return;
+    s->seen = number;
+    if (number != sequence)
+        return;
+    arrived++;
+    if (sequence > WARM_UP && each_count < each_cap)
+        to_each[each_count++] = now() - published_at;
+}
+
+static void scan(subscriber *s, const char *data, size_t n)
+{
+    static char joined[(1 << 18) + TAIL];
+    memcpy(joined, s->tail, s->tail_len);
+    memcpy(joined + s->tail_len, data, n);
+    size_t total = s->tail_len + n, keep = total < TAIL - 1 ? total : TAIL - 1;
+    const char *at = joined, *end = joined + total;
+    while ((at = memmem(at, (size_t)(end - at), mark, MARK)) != NULL && end - at >= TAIL) {
+        char number[DIGITS + 1] = {0};
+        memcpy(number, at + MARK, DIGITS);
+        saw(s, atol(number));
+        at += TAIL;
+    }
+    memcpy(s->tail, end - keep, keep);
+    s->tail_len = keep;
+}
+
+static void read_event(subscriber *s)
+{
+    static char data[1 << 18];
+    int fd = s != NULL ? s->fd : publisher;
+    ssize_t n = read(fd, data, sizeof data);
+    if (n > 0 && s != NULL)
+        scan(s, data, (size_t)n);
+    if (n > 0 || (n < 0 && errno == EAGAIN))
+        return;
+    if (s == NULL)
+        die("the publisher's connection was closed");
+    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+    close(fd);
+    closed++;
+}
+
+static void turn(int timeout_ms)
+{
+    struct epoll_event events[EVENTS];
+    int n = epoll_wait(epoll, events, EVENTS, timeout_ms);
+    for (int i = 0; i < n; i++)
+        read_event(events[i].data.ptr);
+}
+
+static void settle(double seconds)
+{
+    for (double until = now() + seconds; now() < until;)
+        turn(50);
+}
+
+static void deliver_one(void)
+{
+    publish();
+    while (arrived < options.count - closed) {
+        turn(200);
+        if (now() - published_at > STALL_S)
+            die("a message does not arrive");
+    }
+    if (sequence > WARM_UP)
+        to_last[last_count++] = now() - published_at;
+}
+
+/* -------------------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(double *values, size_t n, double p)
+{
+    qsort(values, n, sizeof *values, ascending);
+    return n > 0 ? values[(size_t)((double)(n - 1) * p)] * 1e3 : 0;
+}
+
+static void measure(void)
+{
+    each_cap = (size_t)options.count * (size_t)options.messages;
+    to_each = calloc(each_cap + 1, sizeof *to_each);
+    to_last = calloc((size_t)options.messages + 1, sizeof *to_last);
+    publisher = dial(options.count);
+    watch(publisher, NULL);
+    settle(1);
+    for (int i = 0; i < WARM_UP; i++)
+        deliver_one();
+    double cpu = options.pid ? server_cpu() : 0, began = now();
+    for (int i = 0; i < options.messages; i++)
+        deliver_one();
+    double wall = now() - began;
+    cpu = options.pid ? server_cpu() - cpu : 0;
+    double deliveries = (double)options.messages * (options.count - closed);
+    printf("{\"subscribers\":%d,\"messages\":%d,\"closed\":%d,\"per_second\":%.0f,"
+           "\"cpu_us\":%.4f,\"last_p50_ms\":%.3f,\"last_p99_ms\":%.3f,"
+           "\"each_p50_ms\":%.3f,\"each_p99_ms\":%.3f}\n",
+           options.count, options.messages, closed, deliveries / wall, cpu / deliveries * 1e6,
+           percentile(to_last, last_count, 0.5), percentile(to_last, last_count, 0.99),
+           percentile(to_each, each_count, 0.5), percentile(to_each, each_count, 0.99));
+}
+
+static void read_options(int argc, char **argv)
+{
+    for (int c; (c = getopt(argc, argv, "p:c:n:s:P:b:S:H:")) > 0;) {
+        switch (c) {
+        case 'p':
+            options.port = atoi(optarg);
+            break;
+        case 'c':
+            options.count = atoi(optarg);
+            break;
+        case 'n':
+            options.messages = atoi(optarg);
+            break;
+        case 's':
+            options.subscribe = unescape(optarg);
+            break;
+        case 'P':
+            options.publish = unescape(optarg);
+            break;
+        case 'b':
+            options.body = unescape(optarg);
+            break;
+        case 'S':
+            options.pid = atoi(optarg);
+            break;
+        case 'H':
+            options.hold = atoi(optarg);
+            break;
+        default:
+            exit(2);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    read_options(argc, argv);
+    epoll = epoll_create1(0);
+    connect_all();
+    if (options.hold > 0) {
+        settle(1);
+        printf("held %d\n", options.count - closed);
+        fflush(stdout);
+        settle(options.hold);
+    } else {
+        measure();
+    }
+    return 0;
+}

@@ -1,0 +1,146 @@
+-- From bench/run's raw numbers ("metric peer value", one line per round) to a table for README,
+-- results.json, and a chart drawn by templates/bench.svg.
+--   lunacast lua bench/report.lua RAW FOLDER
+local json = require "host.json"
+local template = require "web.template"
+local time = require "host.time"
+
+local raw, folder = arg[1], arg[2]
+
+-- goals: { peer or false for the number itself, at most }
+local METRICS = {
+  { key = "text", name = "a Lua route answering a short text", unit = "CPU µs per request",
+    goals = { { "nginx+lua", 0.85 }, { "floor", 1.25 } } },
+  { key = "json", name = "a JSON body decoded and one encoded", unit = "CPU µs per request",
+    goals = { { "nginx+lua", 0.9 } } },
+  { key = "fan", name = "a picture delivered", unit = "CPU µs per viewer",
+    goals = { { "floor", 1.15 }, { "nchan", 1 } } },
+  { key = "last", name = "from PUT to the last viewer", unit = "ms, p99",
+    goals = { { "floor", 1.3 } } },
+  { key = "memory", name = "an idle viewer", unit = "KiB resident",
+    goals = { { false, 3 } } },
+  { key = "token", name = "a repeated token verified", unit = "µs", goals = { { false, 3 } } },
+  { key = "token_new", name = "a new RS256 token verified", unit = "µs",
+    goals = { { "openssl", 1.3 } } },
+  { key = "start", name = "from start to ready", unit = "ms", goals = { { false, 50 } } },
+}
+local PEERS = { "lunacast", "nginx+lua", "nchan", "floor", "openssl" }
+
+
+local function read()
+  local found = {}
+  for line in assert(io.lines(raw)) do
+    local metric, peer, value = line:match "^(%S+) (%S+) (%S+)$"
+    found[metric] = found[metric] or {}
+    found[metric][peer] = found[metric][peer] or {}
+    table.insert(found[metric][peer], (assert(tonumber(value), line)))
+  end
+  return found
+end
+
+
+local function median(values)
+  table.sort(values)
+  local n = #values
+  return n % 2 == 1 and values[n // 2 + 1] or (values[n // 2] + values[n // 2 + 1]) / 2
+end
+
+
+local function summarize(found)
+  local results = {}
+  for _, metric in ipairs(METRICS) do
+    local result = { key = metric.key, name = metric.name, unit = metric.unit, medians = {}, rounds = {},
+      goals = {} }
+    for peer, values in pairs(found[metric.key] or {}) do
+      result.medians[peer] = median(values)
+      result.rounds[peer] = #values
+    end
+    local ours = result.medians.lunacast
+    for _, goal in ipairs(ours and metric.goals or {}) do
+      local peer, most = goal[1] or nil, goal[2]
+      local value = peer and ours / result.medians[peer] or ours
+      table.insert(result.goals, { peer = peer, at_most = most, value = value, met = value <= most })
+    end
+    results[#results + 1] = result
+  end
+  return results
+end
+
+
+local function number(value)
+  return ("%.3g"):format(value)
+end
+
+
+local function goal_text(goal, unit)
+  local verdict = goal.met and "" or " **missed**"
+  if not goal.peer then return ("at most %g %s%s"):format(goal.at_most, unit, verdict) end
+  return ("%.2f × %s (at most %g)%s"):format(goal.value, goal.peer, goal.at_most, verdict)
+end
+
+
+local function print_table(results)
+  print "| what | unit | lunacast | peers | ratio and goal |"
+  print "|---|---|---|---|---|"
+  for _, result in ipairs(results) do
+    if result.medians.lunacast then
+      local peers, goals = {}, {}
+      for _, peer in ipairs(PEERS) do
+        local value = result.medians[peer]
+        if value and peer ~= "lunacast" then peers[#peers + 1] = peer .. " " .. number(value) end
+      end
+      for _, goal in ipairs(result.goals) do goals[#goals + 1] = goal_text(goal, result.unit) end
+      print(("| %s | %s | %s | %s | %s |"):format(result.name, result.unit,
+        number(result.medians.lunacast), table.concat(peers, ", "), table.concat(goals, ", ")))
+    end
+  end
+end
+
+
+local function chart(results, machine)
+  local groups, y = {}, 56
+  for _, result in ipairs(results) do
+    local most, bars = 0, {}
+    for _, value in pairs(result.medians) do most = math.max(most, value) end
+    for _, peer in ipairs(PEERS) do
+      local value = result.medians[peer]
+      if value then
+        local width = math.max(2, value / most * 520)
+        bars[#bars + 1] = { name = peer, class = peer == "lunacast" and "ours" or "peer",
+          y = 24 + #bars * 22, width = ("%.1f"):format(width), label = ("%.1f"):format(width + 108),
+          value = number(value) }
+      end
+    end
+    if #bars > 0 then
+      groups[#groups + 1] = { name = result.name, unit = result.unit, y = y, bars = bars }
+      y = y + 24 + #bars * 22 + 18
+    end
+  end
+  local file = assert(io.open "templates/bench.svg")
+  local draw = assert(template.environment({ autoescape = true }):compile(file:read "a", "bench.svg"))
+  file:close()
+  return assert(draw { title = "less is better; " .. machine, height = y, groups = groups })
+end
+
+
+local function first_match(path, pattern)
+  local file = io.open(path)
+  local text = file and file:read "a" or ""
+  if file then file:close() end
+  return text:match(pattern) or "unknown"
+end
+
+
+local function write(name, text)
+  local file = assert(io.open(folder .. "/" .. name, "w"))
+  file:write(text)
+  file:close()
+end
+
+local results = summarize(read())
+local machine = first_match("/proc/cpuinfo", "model name%s*:%s*([^\n]+)")
+write("results.json", json.encode({ time = time.iso8601(), machine = machine, results = results },
+  { pretty = true, sort = true }) .. "\n")
+write("bench.svg", chart(results, machine))
+print_table(results)
+io.stderr:write(("\nwritten: %s/results.json, %s/bench.svg\n"):format(folder, folder))
