@@ -26,7 +26,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { RESERVE = 32, ACCEPT_BURST = 64, LAST_BURST = 4096, PAUSE_MS = 100, COMPLAIN_MS = 1000 };
+enum {
+    RESERVE = 32,
+    ACCEPT_BURST = 64,
+    LAST_BURST = 4096,
+    PAUSE_MS = 100,
+    COMPLAIN_MS = 1000,
+    UNSENT_MAX = 128 << 10
+};
 
 struct listener {
     uv_poll_t poll;
@@ -116,14 +123,16 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 }
 
 /* Accepted sockets inherit these. The timeout finds peers that vanished without a word: the kernel
- * takes what we write for minutes otherwise. Both fail on a unix socket, where nobody needs them.
- */
+ * takes what we write for minutes otherwise. The mark keeps what a slow peer has not taken out of
+ * the kernel's buffers (megabytes a connection), in our hands, where old pictures give way to new
+ * ones. They fail on a unix socket, where nobody needs them. */
 static void set_options(const listener *l)
 {
     int on = 1;
-    unsigned stall = (unsigned)conn_pool_limits(l->pool)->write_stall_ms;
+    unsigned stall = (unsigned)conn_pool_limits(l->pool)->write_stall_ms, unsent = UNSENT_MAX;
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
+    setsockopt(l->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
 }
 
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
