@@ -24,7 +24,6 @@ static void two_hundred_connections_come_and_go_without_a_trace(void **state)
     turn(10);
     assert_int_equal(conn_pool_count(pool), 0);
     stop_listening();
-    close(fd);
 }
 
 static void a_flood_meets_the_reserve_and_then_a_pause(void **state)
@@ -46,7 +45,6 @@ static void a_flood_meets_the_reserve_and_then_a_pause(void **state)
     for (int i = 52; i < 80; i++)
         close(peers[i]);
     stop_listening();
-    close(fd);
 }
 
 static void without_descriptors_the_listener_pauses_and_recovers(void **state)
@@ -79,7 +77,6 @@ static void without_descriptors_the_listener_pauses_and_recovers(void **state)
     close(first);
     close(second);
     stop_listening();
-    close(fd);
 }
 
 static void workers_share_a_port_and_strangers_are_told_who_holds_it(void **state)
@@ -119,7 +116,6 @@ static void a_unix_socket_is_shared_replaced_when_stale_and_kept_when_alive(void
     assert_non_null(strstr(error, "taken"));
     stop_listening();
     turn(2);
-    close(fd);
     close(peer);
     fd = listen_on(text, &again);
     close(fd);
@@ -169,7 +165,6 @@ static void who_waits_in_the_backlog_at_the_end_is_still_served(void **state)
     int peer = dial(address.port);
     stop_listening();
     assert_int_equal(greeted.accepted, 1);
-    close(fd);
     close(peer);
 }
 
@@ -189,7 +184,6 @@ static void accepted_sockets_send_at_once_and_notice_lost_peers(void **state)
     assert_int_equal(value, 30000);
     close(peer);
     stop_listening();
-    close(fd);
 }
 
 static void all_addresses_take_both_families(void **state)
@@ -203,7 +197,6 @@ static void all_addresses_take_both_families(void **state)
     assert_string_equal(greeted.peer, "127.0.0.1");
     close(peer);
     stop_listening();
-    close(fd);
 }
 
 int main(void)

@@ -218,7 +218,6 @@ static void an_aborted_tcp_connection_is_reset(void **state)
     assert_int_equal(errno, ECONNRESET);
     close(peer);
     stop_listening();
-    close(fd);
 }
 
 static void a_reset_by_the_peer_is_noticed_even_when_paused_or_ended(void **state)
@@ -244,7 +243,6 @@ static void a_reset_by_the_peer_is_noticed_even_when_paused_or_ended(void **stat
         assert_int_equal(seen.closed, kind + 1);
     }
     stop_listening();
-    close(fd);
 }
 
 static void a_bad_descriptor_gives_no_connection(void **state)

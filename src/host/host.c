@@ -76,8 +76,10 @@ static void *work(void *arg)
     if (s->worker == NULL)
         return NULL;
     if (h->go) {
-        for (size_t i = 0; i < h->address_count; i++)
+        for (size_t i = 0; i < h->address_count; i++) {
             worker_listen(s->worker, s->fds[i], h->addresses[i].tls ? h->tls : NULL);
+            s->fds[i] = -1; /* the listener's now */
+        }
         if (s->index == 0)
             worker_start_application(s->worker, on_change, NULL);
         uv_sem_post(&h->booted);

@@ -25,6 +25,7 @@
 #include "watch.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     LISTENERS_MAX = 32,
@@ -288,8 +289,10 @@ static void on_conn(conn *c, bool full, void *arg)
 
 void worker_listen(worker *w, int fd, struct tls_context *tls)
 {
-    if (w->listener_count == LISTENERS_MAX)
+    if (w->listener_count == LISTENERS_MAX) {
+        close(fd);
         return;
+    }
     w->listener_tls[w->listener_count] = tls != NULL;
     w->listeners[w->listener_count++] = listener_start(w->conns, fd, tls, on_conn, w);
 }

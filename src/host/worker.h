@@ -29,7 +29,7 @@ worker *worker_new_bare(const worker_shared *shared);
 
 /* Everything but the listeners: loop, VM, boot. On the worker's own thread. NULL with a message. */
 worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);
-/* Serves fd (an address of the process) with tls or without. */
+/* Serves fd (an address of the process), which it takes over, with tls or without. */
 void worker_listen(worker *w, int fd, struct tls_context *tls);
 /* boot.start, on one worker of the process. on_change: files of the application have changed. */
 void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg);

@@ -141,6 +141,7 @@ listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
     listener *l = mem_alloc(sizeof *l);
     uv_loop_t *loop = conn_pool_loop(pool);
     if (uv_poll_init(loop, &l->poll, fd) != 0) {
+        close(fd);
         free(l);
         return NULL;
     }
@@ -184,4 +185,5 @@ void listener_stop(listener *l)
         ;
     uv_close((uv_handle_t *)&l->poll, on_handle_closed);
     uv_close((uv_handle_t *)&l->timer, on_handle_closed);
+    close(l->fd);
 }
