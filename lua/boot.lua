@@ -99,6 +99,12 @@ boot.failed = failure.response
 boot.refresh = topics.refresh
 
 
+--- After new scripts were swapped in; a task of one worker.
+function boot.reloaded()
+  if config.get "rerender" then topics.renew() end
+end
+
+
 --- Starts lua/start/*.lua, each as a task of its own; on worker 0 once the listeners accept.
 ---@param info table
 function boot.start(info)

@@ -62,4 +62,9 @@ function hub.latest(topic) end
 ---@return integer
 function hub.count(topic) end
 
+--- The topics that are live on this node, in no order.
+---@param prefix? string only those whose names begin so
+---@return string[]
+function hub.topics(prefix) end
+
 return hub

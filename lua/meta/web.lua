@@ -28,6 +28,7 @@
 
 --- A file in lua/topics/ returns one of these: where the newest value of topics is read from.
 ---@class web.TopicSource
+---@field renew? fun(topic: string) makes the value anew after a reload (setting rerender)
 ---@field prefixes string[] of the topics' names
 ---@field read fun(topic: string): string|nil, integer|string|nil, number|string|nil value, version
 --- and seconds to live; nil when it is gone; nil, message, code when the world failed

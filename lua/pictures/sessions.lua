@@ -169,30 +169,38 @@ local function equal(a, b)
 end
 
 
--- One try: true when it is done (also when there was nothing to do), false when the race was lost.
-local function try_change(user_id, session_id, if_match, change)
-  local rec, old_svg, stored = sessions.get(user_id, session_id)
-  etag.require(if_match, tag_of(rec))
-  local key = ids.key(user_id, session_id)
-  local args = change(rec.args)
-  local svg = render.picture(rec.template, args)
-  if svg == old_svg and equal(args, rec.args) then return rec end
-  rec.args, rec.version = args, rec.version + 1
+-- Writes what was rendered; false when the race was lost.
+local function save(key, rec, svg, stored, changed)
+  rec.version = rec.version + 1
   local written, message, code = write(store.cas, key, rec, svg, stored)
   if written then
-    if svg ~= old_svg then announce(key, rec, svg) end
-    return rec
+    if changed then announce(key, rec, svg) end
+    return true
   end
-  if code == "conflict" then return nil end
+  if code == "conflict" then return false end
   if code == "absent" then no_such_session() end
   world(message, code)
 end
 
 
-local function change_args(user_id, session_id, if_match, change)
+-- One try of a change: the record, or nil when the race was lost.
+local function try_change(key, if_match, change)
+  local rec, old_svg, stored = sessions.find(key)
+  if not rec then no_such_session() end
+  etag.require(if_match, tag_of(rec))
+  local args = change(rec.args)
+  local svg = render.picture(rec.template, args)
+  local changed = svg ~= old_svg
+  if not changed and equal(args, rec.args) then return rec end
+  rec.args = args
+  return save(key, rec, svg, stored, changed) and rec
+end
+
+
+local function change_args(key, if_match, change)
   local deadline, pause = time.monotonic() + CHANGE_SECONDS, 0.001
   repeat
-    local rec = try_change(user_id, session_id, if_match, change)
+    local rec = try_change(key, if_match, change)
     if rec then return rec end
     time.sleep(math.random() * pause)
     pause = math.min(pause * 2, BACKOFF_MAX)
@@ -209,7 +217,7 @@ end
 ---@param if_match? string the If-Match header
 ---@return pictures.Record
 function sessions.replace(user_id, session_id, args, if_match)
-  return change_args(user_id, session_id, if_match, function() return args end)
+  return change_args(ids.key(user_id, session_id), if_match, function() return args end)
 end
 
 
@@ -220,7 +228,16 @@ end
 ---@param if_match? string
 ---@return pictures.Record
 function sessions.merge(user_id, session_id, patch, if_match)
-  return change_args(user_id, session_id, if_match, function(args) return merge(args, patch) end)
+  return change_args(ids.key(user_id, session_id), if_match, function(args)
+    return merge(args, patch)
+  end)
+end
+
+
+--- Renders a session anew, since filters have changed; sends it when it differs.
+---@param key string
+function sessions.renew(key)
+  change_args(key, nil, function(args) return args end)
 end
 
 
@@ -242,7 +259,7 @@ function sessions.delete(user_id, session_id, if_match)
   end
   if deleted == nil and code then world(message, code) end
   if not deleted then no_such_session() end
-  hub.close(key, "deleted")
+  hub.close(key)
 end
 
 

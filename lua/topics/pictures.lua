@@ -12,4 +12,4 @@ local function read(topic)
   return svg, rec.version, sessions.seconds_left(rec)
 end
 
-return { prefixes = { "session:", "user:" }, read = read }
+return { prefixes = { "session:", "user:" }, read = read, renew = sessions.renew }

@@ -2,7 +2,8 @@
 --   { prefixes = { "session:" }, read = function(topic) -> data, version, ttl_seconds }
 -- where read gives nil when the value is gone, and nil, message, code when the world failed. With
 -- it a stream opens on the newest value and no update is lost between reading and listening, and
--- after a lost link to Redis nobody stays on an old value.
+-- after a lost link to Redis nobody stays on an old value. A function renew(topic), where there is
+-- one, makes the value anew after the scripts have changed.
 local hub = require "host.hub"
 local loader = require "web.loader"
 local log = require "host.log"
@@ -79,6 +80,23 @@ function topics.refresh(topic)
     log.warn("a topic could not be read again", { topic = topic, error = message, code = code })
   else
     hub.close_local(topic)
+  end
+end
+
+-- One topic's trouble must not keep the others from being renewed.
+local function renew(source, topic)
+  local ok, err = pcall(source.renew, topic)
+  if not ok then
+    log.warn("a value could not be made anew", { topic = topic, error = tostring(err) })
+  end
+end
+
+
+--- Makes the values of all live topics anew, after the scripts have changed.
+function topics.renew()
+  for _, topic in ipairs(hub.topics()) do
+    local source = source_of(topic)
+    if source and source.renew then renew(source, topic) end
   end
 end
 

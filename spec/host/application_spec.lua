@@ -165,6 +165,32 @@ describe("an application in development", function()
 end)
 
 
+describe("a filter that is saved", function()
+  local function filter(colour)
+    return ("return function(value) return value .. ' is %s' end\n"):format(colour)
+  end
+
+  it("changes pictures that are watched, with no request, where rerender is set", function()
+    local app = server.start { workers = 2, set = { rerender = true },
+      files = { ["lua/filters/paint.lua"] = filter "red" } }
+    app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ x | paint }}</svg>",
+      args = { x = "it" } } })
+    local streams = {}
+    for i = 1, 4 do
+      streams[i] = http.pictures(app, "/stream/a")
+      assert.equal("<svg>it is red</svg>", streams[i]:next())
+    end
+    server.write(app.folder, { ["lua/filters/paint.lua"] = filter "blue" })
+    for i = 1, 4 do streams[i]:till "it is blue" end
+    server.write(app.folder, { ["lua/filters/paint.lua"] = "return function() error 'broken' end" })
+    app:logged "could not be made anew"
+    assert.equal("<svg>it is blue</svg>", app:get("/svg/a").body)
+    for i = 1, 4 do streams[i]:close() end
+    app:stop()
+  end)
+end)
+
+
 describe("an application with a mistake", function()
   local function refusal(files)
     local app = server.launch { workers = 1, files = files }

@@ -25,7 +25,7 @@ local function template(world)
       if failed then
         return nil, { message = ("variable '%s' is not there"):format(failed), line = 1, column = 3 }
       end
-      return out
+      return out .. (world.suffix or "")
     end
   end
   return { strict = function() return strict end }

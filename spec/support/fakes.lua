@@ -147,10 +147,15 @@ local function hub(world)
       ttl = options.ttl })
     return fake.publish_local(topic, data, options)
   end
-  function fake.close(topic, reason)
+  function fake.close(topic)
     fake.live[topic] = nil
-    fake.closed[topic] = reason
+    fake.closed[topic] = "everywhere"
     return true
+  end
+  function fake.topics()
+    local names = {}
+    for name in pairs(fake.live) do names[#names + 1] = name end
+    return names
   end
   function fake.close_local(topic)
     fake.live[topic] = nil
@@ -184,7 +189,8 @@ local function config(settings)
   local values = {
     ["token.issuer"] = "realtime-svg", ["token.ttl"] = 3600, ["token.max_ttl"] = 30 * 86400,
     ["token.leeway"] = 5, ["token.rotate"] = 90 * 86400, ["session.expire"] = 86400,
-    ["limits.template"] = 262144, ["limits.session"] = 4194304, keepalive = 30, demo = false, dev = false,
+    ["limits.template"] = 262144, ["limits.session"] = 4194304, demo = false,
+    dev = false, rerender = false,
   }
   for name, value in pairs(settings) do values[name] = value end
   function fake.get(name)

@@ -280,7 +280,7 @@ describe("a public session", function()
   it("is deleted with 204, and its streams end", function()
     create "a"
     assert.equal(204, app:delete("/api/session/a").status)
-    assert.equal("deleted", app.hub.closed["session:a"])
+    assert.equal("everywhere", app.hub.closed["session:a"])
     refused(404, "not_found", app:delete "/api/session/a")
     refused(404, "not_found", app:get "/api/session/a")
   end)

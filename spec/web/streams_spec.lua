@@ -215,6 +215,39 @@ describe("a refresh after a lost link", function()
 end)
 
 
+describe("a reload of scripts", function()
+  local function app_with(rerender)
+    local app = App.new { config = { rerender = rerender } }
+    for _, id in ipairs { "a", "b", "bad" } do
+      app:post("/api/session", { session_id = id, template = "<svg>{{ x }}</svg>", args = { x = 1 } })
+      app:get("/stream/" .. id)
+    end
+    app.hub.publish_local("chat", "hi", { version = 1 })
+    app.world.suffix = "!"
+    app.store.rows["session:bad"].value = "damaged"
+    return app
+  end
+
+  it("renders what is watched anew, where the setting rerender says so", function()
+    local app = app_with(true)
+    app.boot.reloaded()
+    assert.equal("<svg>1</svg>!", app.hub.live["session:a"].data)
+    assert.equal("<svg>1</svg>!", app:get("/svg/b").body)
+    assert.equal("hi", app.hub.live.chat.data)
+    assert.equal("warn", app.world.logged[#app.world.logged].level)
+    local published = #app.hub.published
+    app.boot.reloaded()
+    assert.equal(published, #app.hub.published)
+  end)
+
+  it("leaves pictures alone otherwise", function()
+    local app = app_with(false)
+    app.boot.reloaded()
+    assert.equal("<svg>1</svg>", app.hub.live["session:a"].data)
+  end)
+end)
+
+
 describe("the start page", function()
   it("shows the demo where there is one", function()
     assert.is_nil(App.new():get("/").body:find("/stream/demo", 1, true))

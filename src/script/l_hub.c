@@ -2,6 +2,7 @@
  * store; it is a userdata that is closed at the end of its block, or forgotten by the collector. */
 #include "l_hub.h"
 
+#include "box.h"
 #include "hub.h"
 #include "mem.h"
 #include "task.h"
@@ -266,13 +267,52 @@ static int hub_count(lua_State *L)
     return 1;
 }
 
+/* topics([prefix]) -------------------------------------------------------------------------- */
+
+typedef struct {
+    slice prefix;
+    buf *names; /* each with its length before it, a byte */
+} name_list;
+
+static void collect_name(slice topic, void *arg)
+{
+    name_list *l = arg;
+    if (topic.n < l->prefix.n || memcmp(topic.p, l->prefix.p, l->prefix.n) != 0)
+        return;
+    buf_byte(l->names, (char)topic.n);
+    buf_append_slice(l->names, topic);
+}
+
+static int hub_topics(lua_State *L)
+{
+    hub_port *port = check_port(L);
+    name_list l = {.prefix = {"", 0}};
+    if (!lua_isnoneornil(L, 1))
+        l.prefix = vm_check_slice(L, 1);
+    l.names = box_push_buf(L);
+    hub_each_topic(hub_of(port), collect_name, &l);
+    lua_newtable(L);
+    lua_Integer count = 0;
+    for (size_t at = 0; at < l.names->len;) {
+        size_t n = (unsigned char)l.names->data[at++];
+        lua_pushlstring(L, l.names->data + at, n);
+        lua_rawseti(L, -2, ++count);
+        at += n;
+    }
+    return 1;
+}
+
 int luaopen_host_hub(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"publish", hub_publish_value}, {"publish_local", hub_publish_here},
-        {"close", hub_close_topic},     {"close_local", hub_close_here},
-        {"watch", hub_watch_topic},     {"latest", hub_latest_value},
-        {"count", hub_count},           {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"publish", hub_publish_value},
+                                         {"publish_local", hub_publish_here},
+                                         {"close", hub_close_topic},
+                                         {"close_local", hub_close_here},
+                                         {"watch", hub_watch_topic},
+                                         {"latest", hub_latest_value},
+                                         {"count", hub_count},
+                                         {"topics", hub_topics},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }
