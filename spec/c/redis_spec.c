@@ -464,7 +464,8 @@ static void a_name_is_looked_up(void **state)
 /* A server that is none ----------------------------------------------------------------------- */
 
 typedef struct {
-    int fd, port, accepted;
+    int fd, port;
+    _Atomic int accepted;
     const char *bytes;
     size_t n;
     bool hang; /* stays open after the bytes */
