@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_FILE = 8192, MAX_FILES = 512 };
+enum { MAX_FILE = 8192, MAX_FILES = 2048 };
 
 static struct {
     uint8_t bytes[MAX_FILE];
