@@ -14,6 +14,9 @@ typedef enum {
     METRIC_CONNECTIONS, /* gauge */
     METRIC_CONNECTIONS_ACCEPTED,
     METRIC_CONNECTIONS_REFUSED,
+    METRIC_CONNECTIONS_STALLED, /* cut: the peer took nothing for too long */
+    METRIC_ANSWERS_CUT,         /* chunked answers whose peer did not keep up */
+    METRIC_ACCEPT_PAUSES,       /* full, or no descriptor left */
     METRIC_BYTES_RECEIVED,
     METRIC_BYTES_SENT,
     METRIC_VIEWERS, /* gauge: open picture streams */

@@ -5,6 +5,8 @@
  * What must never happen: a CR, LF or NUL of a script on the wire outside a body; two framings. */
 #include "http_internal.h"
 
+#include "metrics.h"
+
 #define REASON(status, text) [status] = {text, sizeof(text) - 1}
 static const slice reasons[] = {
     REASON(101, "Switching Protocols"),
@@ -270,6 +272,7 @@ void exchange_chunk(exchange *x, slice data)
         return;
     conn *c = x->hc->c;
     if (conn_queued(c) > CHUNKS_LIMIT) { /* the peer does not read: it is told by a reset */
+        metrics_add(METRIC_ANSWERS_CUT, 1);
         conn_abort(c);
         return;
     }

@@ -151,7 +151,9 @@ static void on_due(wheel_entry *e)
 {
     conn *c = LIST_ENTRY(e, conn, timer);
     uint64_t now = c->pool->wheel.now;
-    if ((c->cut != 0 && c->cut <= now) || (c->state == CONN_LINGERING && c->deadline <= now)) {
+    bool stalled = c->cut != 0 && c->cut <= now;
+    if (stalled || (c->state == CONN_LINGERING && c->deadline <= now)) {
+        metrics_add(METRIC_CONNECTIONS_STALLED, stalled);
         conn_destroy(c, c->state != CONN_LINGERING);
         return;
     }

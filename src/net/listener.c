@@ -58,6 +58,7 @@ static void on_pause_over(uv_timer_t *timer)
 static void pause_accepting(listener *l, const char *why)
 {
     uint64_t now = clock_ms();
+    metrics_add(METRIC_ACCEPT_PAUSES, 1);
     uv_poll_stop(&l->poll);
     uv_timer_start(&l->timer, on_pause_over, PAUSE_MS, 0);
     if (l->complained != 0 && now - l->complained < COMPLAIN_MS)
