@@ -274,6 +274,9 @@ describe("json.encode", function()
     list[1], list[2] = list, list
     assert.error_matches(function() json.encode(list) end, "a cycle")
     assert.equal("[[1]]", json.encode({ { 1 } }, { max_depth = 2 }))
+    local text = ("["):rep(1024) .. ("]"):rep(1024)
+    local deep = json.decode(text, { max_depth = 1024 })
+    assert.equal(text, json.encode(deep, { max_depth = 1024 }))
     assert.error_matches(function() json.encode({ { { 1 } } }, { max_depth = 2 }) end, "at %[1%]%[1%]")
   end)
 

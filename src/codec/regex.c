@@ -45,7 +45,7 @@ struct regex_cache {
     list recent;
     size_t capacity, bytes;
     regex_stats stats;
-    pcre2_match_data *match; /* remade when a pattern has more groups */
+    pcre2_match_data *match; /* remade when a pattern has more groups, and after a limit */
     pcre2_match_context *limits;
     pcre2_compile_context *compile;
 };
@@ -245,7 +245,7 @@ static bool prepare(regex_walk *w)
     regex_cache *c = w->cache;
     uint32_t groups = 0;
     pcre2_pattern_info(w->pattern->code, PCRE2_INFO_CAPTURECOUNT, &groups);
-    if (pcre2_get_ovector_count(c->match) < groups + 1) {
+    if (c->match == NULL || pcre2_get_ovector_count(c->match) < groups + 1) {
         pcre2_match_data *larger = pcre2_match_data_create(groups + 1, NULL);
         if (larger == NULL)
             return false;
@@ -269,6 +269,8 @@ static int search(regex_walk *w)
     case PCRE2_ERROR_DEPTHLIMIT:
     case PCRE2_ERROR_HEAPLIMIT:
     case PCRE2_ERROR_NOMEMORY:
+        pcre2_match_data_free(c->match); /* it keeps the memory of the deepest match */
+        c->match = NULL;
         return REGEX_LIMIT;
     default:
         return found > 0 ? found : REGEX_FAILED;

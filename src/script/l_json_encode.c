@@ -87,7 +87,7 @@ static inline bool reserve(encoder *e, size_t n)
     return grow(e, b, n);
 }
 
-static bool put(encoder *e, const char *data, size_t n)
+static inline bool put(encoder *e, const char *data, size_t n)
 {
     if (!reserve(e, n))
         return false;
@@ -98,10 +98,7 @@ static bool put(encoder *e, const char *data, size_t n)
 
 static inline bool put_byte(encoder *e, char c)
 {
-    if (!reserve(e, 1))
-        return false;
-    e->s->out.data[e->s->out.len++] = c;
-    return true;
+    return put(e, &c, 1);
 }
 
 /* The line break and indent before an item or a closing bracket. */
