@@ -44,7 +44,7 @@ end
 
 local function read(req)
   local rec = sessions.get(req.params.user_id, req.params.session_id)
-  local headers = { ETag = sessions.tag(rec), ["Cache-Control"] = "no-cache" }
+  local headers = { ETag = sessions.tag(rec), ["Cache-Control"] = "private, no-cache" }
   if etag.known(req:header "if-none-match", headers.ETag) then return web.empty(304, headers) end
   return web.with(web.json {
     session_id = req.params.session_id,

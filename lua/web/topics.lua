@@ -58,11 +58,13 @@ end
 ---@return string|nil message when the world failed
 ---@return string|nil code
 function topics.open(topic)
+  local source = source_of(topic)
+  if not source then error("no file in lua/topics/ has a prefix of the topic " .. topic, 2) end
   local watch, message, code = hub.watch(topic)
   if not watch then return nil, message, code end
   if watch.data then return watch end
   local found
-  found, message, code = read_into_hub(source_of(topic), topic)
+  found, message, code = read_into_hub(source, topic)
   if found then return watch end
   watch:close()
   return nil, message, code
