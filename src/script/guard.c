@@ -27,7 +27,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { PERIOD_US = 5000 };
+/* A server without requests is looked at rarely. */
+enum { PERIOD_US = 5000, IDLE_PERIOD_US = 50000, IDLE_LOOKS = 40 };
 
 struct guard {
     list link;                /* in `guards`, under `lock` */
@@ -81,16 +82,20 @@ static uint64_t cpu_us(const guard *g)
     return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-static void inspect(guard *g)
+/* True when Lua runs, or has run since the last look. */
+static bool inspect(guard *g)
 {
     uint64_t entry = atomic_load(&g->entry);
-    if ((entry & 1) == 0)
-        return;
+    bool moved = entry != g->seen;
+    if ((entry & 1) == 0) {
+        g->seen = entry;
+        return moved;
+    }
     uint64_t now = cpu_us(g);
-    if (entry != g->seen) {
+    if (moved) {
         g->seen = entry;
         g->since_us = now;
-        return;
+        return true;
     }
     uint64_t used = now - g->since_us;
     if (g->warn_us > 0 && used >= g->warn_us)
@@ -99,23 +104,36 @@ static void inspect(guard *g)
         atomic_store(&g->armed, entry);
         pthread_kill(g->thread, signal_number());
     }
+    return true;
+}
+
+static bool inspect_all(void)
+{
+    bool busy = false;
+    LIST_FOR_EACH (it, &guards)
+        busy |= inspect(LIST_ENTRY(it, guard, link));
+    return busy;
+}
+
+static void wait_a_period(int quiet_looks)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (quiet_looks < IDLE_LOOKS ? PERIOD_US : IDLE_PERIOD_US) * 1000L;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_cond_timedwait(&ending, &lock, &until);
 }
 
 static void *watch(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&lock);
-    while (!stopping) {
-        LIST_FOR_EACH (it, &guards)
-            inspect(LIST_ENTRY(it, guard, link));
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += PERIOD_US * 1000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&ending, &lock, &until);
+    for (int quiet = 0; !stopping;) {
+        quiet = inspect_all() ? 0 : quiet + (quiet < IDLE_LOOKS);
+        wait_a_period(quiet);
     }
     pthread_mutex_unlock(&lock);
     return NULL;
