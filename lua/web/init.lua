@@ -17,6 +17,7 @@ local web = {
   sse = response.sse,
   with = response.with,
   file = require "web.static",
+  escape = require "web.escape",
   throw = errors.throw,
   throw_world = errors.throw_world,
 }
