@@ -30,7 +30,7 @@ static size_t below(size_t limit)
 static void corpus_path(char *path, size_t size)
 {
     const char *end = strstr(__FILE__, "c/http_corpus_spec.c");
-    snprintf(path, size, "%.*sfuzz/corpus/http", (int)(end - __FILE__), __FILE__);
+    snprintf(path, size, "%.*sfuzz/corpus/http_fuzz", (int)(end - __FILE__), __FILE__);
 }
 
 static int visible(const struct dirent *it)

@@ -4,7 +4,7 @@
  * was asked, or 100 Continue is a matter of time).
  *
  *   cmake -B build-fuzz -DLUNACAST_FUZZ=ON -DLUNACAST_SANITIZE=ON -DCMAKE_C_COMPILER=clang
- *   build-fuzz/http_fuzz spec/fuzz/corpus/http
+ *   build-fuzz/http_fuzz spec/fuzz/corpus/http_fuzz
  *
  * spec/c/http_corpus_spec.c replays the corpus with any compiler. */
 #include "../c/http_rig.h"
