@@ -18,6 +18,7 @@ local web = {
   with = response.with,
   file = require "web.static",
   escape = require "web.escape",
+  render = require "web.render",
   throw = errors.throw,
   throw_world = errors.throw_world,
 }

@@ -38,6 +38,10 @@ describe("an application's folder", function()
           { path = "/small", body_limit = 10, POST = function(req) return web.text(req.body) end },
           { path = "/go", GET = function() return web.redirect "/items/1" end },
           { path = "/html", GET = function() return web.html "<p>hi" end },
+          { path = "/page/{name}", GET = function(req)
+              return web.render(req.params.name, { who = "<ada>" })
+            end },
+          { path = "/gone", GET = function() return web.render(410, "a.html", { who = "b" }) end },
           { path = "/wrong", GET = function() return "text" end },
           { path = "/split", GET = function()
               return web.with(web.text "x", { ["X-Bad"] = "a\r\nSet-Cookie: evil=1" })
@@ -51,6 +55,10 @@ describe("an application's folder", function()
       ["lua/routes/hello.lua"] = [[
         local web = require "web"
         return { path = "/hello", GET = function() return web.text "ours" end }]],
+      ["templates/a.html"] = '{% extends "frame.html" %}{% block b %}{{ who }}{% endblock %}',
+      ["templates/frame.html"] = "<p>{% block b %}{% endblock %}</p>",
+      ["templates/a.txt"] = "{{ who }}",
+      ["templates/bad.html"] = "\n {{ nobody }}",
       ["lua/middleware/stamp.lua"] = [[
         local web = require "web"
         return function(req, next) return web.with(next(req), { ["X-Stamp"] = req.method }) end]],
@@ -128,6 +136,18 @@ describe("an application's folder", function()
     assert.equal(303, res.status)
     assert.equal("/items/1", res.headers.location)
     assert.equal("text/html; charset=utf-8", app:get("/html").headers["content-type"])
+  end)
+
+  it("renders its templates, escaped where the name asks for it", function()
+    local res = app:get "/page/a.html"
+    assert.equal("<p>&lt;ada&gt;</p>", res.body)
+    assert.equal("text/html; charset=utf-8", res.headers["content-type"])
+    assert.equal("<ada>", app:get("/page/a.txt").body)
+    assert.equal(410, app:get("/gone").status)
+    for _, name in ipairs { "bad.html", "absent.html" } do
+      assert.equal(500, app:get("/page/" .. name).status)
+    end
+    assert.truthy(app:logged("templates/bad.html:2:5").trace)
   end)
 
   it("answers 500 for a response that is none, and for headers that would split it", function()
