@@ -12,10 +12,11 @@ local loader = require "web.loader"
 local middleware = require "web.middleware"
 local request = require "web.request"
 local router = require "web.router"
+local sockets = require "web.ws"
 local topics = require "web.topics"
 
 local app = config.app or {}
-local routes = router.new()
+local routes = router.new(sockets.handler)
 
 local function wrap(handler, route, origin)
   local inner = middleware.wrap(route.middleware, handler, origin)
@@ -96,6 +97,7 @@ function boot.dispatch(x, method, path)
 end
 
 boot.failed = failure.response
+boot.ws = sockets.calls
 boot.refresh = topics.refresh
 
 

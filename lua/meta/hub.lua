@@ -7,6 +7,8 @@ local hub = {}
 ---@class hub.Options
 ---@field version? integer the topic takes only higher ones; by the clock when absent
 ---@field ttl? number seconds after which the topic ends for its subscribers; never when absent
+---@field mode? "latest"|"log" log: the data is a message, which goes to each who has subscribed to
+--- the topic with mode = "log", and is not kept
 
 --- Publishes a value. Waits for the bus where there is one.
 ---@param topic string

@@ -16,6 +16,7 @@
 ---@field PATCH? web.Handler
 ---@field DELETE? web.Handler
 ---@field OPTIONS? web.Handler
+---@field WS? web.Socket
 
 ---@alias web.Handler fun(req: web.Request): web.Response
 

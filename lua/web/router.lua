@@ -30,8 +30,10 @@ end
 
 
 --- An empty router.
-function router.new()
-  return setmetatable({ static = {}, root = new_node(), patterns = {} }, router)
+---@param socket? fun(handlers: table, plain: function|nil, path: string, origin: string): function
+--- makes the GET handler of a route with WS
+function router.new(socket)
+  return setmetatable({ static = {}, root = new_node(), patterns = {}, socket = socket }, router)
 end
 
 
@@ -115,9 +117,11 @@ local function methods_of(route, origin)
         fail(origin, "%s of %s is a %s, not a function", field, route.path, type(value))
       end
       found[#found + 1] = field
+    elseif field == "WS" then
+      if not route.GET then found[#found + 1] = "GET" end
     elseif type(field) == "string" and field:find "^%u" then
       fail(origin, "%s has no meaning in the route %s; methods are GET, HEAD, POST, PUT, PATCH, "
-        .. "DELETE, OPTIONS", field, tostring(route.path))
+        .. "DELETE, OPTIONS, and WS", field, tostring(route.path))
     elseif type(field) ~= "string" then
       fail(origin, "the route %s has a field %s", tostring(route.path), tostring(field))
     end
@@ -137,7 +141,11 @@ function router:add(route, origin, wrap)
   local parts, names = parse(route.path, origin)
   local node = node_for(self.root, parts)
   for _, method in ipairs(methods_of(route, origin)) do
-    local call = wrap and wrap(route[method], route, origin) or route[method]
+    local handler = route[method]
+    if method == "GET" and route.WS then
+      handler = self.socket(route.WS, route.GET, route.path, origin)
+    end
+    local call = wrap and wrap(handler, route, origin) or handler
     add_method(node.methods, method, {
       call = call, pattern = route.path, names = names, route = route, origin = origin,
     })

@@ -71,6 +71,26 @@ function topics.open(topic)
 end
 
 
+--- Makes this node listen to a topic, for a subscription that is about to begin: with the newest
+--- value where lua/topics/ knows one, unless mode is "log".
+---@param topic string
+---@param options? { mode?: "latest"|"log" }
+---@return any|nil watch to be closed when subscribed
+---@return string|nil message
+---@return string|nil code
+function topics.follow(topic, options)
+  local watch, message, code = hub.watch(topic)
+  if not watch then return nil, message, code end
+  local source = not (options and options.mode == "log") and source_of(topic)
+  if not source or watch.data then return watch end
+  local found
+  found, message, code = read_into_hub(source, topic)
+  if found or not code then return watch end
+  watch:close()
+  return nil, message, code
+end
+
+
 --- Reads a live topic again after the link to the other nodes was lost.
 ---@param topic string
 function topics.refresh(topic)

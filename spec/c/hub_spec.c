@@ -50,7 +50,44 @@ static void end(hub_subscriber *s, const char *reason)
     LIST_ENTRY(s, viewer, subscriber)->ends++;
 }
 
-static const hub_transport transport = {"test", encode, deliver, end, 0};
+static const hub_transport transport = {"test", encode, deliver, end, 0, NULL};
+
+typedef struct {
+    hub_subscriber subscriber;
+    char said[256];
+    size_t count;
+    uint64_t lost;
+    int gaps;
+    bool leaves;
+} reader;
+
+static void read_message(hub_subscriber *s, frame *encoded, uint64_t version)
+{
+    reader *r = LIST_ENTRY(s, reader, subscriber);
+    size_t n = strlen(r->said);
+    assert_true(version > 0);
+    r->count++;
+    if (n + encoded->len < sizeof r->said)
+        memcpy(r->said + n, encoded->data, encoded->len);
+    if (r->leaves)
+        hub_unsubscribe(s);
+}
+
+static void read_gap(hub_subscriber *s, uint64_t lost)
+{
+    reader *r = LIST_ENTRY(s, reader, subscriber);
+    assert_int_equal(r->count, 0); /* told before what follows the gap */
+    r->lost += lost;
+    r->gaps++;
+}
+
+static void read_end(hub_subscriber *s, const char *reason)
+{
+    (void)s;
+    (void)reason;
+}
+
+static const hub_transport reading = {"read", encode, read_message, read_end, 1, read_gap};
 
 /* Keeps a loop waiting for the hub's own, unreferenced timers. */
 static void on_awake(uv_timer_t *timer)
@@ -92,6 +129,92 @@ static void publish(world *w, const char *topic, const char *text, uint64_t vers
 static void subscribe(world *w, const char *topic, viewer *v)
 {
     hub_subscribe(w->port, slice_of(topic), &v->subscriber, &transport);
+}
+
+static void publish_message(world *w, const char *topic, const char *text)
+{
+    frame *f = frame_new(text, strlen(text));
+    hub_publish(w->port, slice_of(topic), f, (hub_meta){.log = true}, NULL, NULL);
+    frame_drop(f);
+}
+
+static void subscribe_log(world *w, const char *topic, reader *r)
+{
+    hub_subscribe_log(w->port, slice_of(topic), &r->subscriber, &reading);
+}
+
+static void every_message_reaches_its_subscribers_in_order_encoded_once(void **state)
+{
+    (void)state;
+    world w;
+    reader a = {0}, b = {0}, other = {0}, leaver = {.leaves = true}, late = {0};
+    viewer newest = {0};
+    open_world(&w, 1); /* the pace is for values only */
+    subscribe_log(&w, "t", &a);
+    subscribe_log(&w, "t", &leaver);
+    subscribe_log(&w, "t", &b);
+    subscribe_log(&w, "u", &other);
+    subscribe(&w, "t", &newest);
+    publish_message(&w, "t", "1");
+    publish_message(&w, "t", "2");
+    publish_message(&w, "t", "3");
+    hub_port_run(w.port);
+    subscribe_log(&w, "t", &late);
+    publish_message(&w, "t", "4");
+    hub_port_run(w.port);
+    assert_string_equal(a.said, "<1<2<3<4");
+    assert_string_equal(b.said, "<1<2<3<4");
+    assert_string_equal(leaver.said, "<1");
+    assert_string_equal(late.said, "<4");
+    assert_int_equal(encodings, 4);
+    assert_int_equal(other.count, 0);
+    assert_int_equal(newest.deliveries, 0);
+    assert_int_equal(hub_subscriber_count(w.hub, slice_of("t")), 4);
+    publish(&w, "t", "value", 9);
+    hub_port_run(w.port);
+    assert_string_equal(newest.text, "<value");
+    assert_int_equal(a.count, 4);
+    hub_unsubscribe(&a.subscriber);
+    hub_unsubscribe(&b.subscriber);
+    hub_unsubscribe(&late.subscriber);
+    publish_message(&w, "t", "5");
+    hub_port_run(w.port);
+    close_world(&w);
+    assert_int_equal(newest.ends, 1);
+}
+
+static void a_worker_that_stands_still_loses_the_oldest_and_says_so(void **state)
+{
+    (void)state;
+    world w;
+    reader a = {0};
+    open_world(&w, 0);
+    subscribe_log(&w, "t", &a);
+    for (int i = 0; i < HUB_LOG_MESSAGES + 7; i++)
+        publish_message(&w, "t", i < 7 ? "old" : "new");
+    hub_port_run(w.port);
+    assert_int_equal(a.lost, 7);
+    assert_int_equal(a.count, HUB_LOG_MESSAGES);
+    assert_memory_equal(a.said, "<new<new", 8);
+    close_world(&w);
+}
+
+static void a_worker_that_stands_still_holds_bytes_up_to_the_bound(void **state)
+{
+    (void)state;
+    world w;
+    reader a = {0};
+    char *large = mem_alloc(HUB_LOG_BYTES / 4 + 1);
+    memset(large, 'x', HUB_LOG_BYTES / 4);
+    open_world(&w, 0);
+    subscribe_log(&w, "t", &a);
+    for (int i = 0; i < 6; i++)
+        publish_message(&w, "t", large);
+    hub_port_run(w.port);
+    assert_int_equal(a.lost, 2);
+    assert_int_equal(a.count, 4);
+    free(large);
+    close_world(&w);
 }
 
 static void every_subscriber_gets_the_value_encoded_once(void **state)
@@ -408,11 +531,23 @@ static void values_travel_through_a_remote_and_return(void **state)
     publish(&w, "t", "line\nbreak", 7);
     hub_port_run(w.port);
     assert_string_equal(a.text, "<line\nbreak");
+    reader message = {0};
+    subscribe_log(&w, "t", &message);
+    publish_message(&w, "t", "a\nmessage");
+    hub_port_run(w.port);
+    assert_string_equal(message.said, "<a\nmessage");
+    assert_string_equal(a.text, "<line\nbreak");
+    message.count = 0;
+    hub_relinked(w.hub);
+    hub_port_run(w.port);
+    assert_int_equal(message.gaps, 1);
+    assert_int_equal(refreshes, 1);
+    hub_unsubscribe(&message.subscriber);
     hub_receive(w.hub, slice_of("t"), slice_of("rubbish"));
     hub_receive(w.hub, slice_of("t"), slice_of("1 8"));
     hub_relinked(w.hub);
     hub_port_run(w.port);
-    assert_int_equal(refreshes, 1);
+    assert_int_equal(refreshes, 2);
     hub_unsubscribe(&a.subscriber);
     assert_int_equal(leaves, 1);
     close_world(&w);
@@ -431,6 +566,9 @@ int main(void)
         cmocka_unit_test(a_watch_keeps_the_topic_so_that_no_update_is_missed),
         cmocka_unit_test(silence_is_broken_by_the_newest_value),
         cmocka_unit_test(a_topic_ends_with_its_life),
+        cmocka_unit_test(every_message_reaches_its_subscribers_in_order_encoded_once),
+        cmocka_unit_test(a_worker_that_stands_still_loses_the_oldest_and_says_so),
+        cmocka_unit_test(a_worker_that_stands_still_holds_bytes_up_to_the_bound),
         cmocka_unit_test(every_worker_ends_on_the_newest_in_order),
         cmocka_unit_test(values_travel_through_a_remote_and_return),
     };

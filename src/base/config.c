@@ -111,6 +111,18 @@ const config_key config_keys[] = {
      "a peer that reads nothing for so long is cut off"},
     {"limits.connections", CONFIG_INT, "10000", 1, 10000000, ANY, false,
      "per worker; further ones are answered 503"},
+    {"limits.ws_message", CONFIG_SIZE, "64K", 125, 64 * MiB, ANY, false,
+     "largest message of a WebSocket client (1009)"},
+    {"limits.ws_queue", CONFIG_SIZE, "1M", 4 * KiB, GiB, ANY, false,
+     "bytes that may wait for a WebSocket client that reads slowly (1013)"},
+    {"limits.ws_rate", CONFIG_INT, "1000", 0, 1000000, ANY, false,
+     "messages of a WebSocket client per second (1008); 0: any"},
+    {"ws.ping", CONFIG_TIME, "25s", SECOND / 10, DAY, ANY, false,
+     "a WebSocket client is pinged after this time"},
+    {"ws.pong", CONFIG_TIME, "10s", SECOND / 10, DAY, ANY, false,
+     "a WebSocket client that sends nothing for so long after a ping is gone"},
+    {"ws.origins", CONFIG_LIST, "", 0, 0, ANY, false,
+     "web origins, besides the same host, whose pages may open WebSockets: https://a.example; *: any"},
     {NULL, CONFIG_TEXT, NULL, 0, 0, ANY, false, NULL},
 };
 /* clang-format on */

@@ -23,6 +23,11 @@ typedef enum {
     METRIC_PICTURES_RENDERED,
     METRIC_PICTURES_SENT,
     METRIC_PICTURES_SKIPPED, /* replaced by a newer one before they could be sent */
+    METRIC_WEBSOCKETS,       /* gauge: open WebSockets */
+    METRIC_WS_RECEIVED,      /* messages from clients */
+    METRIC_WS_SENT,          /* messages to clients */
+    METRIC_WS_SLOW,          /* WebSockets closed since the peer read too slowly */
+    METRIC_MESSAGES_LOST,    /* dropped since a worker was too slow */
     METRIC_SCRIPT_ERRORS,    /* handlers that raised */
     METRIC_SCRIPTS_STOPPED,  /* over their time budget */
     METRIC_RELOADS,          /* new scripts went live */

@@ -9,6 +9,7 @@
  * freed
  *
  * Over a remote a value travels as one line "1 VERSION TTL_MS FLAGS\n" and the bytes.
+ * Messages (log) are the exception to all this: hub_log.c.
  * What must never happen: the lock held during a callback of anyone else (hub_each_topic's fn,
  * which copies a name, is the documented exception). */
 #include "hub_private.h"
@@ -19,6 +20,8 @@
 #include "mem.h"
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { FLAG_ENDED = 1, FLAG_LOG = 2 };
 
 typedef struct {
     list link;
@@ -147,9 +150,22 @@ static void accept_end(hub *h, topic_state *s, hub_port *from)
         h->remote.leave(h->remote.arg, s->node.key);
 }
 
+static void accept_message(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
+{
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, name);
+    if (s != NULL)
+        hub_log_append(s, data, meta.version != 0 ? meta.version : next_version(h), from);
+    pthread_mutex_unlock(&h->lock);
+}
+
 static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
 {
     frame *old = NULL;
+    if (meta.log) {
+        accept_message(h, name, data, meta, from);
+        return;
+    }
     pthread_mutex_lock(&h->lock);
     topic_state *s = find_state(h, name);
     if (s != NULL && meta.ended) {
@@ -173,6 +189,11 @@ void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta)
     accept_value(p->hub, topic, data, meta, p);
 }
 
+static int flags_of(hub_meta meta)
+{
+    return (meta.ended ? FLAG_ENDED : 0) | (meta.log ? FLAG_LOG : 0);
+}
+
 void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
                  void (*done)(void *ctx, int status), void *ctx)
 {
@@ -190,7 +211,7 @@ void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
     }
     buf payload = {0};
     buf_format(&payload, "1 %llu %llu %d\n", (unsigned long long)meta.version,
-               (unsigned long long)meta.ttl_ms, meta.ended ? 1 : 0);
+               (unsigned long long)meta.ttl_ms, flags_of(meta));
     if (data != NULL)
         buf_append(&payload, data->data, data->len);
     h->remote.publish(h->remote.arg, p, topic, (slice){payload.data, payload.len}, done, ctx);
@@ -209,10 +230,10 @@ static bool parse_payload(slice payload, hub_meta *meta, slice *data)
     memcpy(line, payload.p, n);
     line[n] = '\0';
     unsigned long long version, ttl;
-    int ended;
-    if (sscanf(line, "1 %llu %llu %d", &version, &ttl, &ended) != 3)
+    unsigned flags;
+    if (sscanf(line, "1 %llu %llu %u", &version, &ttl, &flags) != 3)
         return false;
-    *meta = (hub_meta){version, ttl, ended != 0};
+    *meta = (hub_meta){version, ttl, (flags & FLAG_ENDED) != 0, (flags & FLAG_LOG) != 0};
     *data = (slice){end + 1, payload.n - n - 1};
     return true;
 }
@@ -270,12 +291,21 @@ static void queue_refresh(slice topic, void *arg)
     list_append(arg, &name->link);
 }
 
+static void break_logs(hub *h)
+{
+    size_t slot = 0;
+    for (map_node *n = map_next(&h->topics, &slot, NULL); n != NULL;
+         n = map_next(&h->topics, &slot, n))
+        hub_log_break(MAP_ENTRY(n, topic_state, node));
+}
+
 void hub_relinked(hub *h)
 {
     list names;
     list_init(&names);
     hub_each_topic(h, queue_refresh, &names);
     pthread_mutex_lock(&h->lock);
+    break_logs(h);
     hub_port *p = refresher(h);
     while (!list_empty(&names)) {
         list *first = names.next;

@@ -1,5 +1,7 @@
-/* Topics and their newest value; from a publisher to every subscriber on every worker (and, with a
- * remote, on every node), in one order per topic.
+/* Topics; from a publisher to every subscriber on every worker (and, with a remote, on every node),
+ * in one order per topic. A topic has a newest value, of which a slow subscriber skips some, and
+ * messages (hub_meta.log), of which each one goes to each of those who subscribed to them; a topic
+ * is used for one of the two.
  *
  *   publish -> hub (lock: order, newest value, who listens) -> mailbox of each worker that listens
  *           -> hub_port on that worker's loop -> encode once per transport -> subscribers
@@ -21,13 +23,20 @@ typedef struct hub_port hub_port;
 typedef struct hub_topic hub_topic; /* a topic as one worker sees it */
 typedef struct hub_subscriber hub_subscriber;
 
-enum { HUB_TOPIC_MAX = 255 };
+enum {
+    HUB_TOPIC_MAX = 255,
+    /* Messages that wait for a worker, per topic; the oldest are dropped, counted, and told as a
+     * gap. */
+    HUB_LOG_MESSAGES = 1000,
+    HUB_LOG_BYTES = 1 << 20
+};
 
 /* What a transport needs of a subscription; embedded in the stream. */
 struct hub_subscriber {
     list link;        /* in the topic's list */
     hub_topic *topic; /* NULL: not subscribed */
     const struct hub_transport *transport;
+    bool log; /* subscribed to messages */
 };
 
 /* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it.
@@ -41,6 +50,9 @@ typedef struct hub_transport {
     /* The topic has ended (deleted, expired): the subscriber is unsubscribed already. */
     void (*end)(hub_subscriber *s, const char *reason);
     int index; /* 0 .. HUB_TRANSPORTS-1, the slot of the encoded cache */
+    /* So many messages (0: nobody knows) were lost before the next one. NULL where there is no
+     * subscribing to messages. */
+    void (*gap)(hub_subscriber *s, uint64_t lost);
 } hub_transport;
 
 enum { HUB_TRANSPORTS = 4 };
@@ -87,6 +99,7 @@ typedef struct {
     uint64_t version; /* the topic's value is replaced only by a higher one; 0: one more than now */
     uint64_t ttl_ms;  /* the topic ends after this time; 0: never */
     bool ended;       /* no value: the topic ends for all subscribers */
+    bool log;         /* a message and not the newest value */
 } hub_meta;
 
 /* Takes its own reference on data. done may be NULL; it is called once, on p's loop, maybe at once:
@@ -112,5 +125,9 @@ frame *hub_latest(hub_port *p, slice topic, uint64_t *version);
 /* Joins the topic; when it has a value, s gets it through deliver, before this returns or in the
  * same turn of the worker. */
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
+/* Joins for the messages to come: each one, in order. */
+void hub_subscribe_log(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
 void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
+/* The name of the topic that s is subscribed to; it lives as long as the subscription. */
+slice hub_topic_of(const hub_subscriber *s);
 size_t hub_subscriber_count(hub *h, slice topic);

@@ -38,7 +38,7 @@ static hub_topic *find_topic(hub_port *p, slice name)
     return node == NULL ? NULL : MAP_ENTRY(node, hub_topic, node);
 }
 
-static hub_topic *get_topic(hub_port *p, slice name)
+hub_topic *hub_get_topic(hub_port *p, slice name)
 {
     hub_topic *t = find_topic(p, name);
     if (t != NULL)
@@ -47,7 +47,9 @@ static hub_topic *get_topic(hub_port *p, slice name)
     t->port = p;
     list_init(&t->listener_link);
     list_init(&t->dirty_link);
+    list_init(&t->log);
     list_init(&t->subscribers);
+    list_init(&t->log_subscribers);
     list_init(&t->watches);
     list_init(&t->paced_link);
     list_init(&t->quiet_link);
@@ -79,6 +81,7 @@ static void free_if_unused(hub_topic *t)
     drop_encoded(t);
     frame_drop(t->latest);
     hub_unlisten(t);
+    hub_log_clear(t);
     free(t);
     if (p->topics.count == 0 && p->ticking) {
         p->ticking = false;
@@ -168,15 +171,21 @@ static void on_pace(uv_timer_t *timer)
     plan_pace(p);
 }
 
+static void end_subscribers(list *subscribers)
+{
+    while (!list_empty(subscribers)) {
+        hub_subscriber *s = LIST_ENTRY(subscribers->next, hub_subscriber, link);
+        hub_unsubscribe(s);
+        s->transport->end(s, "ended");
+    }
+}
+
 /* The topic is over: nobody finds it any more, its subscribers are told, its watches are ready. */
 static void end_topic(hub_topic *t)
 {
     t->delivering = true;
-    while (!list_empty(&t->subscribers)) {
-        hub_subscriber *s = LIST_ENTRY(t->subscribers.next, hub_subscriber, link);
-        hub_unsubscribe(s);
-        s->transport->end(s, "ended");
-    }
+    end_subscribers(&t->subscribers);
+    end_subscribers(&t->log_subscribers);
     while (!list_empty(&t->watches)) {
         hub_watch *w = LIST_ENTRY(t->watches.next, hub_watch, link);
         list_remove(&w->link);
@@ -235,6 +244,7 @@ static void read_mail(hub_topic *t)
     take_mail(t, &ended, &joined, &changed);
     if (joined)
         ready_watches(t, 0);
+    hub_log_deliver(t);
     if (changed)
         offer(t);
     if (ended)
@@ -344,7 +354,7 @@ static void on_tick(uv_timer_t *timer)
 hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
                            void *arg)
 {
-    hub_topic *t = get_topic(p, topic);
+    hub_topic *t = hub_get_topic(p, topic);
     hub_watch *w = mem_alloc(sizeof *w);
     *w = (hub_watch){.topic = t, .on_ready = on_ready, .arg = arg, .since_ms = clock_ms()};
     list_append(&t->watches, &w->link);
@@ -393,9 +403,10 @@ frame *hub_latest(hub_port *p, slice topic, uint64_t *version)
 
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport)
 {
-    hub_topic *t = get_topic(p, topic);
+    hub_topic *t = hub_get_topic(p, topic);
     s->topic = t;
     s->transport = transport;
+    s->log = false;
     list_append(&t->subscribers, &s->link);
     t->subscriber_count++;
     /* A value that lies in the mailbox goes to everyone on this topic within the same turn. */
@@ -416,6 +427,7 @@ void hub_unsubscribe(hub_subscriber *s)
     list_remove(&s->link);
     s->topic = NULL;
     t->subscriber_count--;
+    t->log_subscriber_count -= s->log ? 1 : 0;
     free_if_unused(t);
 }
 

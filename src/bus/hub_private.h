@@ -1,4 +1,4 @@
-/* What hub.c (the process's side) and hub_port.c (a worker's side) share. */
+/* What hub.c (the process's side), hub_port.c (a worker's side) and hub_log.c (messages) share. */
 #pragma once
 #include "hub.h"
 #include "map.h"
@@ -38,9 +38,14 @@ struct hub_topic {
     topic_state *state;
     list listener_link, dirty_link; /* under hub.lock */
     bool dirty;                     /* under hub.lock */
+    list log;                       /* hub_log.c's messages to be delivered; under hub.lock */
+    size_t log_count, log_bytes;
+    uint64_t log_lost;
+    bool log_broken; /* more may be lost: the link to other nodes was down */
     /* The rest is the worker's own. */
-    list subscribers;
-    _Atomic size_t subscriber_count; /* written here, read by others under the lock */
+    list subscribers, log_subscribers;
+    _Atomic size_t log_subscriber_count; /* as subscriber_count, which is of both kinds */
+    _Atomic size_t subscriber_count;     /* written here, read by others under the lock */
     list watches;
     frame *latest;
     uint64_t version;
@@ -71,6 +76,15 @@ struct hub_port {
 /* Under the lock: the port has to look. `from` is the calling worker's own port, which runs its
  * turn anyway; others are woken. */
 void hub_mark(hub_topic *t, hub_port *from);
+/* The topic of that name, made when it is new; it must get a subscriber or a watch at once. */
+hub_topic *hub_get_topic(hub_port *p, slice name);
+/* Under the lock: a message for every worker that has subscribers to messages. */
+void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_port *from);
+/* Under the lock: messages may have been missed. */
+void hub_log_break(topic_state *s);
+/* On the worker's loop: what has gathered goes to its subscribers. */
+void hub_log_deliver(hub_topic *t);
+void hub_log_clear(hub_topic *t); /* when nobody appends any more */
 /* Joins (creating the state) and leaves; both take the lock. */
 void hub_listen(hub_topic *t, slice name);
 void hub_unlisten(hub_topic *t);

@@ -27,6 +27,23 @@ char *setup_path(const worker_shared *s, const char *key)
     return buf_cstr(&b);
 }
 
+enum { ORIGINS_MAX = 64 };
+
+static ws_limits ws_limits_of(const config *c)
+{
+    static const char *origins[ORIGINS_MAX + 1];
+    for (size_t i = 0; i < ORIGINS_MAX; i++)
+        origins[i] = config_item(c, "ws.origins", i);
+    return (ws_limits){
+        .message = config_size(c, "limits.ws_message"),
+        .queue = config_size(c, "limits.ws_queue"),
+        .rate = (unsigned)config_int(c, "limits.ws_rate"),
+        .ping_ms = config_ms(c, "ws.ping"),
+        .pong_ms = config_ms(c, "ws.pong"),
+        .origins = origins,
+    };
+}
+
 static void set_http(http_limits *l, const config *c)
 {
     *l = (http_limits){
@@ -40,6 +57,7 @@ static void set_http(http_limits *l, const config *c)
         .idle_ms = config_ms(c, "limits.idle"),
         .body_window = 64 << 10,
         .gzip_min = config_size(c, "gzip.min"),
+        .ws = ws_limits_of(c),
     };
 }
 

@@ -23,6 +23,7 @@
 #include "stream.h"
 #include "tls.h"
 #include "watch.h"
+#include "ws_session.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -126,7 +127,7 @@ static void cut_one(conn *c, void *arg)
 static void on_drain(uv_timer_t *timer)
 {
     worker *w = timer->data;
-    size_t open = conn_pool_count(w->conns);
+    size_t open = conn_pool_count(w->conns) + ws_sessions_count();
     if (open > 0 && clock_ms() < w->drain_until)
         return;
     if (open > 0) {
@@ -146,6 +147,7 @@ static void begin_stop(worker *w, uint64_t drain_ms)
     for (size_t i = 0; i < w->listener_count; i++)
         listener_stop(w->listeners[i]);
     stream_end_all();
+    ws_end_all();
     conn_pool_each(w->conns, drain_one, NULL);
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
@@ -168,6 +170,8 @@ static void retire(worker *w, vm *old)
 static void look_after_retired(worker *w)
 {
     size_t kept = 0;
+    if (w->retired_count > 0)
+        ws_sessions_follow();
     for (size_t i = 0; i < w->retired_count; i++) {
         retired *r = &w->retired[i];
         if (clock_ms() >= r->until)
@@ -201,6 +205,7 @@ static void swap(worker *w, dispatcher *next)
     w->vm = vm_hold(dispatcher_vm(next));
     vm_adopt(w->vm);
     w->handler.arg = next;
+    ws_sessions_use(next);
     dispatcher_drop(old);
     retire(w, old_vm);
     if (w->services.worker != 0)
@@ -393,6 +398,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
         return NULL;
     }
     w->vm = vm_hold(dispatcher_vm(w->dispatcher));
+    ws_sessions_use(w->dispatcher);
     w->handler = (http_handler){.on_exchange = dispatcher_on_exchange,
                                 .on_abandon = dispatcher_on_abandon,
                                 .on_done = access_on_done,
@@ -420,6 +426,9 @@ void worker_free(worker *w)
     /* Connections leave the hub, and exchanges their tasks, before those are gone. */
     while (w->conns != NULL && conn_pool_count(w->conns) > 0)
         uv_run(&w->loop, UV_RUN_ONCE);
+    ws_sessions_use(NULL);
+    if (w->vm != NULL)
+        task_cancel_all(); /* of the WebSockets that have just been closed */
     if (w->dispatcher != NULL)
         dispatcher_drop(w->dispatcher);
     if (w->mail.next != NULL)

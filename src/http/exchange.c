@@ -123,6 +123,11 @@ conn *exchange_conn(const exchange *x)
     return x->hc != NULL ? x->hc->c : NULL;
 }
 
+const http_limits *exchange_limits(const exchange *x)
+{
+    return x->handler->limits;
+}
+
 arena *exchange_arena(exchange *x)
 {
     return &x->arena;

@@ -23,6 +23,15 @@ typedef struct {
     slice name, value;
 } http_header;
 
+/* Of WebSockets (ws.h). */
+typedef struct {
+    size_t message;             /* bytes of one message of a client: 64 KiB */
+    size_t queue;               /* bytes that may wait for a slow client: 1 MiB */
+    unsigned rate;              /* messages of a client per second, as many at once; 0: any */
+    uint64_t ping_ms, pong_ms;  /* a ping after 25 s, its answer within 10 s */
+    const char *const *origins; /* other than the same host; NULL-terminated; "*": any */
+} ws_limits;
+
 typedef struct {
     size_t request_line, header_block, headers, body; /* 8 KiB, 16 KiB, 100, 1 MiB */
     uint64_t header_ms;                               /* whole head: 10 s */
@@ -30,6 +39,7 @@ typedef struct {
     uint64_t idle_ms;                                 /* keep-alive: 75 s */
     size_t body_window;                               /* held before the handler asks: 64 KiB */
     size_t gzip_min;                                  /* 1 KiB; 0: never */
+    ws_limits ws;
 } http_limits;
 
 typedef struct http_handler {
@@ -63,6 +73,7 @@ slice exchange_id(const exchange *x);     /* X-Request-ID, the client's if sane,
 /* The first header of that name (any case); p == NULL: absent. */
 slice exchange_header(const exchange *x, slice name);
 const http_header *exchange_headers(const exchange *x, size_t *count);
+const http_limits *exchange_limits(const exchange *x);
 conn *exchange_conn(const exchange *x); /* NULL after the peer is gone */
 arena *exchange_arena(exchange *x);
 bool exchange_keep_alive(const exchange *x);

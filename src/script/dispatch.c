@@ -27,6 +27,8 @@ struct dispatcher {
     vm *vm;
     size_t refs;
     int dispatch, failed, start, reloaded, refresh; /* registry references */
+    bool has_ws;
+    dispatcher_ws_functions ws;
 };
 
 typedef struct {
@@ -48,6 +50,21 @@ static int field_ref(lua_State *L, const char *name, bool needed)
     return LUA_NOREF;
 }
 
+static void read_ws(lua_State *L, dispatcher *d)
+{
+    d->has_ws = lua_getfield(L, -1, "ws") == LUA_TTABLE;
+    if (d->has_ws) {
+        d->ws = (dispatcher_ws_functions){
+            .message = field_ref(L, "message", true),
+            .gap = field_ref(L, "gap", true),
+            .close = field_ref(L, "close", true),
+            .save = field_ref(L, "save", true),
+            .restore = field_ref(L, "restore", true),
+        };
+    }
+    lua_pop(L, 1);
+}
+
 static int boot(lua_State *L)
 {
     dispatcher *d = lua_touserdata(L, 1);
@@ -60,6 +77,7 @@ static int boot(lua_State *L)
     d->start = field_ref(L, "start", false);
     d->reloaded = field_ref(L, "reloaded", false);
     d->refresh = field_ref(L, "refresh", false);
+    read_ws(L, d);
     sandbox_lock_globals(L);
     return 0;
 }
@@ -77,6 +95,12 @@ dispatcher *dispatcher_new(vm *v, char *error, size_t error_size)
     return d;
 }
 
+dispatcher *dispatcher_hold(dispatcher *d)
+{
+    d->refs++;
+    return d;
+}
+
 /* The references go with the Lua state. */
 void dispatcher_drop(dispatcher *d)
 {
@@ -89,6 +113,11 @@ void dispatcher_drop(dispatcher *d)
 vm *dispatcher_vm(dispatcher *d)
 {
     return d->vm;
+}
+
+const dispatcher_ws_functions *dispatcher_ws(const dispatcher *d)
+{
+    return d->has_ws ? &d->ws : NULL;
 }
 
 /* Requests ---------------------------------------------------------------------------------- */
@@ -204,10 +233,16 @@ void dispatcher_on_exchange(exchange *x, void *arg)
     dispatcher *d = arg;
     request *r = arena_alloc(exchange_arena(x), sizeof *r);
     *r = (request){.d = d, .x = x};
-    d->refs++;
+    dispatcher_hold(d);
     exchange_set_data(x, r);
     static const task_ops ops = {fill, on_end, on_done};
     task_start(d->vm, &ops, r);
+}
+
+dispatcher *dispatcher_of(const exchange *x)
+{
+    const request *r = exchange_data(x);
+    return r->d;
 }
 
 void dispatcher_on_abandon(exchange *x, void *arg)

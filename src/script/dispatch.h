@@ -8,12 +8,23 @@
 
 typedef struct dispatcher dispatcher;
 
+/* Registry references of the functions of boot.ws. */
+typedef struct {
+    int message, gap, close; /* (ws, data, binary), (ws, topic, lost), (ws, code, reason) */
+    int save, restore;       /* (ws) -> string, (box, string) -> ws */
+} dispatcher_ws_functions;
+
 /* Runs boot.lua in v and locks its globals. NULL with the message and traceback: nothing was kept.
  */
 dispatcher *dispatcher_new(vm *v, char *error, size_t error_size);
+dispatcher *dispatcher_hold(dispatcher *d);
 /* The worker lets go; it is freed with its last request. */
 void dispatcher_drop(dispatcher *d);
 vm *dispatcher_vm(dispatcher *d);
+/* NULL: boot.lua knows no WebSockets. */
+const dispatcher_ws_functions *dispatcher_ws(const dispatcher *d);
+/* Whose request this is. */
+dispatcher *dispatcher_of(const exchange *x);
 
 /* For http_handler; arg is the dispatcher. */
 void dispatcher_on_exchange(exchange *x, void *arg);

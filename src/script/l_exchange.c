@@ -5,6 +5,7 @@
 
 #include "mem.h"
 #include "task.h"
+#include "ws.h"
 #include <stdlib.h>
 
 static const char box_name[] = "host.exchange";
@@ -104,6 +105,23 @@ static int x_route(lua_State *L)
     slice pattern = vm_check_slice(L, 2);
     exchange_set_route(x, arena_copy(exchange_arena(x), pattern.p, pattern.n));
     return 0;
+}
+
+static int x_wants_ws(lua_State *L)
+{
+    lua_pushboolean(L, ws_wanted(exchange_box_check(L, 1)));
+    return 1;
+}
+
+static int x_check_ws(lua_State *L)
+{
+    const ws_refusal *r = ws_check(exchange_box_check(L, 1));
+    if (r == NULL)
+        return 0;
+    lua_pushinteger(L, r->status);
+    lua_pushstring(L, r->code);
+    lua_pushstring(L, r->message);
+    return 3;
 }
 
 /* Bodies ------------------------------------------------------------------------------------ */
@@ -237,11 +255,20 @@ exchange_box *exchange_box_push(lua_State *L, exchange *x)
     exchange_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     box->x = x;
     if (luaL_newmetatable(L, box_name)) {
-        static const luaL_Reg methods[] = {
-            {"header", x_header}, {"headers", x_headers}, {"query", x_query},
-            {"target", x_target}, {"id", x_id},           {"peer", x_peer},
-            {"scheme", x_scheme}, {"minor", x_minor},     {"route", x_route},
-            {"body", x_body},     {"read", x_read},       {NULL, NULL}};
+        static const luaL_Reg methods[] = {{"header", x_header},
+                                           {"headers", x_headers},
+                                           {"query", x_query},
+                                           {"target", x_target},
+                                           {"id", x_id},
+                                           {"peer", x_peer},
+                                           {"scheme", x_scheme},
+                                           {"minor", x_minor},
+                                           {"route", x_route},
+                                           {"wants_ws", x_wants_ws},
+                                           {"check_ws", x_check_ws},
+                                           {"body", x_body},
+                                           {"read", x_read},
+                                           {NULL, NULL}};
         luaL_newlib(L, methods);
         lua_setfield(L, -2, "__index");
         lua_pushboolean(L, 0);

@@ -26,16 +26,29 @@ static slice check_topic(lua_State *L, int arg)
     return topic;
 }
 
+bool hub_check_log(lua_State *L, int arg)
+{
+    slice mode = vm_opt_slice(L, arg, "mode", SLICE("latest"));
+    bool log = slice_eq(mode, SLICE("log"));
+    luaL_argcheck(L, log || slice_eq(mode, SLICE("latest")), arg,
+                  "option 'mode' must be \"latest\" or \"log\"");
+    lua_pop(L, 1);
+    return log;
+}
+
 static hub_meta check_meta(lua_State *L, int arg)
 {
     lua_Integer version = vm_opt_integer(L, arg, "version", 0);
     lua_Number ttl = vm_opt_number(L, arg, "ttl", 0);
     luaL_argcheck(L, version >= 0, arg, "option 'version' must not be negative");
     luaL_argcheck(L, ttl >= 0 && ttl < 1e12, arg, "option 'ttl' must be seconds, not negative");
-    return (hub_meta){.version = (uint64_t)version, .ttl_ms = (uint64_t)(ttl * 1000)};
+    return (hub_meta){.version = (uint64_t)version,
+                      .ttl_ms = (uint64_t)(ttl * 1000),
+                      .log = hub_check_log(L, arg)};
 }
 
-/* publish(topic, data, { version, ttl }) ---------------------------------------------------- */
+/* publish(topic, data, { version, ttl, mode }) ----------------------------------------------------
+ */
 
 typedef struct {
     task_token token;

@@ -1,4 +1,4 @@
-/* Reads { status, type, headers, body | file | stream | chunks } and drives the exchange.
+/* Reads { status, type, headers, body | file | stream | ws | chunks } and drives the exchange.
  * Everything is checked before the first byte is sent, so that a mistake becomes a whole 500 and
  * not half an answer. */
 #include "response_table.h"
@@ -6,6 +6,7 @@
 #include "app_file.h"
 #include "hub.h"
 #include "l_hub.h"
+#include "l_ws.h"
 #include "stream.h"
 
 enum { PREAMBLE_MAX = 4096 };
@@ -21,7 +22,7 @@ static int response_status(lua_State *L, int index)
 
 static void check_status(lua_State *L, int status)
 {
-    if (status < 200 || status > 599)
+    if ((status < 200 && status != 101) || status > 599)
         luaL_error(L, "a response's status must be an integer from 200 to 599");
 }
 
@@ -129,6 +130,10 @@ static response_kind send_other(lua_State *L, int index, exchange *x)
         return start_stream(L, lua_gettop(L), x);
     if (lua_getfield(L, index, "file") == LUA_TTABLE)
         return send_file(L, lua_gettop(L), x);
+    if (lua_getfield(L, index, "ws") == LUA_TTABLE) {
+        ws_open(L, lua_gettop(L), x);
+        return RESPONSE_DONE;
+    }
     if (lua_getfield(L, index, "chunks") == LUA_TFUNCTION) {
         lua_pop(L, 1);
         return RESPONSE_CHUNKS;

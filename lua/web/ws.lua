@@ -1,0 +1,226 @@
+-- WebSockets for routes: `WS = { open, message, gap, close, protocols }` beside GET, POST ...
+--
+--   request -> middleware -> open(ws, req) -> nil or true: 101, else the answer that refuses it
+--   message(ws, data, binary) ..., one at a time -> close(ws, code, reason), once
+--
+-- Until `open` has agreed nothing is sent: what it does to ws is recorded and done when the 101 is
+-- out, so that a refusal is an ordinary answer. After a reload the next message goes to the new
+-- code: what a script keeps of a connection is plain data, which moves along as JSON.
+local errors = require "web.errors"
+local json = require "host.json"
+local topics = require "web.topics"
+
+local sockets = {}
+
+local FUNCTIONS = { open = true, message = true, gap = true, close = true }
+local ID_BYTES = 12
+local EARLY_MAX = 1000
+local SUBSCRIPTIONS_MAX = 128
+
+---@class web.Ws
+---@field id string
+---@field data table plain data of the script's own
+---@field user any whose connection it is; plain data, set by the script
+---@field params table<string, string> of `{name}` in the route's path
+---@field pattern string the route's path
+---@field protocol string|nil the subprotocol that was agreed on
+---@field peer string the address of the other side
+---@field raw any
+---@field package handlers table
+---@field package early table|nil what to do when the 101 is out
+local Ws = {}
+Ws.__index = Ws
+Ws.__name = "web.Ws"
+
+local by_pattern = {}
+
+
+local function later(self, name, ...)
+  local early = self.early
+  if not early or #early >= EARLY_MAX then return nil, "this WebSocket is closed", "closed" end
+  early[#early + 1] = { name, ... }
+  return true
+end
+
+
+--- Sends a message.
+---@param data string text must be UTF-8
+---@param binary? boolean
+---@return true|nil sent
+---@return string|nil message
+---@return "closed"|"utf8"|nil code
+function Ws:send(data, binary)
+  if self.raw then return self.raw:send(data, binary) end
+  return later(self, "send", data, binary)
+end
+
+
+--- Sends what is published to a topic. Waits until this node listens.
+---@param topic string 1 to 255 bytes
+---@param options? { mode?: "latest"|"log" } latest: the newest value, now and whenever it changes,
+--- skipping some when the client is slow; log: each message from now on that is published with
+--- mode = "log"
+---@return true|nil subscribed
+---@return string|nil message
+---@return "closed"|"too_many"|"unavailable"|nil code
+function Ws:subscribe(topic, options)
+  local watch <close>, message, code = topics.follow(topic, options)
+  if not watch then return nil, message, code end
+  if self.raw then return self.raw:subscribe(topic, options) end
+  if self.subscribing >= SUBSCRIPTIONS_MAX then
+    message = ("a WebSocket can have %d subscriptions at most"):format(SUBSCRIPTIONS_MAX)
+    return nil, message, "too_many"
+  end
+  self.subscribing = self.subscribing + 1
+  return later(self, "subscribe", topic, options)
+end
+
+
+--- Ends a subscription.
+---@param topic string
+---@return boolean was_subscribed
+function Ws:unsubscribe(topic)
+  if self.raw then return self.raw:unsubscribe(topic) end
+  return later(self, "unsubscribe", topic) == true
+end
+
+
+--- Closes the connection; the handler `close` is called with the same code and reason.
+---@param code? integer 1000 when absent; 3000 to 3999 registered, 4000 to 4999 the application's
+---@param reason? string at most 123 bytes
+function Ws:close(code, reason)
+  if self.raw then self.raw:close(code, reason) else later(self, "close", code, reason) end
+end
+
+
+--- Closes the connection by itself after so many seconds, such as when a token expires.
+---@param seconds number 0: now
+---@param code integer
+---@param reason? string
+function Ws:expire(seconds, code, reason)
+  if self.raw then
+    self.raw:expire(seconds, code, reason)
+  else
+    later(self, "expire", seconds, code, reason)
+  end
+end
+
+
+--- Called from C when the 101 is out.
+function Ws:opened()
+  local early = self.early or {}
+  self.early, self.subscribing = nil, nil
+  for _, call in ipairs(early) do
+    self.raw[call[1]](self.raw, table.unpack(call, 2, 4))
+  end
+end
+
+
+-- The first of the client's subprotocols that the route speaks.
+local function choose(handlers, offered)
+  for name in (offered or ""):gmatch "[^%s,]+" do
+    for _, known in ipairs(handlers.protocols or {}) do
+      if name == known then return name end
+    end
+  end
+end
+
+
+local function new(handlers, pattern, req)
+  local crypto = require "host.crypto"
+  return setmetatable({
+    id = crypto.base64url_encode(crypto.random(ID_BYTES)),
+    data = {},
+    params = req.params,
+    pattern = pattern,
+    protocol = choose(handlers, req.headers["sec-websocket-protocol"]),
+    peer = req.peer,
+    handlers = handlers,
+    early = {},
+    subscribing = 0,
+  }, Ws)
+end
+
+
+local function refuse(status, code, message)
+  local headers
+  if status == 426 then headers = { Upgrade = "websocket", ["Sec-WebSocket-Version"] = "13" } end
+  errors.throw(status, code, message, headers)
+end
+
+
+local function check(handlers, pattern, origin)
+  local function fail(text, ...)
+    error(("%s: WS of %s " .. text):format(origin, tostring(pattern), ...), 0)
+  end
+  if type(handlers) ~= "table" then fail("is a %s, not a table", type(handlers)) end
+  for name, value in pairs(handlers) do
+    if FUNCTIONS[name] then
+      if type(value) ~= "function" then fail("has a field %s that is no function", name) end
+    elseif name ~= "protocols" then
+      fail("has a field %s; there are open, message, gap, close and protocols", tostring(name))
+    elseif type(value) ~= "table" then
+      fail("has a field protocols that is no list")
+    end
+  end
+end
+
+
+--- The GET handler of a route with WebSockets.
+---@param handlers table
+---@param plain? web.Handler for requests that ask for no WebSocket
+---@param pattern string
+---@param origin string the file, for error messages
+---@return web.Handler
+function sockets.handler(handlers, plain, pattern, origin)
+  check(handlers, pattern, origin)
+  by_pattern[pattern] = handlers
+  return function(req)
+    if plain and not req.x:wants_ws() then return plain(req) end
+    local status, code, message = req.x:check_ws()
+    if status then refuse(status, code, message) end
+    local self = new(handlers, pattern, req)
+    local answer = handlers.open and handlers.open(self, req)
+    if answer ~= nil and answer ~= true then return answer end
+    local headers = self.protocol and { ["Sec-WebSocket-Protocol"] = self.protocol } or nil
+    return { status = 101, headers = headers, ws = self }
+  end
+end
+
+
+local function call(name)
+  return function(self, ...)
+    local handler = self.handlers[name]
+    if handler then handler(self, ...) end
+  end
+end
+
+-- What C calls, as tasks.
+sockets.calls = { message = call "message", gap = call "gap", close = call "close" }
+
+local MOVED = { "id", "data", "user", "params", "pattern", "protocol", "peer" }
+
+
+--- A connection as text, to be restored by newer code.
+---@param self web.Ws
+---@return string
+function sockets.calls.save(self)
+  local saved = {}
+  for _, name in ipairs(MOVED) do saved[name] = self[name] end
+  return json.encode(saved)
+end
+
+
+--- A connection that older code has saved.
+---@param raw any
+---@param text string
+---@return web.Ws
+function sockets.calls.restore(raw, text)
+  local self = assert(json.decode(text))
+  self.handlers = by_pattern[self.pattern]
+  if not self.handlers then error(("no route has WS at %s any more"):format(self.pattern), 0) end
+  self.raw = raw
+  return setmetatable(self, Ws)
+end
+
+return sockets

@@ -1,0 +1,499 @@
+/* WebSockets: the connection's side of ws_frame, and a transport of the hub.
+ *
+ *   OPEN --ws_close: our close frame--> CLOSING --theirs, or CLOSE_MS--> ENDED
+ *     \--their close frame, fail, the peer's end: finish-------------------->/
+ *   ENDED --on_close of the connection--> freed
+ *
+ * A value of a topic waits when the client has not taken what was sent before, and a newer one
+ * replaces it; a message never waits here: the connection's queue takes it, and a client whose
+ * queue is over the bound is closed, so that one slow client costs at most the bound. Bytes that
+ * come while reading is paused lie in `rest`, at most what one read brought.
+ *
+ * Any byte from the peer counts as the answer to a ping: a pong may lie behind a long message.
+ *
+ * Owner: the connection. What must never happen: a call upward after on_close; a subscription after
+ * the start of closing. */
+#include "ws.h"
+
+#include "list.h"
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+#include <stdlib.h>
+
+enum { CLOSE_MS = 1000 };
+
+typedef enum { OPEN, CLOSING, ENDED } ws_state;
+
+struct ws {
+    list link; /* in `all` */
+    conn *c;
+    hub_port *port;
+    const ws_ops *ops;
+    void *owner;
+    const ws_limits *limits;
+    ws_parser parser;
+    buf rest;
+    list subscriptions;
+    uint16_t subscription_count;
+    uint8_t state;
+    bool told, paused, feeding, pinged;
+    uint64_t due;     /* of the next ping, or of the end of patience; conn_now */
+    uint64_t expires; /* 0: never */
+    int expire_code;
+    char *expire_reason;
+    uint64_t allowance; /* thousandths of a message that may come now */
+    uint64_t allowed_at;
+};
+
+typedef struct {
+    hub_subscriber subscriber;
+    list link; /* in ws.subscriptions */
+    ws *w;
+    frame *waiting; /* the newest value, until the client has taken what was before */
+} subscription;
+
+/* Of the calling worker's thread, for the ordered end. */
+static _Thread_local list all;
+
+/* Closing ----------------------------------------------------------------------------------- */
+
+static void tell(ws *w, int code, slice reason)
+{
+    if (w->told)
+        return;
+    w->told = true;
+    w->ops->on_close(w, code, reason);
+}
+
+static void free_subscription(subscription *s)
+{
+    hub_unsubscribe(&s->subscriber);
+    list_remove(&s->link);
+    s->w->subscription_count--;
+    frame_drop(s->waiting);
+    free(s);
+}
+
+static void leave_topics(ws *w)
+{
+    while (!list_empty(&w->subscriptions))
+        free_subscription(LIST_ENTRY(w->subscriptions.next, subscription, link));
+}
+
+static void write_close(ws *w, int code, slice reason)
+{
+    char bytes[WS_CONTROL_MAX + 2];
+    conn_write(w->c, bytes, ws_put_close(bytes, code, reason));
+}
+
+/* The TCP side ends; what is queued is still sent, for as long as a close may take. */
+static void finish(ws *w, int code, slice reason)
+{
+    w->state = ENDED;
+    leave_topics(w);
+    conn_close(w->c);
+    tell(w, code, reason);
+}
+
+static void fail(ws *w, int code, const char *why)
+{
+    if (w->state == OPEN)
+        write_close(w, code, slice_of(why));
+    finish(w, code, slice_of(why));
+}
+
+void ws_close(ws *w, int code, slice reason)
+{
+    if (w->state != OPEN)
+        return;
+    w->state = CLOSING;
+    leave_topics(w);
+    write_close(w, code, reason);
+    conn_deadline(w->c, CLOSE_MS);
+    tell(w, code, reason);
+    ws_resume(w);
+}
+
+void ws_end_all(void)
+{
+    list ending;
+    if (all.next == NULL)
+        return;
+    list_move(&all, &ending);
+    while (!list_empty(&ending)) {
+        ws *w = LIST_ENTRY(ending.next, ws, link);
+        list_remove(&w->link);
+        list_append(&all, &w->link);
+        ws_close(w, WS_GOING_AWAY, SLICE("the server is going away"));
+    }
+}
+
+/* Sending ----------------------------------------------------------------------------------- */
+
+static void give_up_slow(ws *w)
+{
+    metrics_add(METRIC_WS_SLOW, 1);
+    log_info("a WebSocket client reads too slowly", LOG_TEXT("peer", conn_peer(w->c)),
+             LOG_NUM("queued", conn_queued(w->c)));
+    ws_close(w, WS_TRY_AGAIN, SLICE("the client reads too slowly"));
+}
+
+/* A single message over the bound may go when nothing waits. */
+static bool has_room(ws *w, size_t n)
+{
+    size_t queued = conn_queued(w->c);
+    if (w->state == OPEN && queued > 0 && queued + n > w->limits->queue)
+        give_up_slow(w);
+    return w->state == OPEN;
+}
+
+static bool write_small(ws *w, ws_opcode opcode, slice data)
+{
+    char header[WS_HEADER_MAX];
+    size_t n = ws_put_header(header, opcode, false, data.n);
+    if (!has_room(w, n + data.n))
+        return false;
+    char *room = conn_reserve(w->c, n + data.n);
+    memcpy(room, header, n);
+    if (data.n > 0)
+        memcpy(room + n, data.p, data.n);
+    conn_commit(w->c, n + data.n);
+    return true;
+}
+
+bool ws_send(ws *w, ws_opcode opcode, slice data)
+{
+    if (!write_small(w, opcode, data))
+        return false;
+    metrics_add(METRIC_WS_SENT, 1);
+    return true;
+}
+
+static void send_frame(ws *w, frame *f)
+{
+    if (!has_room(w, f->len))
+        return;
+    conn_write_frame(w->c, f);
+    metrics_add(METRIC_WS_SENT, 1);
+}
+
+/* Topics ------------------------------------------------------------------------------------ */
+
+static frame *encode(slice topic, const frame *data, uint64_t version)
+{
+    (void)topic;
+    (void)version;
+    slice bytes = {data->data, data->len};
+    return ws_frame_new(utf8_valid(bytes) ? WS_TEXT : WS_BINARY, false, bytes);
+}
+
+static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
+{
+    (void)version;
+    subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
+    conn *c = s->w->c;
+    if (!subscriber->log && conn_queued(c) > 0)
+        conn_flush(c);
+    if (subscriber->log || conn_queued(c) == 0) {
+        send_frame(s->w, encoded);
+        return;
+    }
+    frame_drop(s->waiting);
+    s->waiting = frame_hold(encoded);
+}
+
+static void end(hub_subscriber *subscriber, const char *reason)
+{
+    (void)reason;
+    free_subscription(LIST_ENTRY(subscriber, subscription, subscriber));
+}
+
+static void gap(hub_subscriber *subscriber, uint64_t lost)
+{
+    subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
+    s->w->ops->on_gap(s->w, hub_topic_of(subscriber), lost);
+}
+
+static const hub_transport transport = {"ws", encode, deliver, end, 2, gap};
+
+static subscription *find(ws *w, slice topic)
+{
+    LIST_FOR_EACH (it, &w->subscriptions) {
+        subscription *s = LIST_ENTRY(it, subscription, link);
+        if (slice_eq(hub_topic_of(&s->subscriber), topic))
+            return s;
+    }
+    return NULL;
+}
+
+bool ws_subscribe(ws *w, slice topic, bool log)
+{
+    if (w->state != OPEN)
+        return true;
+    subscription *s = find(w, topic);
+    if (s != NULL && s->subscriber.log == log)
+        return true;
+    if (s != NULL)
+        free_subscription(s);
+    if (w->subscription_count >= WS_SUBSCRIPTIONS_MAX)
+        return false;
+    s = mem_alloc(sizeof *s);
+    s->w = w;
+    list_append(&w->subscriptions, &s->link);
+    w->subscription_count++;
+    if (log)
+        hub_subscribe_log(w->port, topic, &s->subscriber, &transport);
+    else
+        hub_subscribe(w->port, topic, &s->subscriber, &transport);
+    return true;
+}
+
+bool ws_unsubscribe(ws *w, slice topic)
+{
+    subscription *s = find(w, topic);
+    if (s != NULL)
+        free_subscription(s);
+    return s != NULL;
+}
+
+/* Receiving --------------------------------------------------------------------------------- */
+
+/* A bucket that holds one second's worth. */
+static bool within_rate(ws *w)
+{
+    uint64_t rate = w->limits->rate, now = conn_now(w->c);
+    if (rate == 0)
+        return true;
+    w->allowance += (now - w->allowed_at) * rate;
+    w->allowed_at = now;
+    if (w->allowance > rate * 1000)
+        w->allowance = rate * 1000;
+    if (w->allowance < 1000)
+        return false;
+    w->allowance -= 1000;
+    return true;
+}
+
+static void on_peer_close(ws *w, const ws_message *m)
+{
+    if (w->state == OPEN)
+        write_close(w, m->code, (slice){0});
+    finish(w, m->code, m->data);
+}
+
+static void take_message(ws *w, const ws_message *m)
+{
+    if (m->opcode == WS_CLOSE) {
+        on_peer_close(w, m);
+        return;
+    }
+    if (w->state != OPEN)
+        return;
+    if (!within_rate(w)) {
+        fail(w, WS_POLICY, "more messages a second than are allowed here");
+        return;
+    }
+    if (m->opcode == WS_PING)
+        write_small(w, WS_PONG, m->data);
+    if (m->opcode != WS_TEXT && m->opcode != WS_BINARY)
+        return;
+    metrics_add(METRIC_WS_RECEIVED, 1);
+    w->ops->on_message(w, m->opcode == WS_BINARY, m->data);
+}
+
+/* Returns what is not used, because reading was paused. */
+static slice feed(ws *w, slice in)
+{
+    ws_message m;
+    w->feeding = true;
+    while (w->state != ENDED && !w->paused) {
+        ws_result result = ws_parse(&w->parser, &in, &m);
+        if (result == WS_READY)
+            take_message(w, &m);
+        else if (result == WS_BAD)
+            fail(w, w->parser.code, w->parser.why);
+        else
+            break;
+    }
+    w->feeding = false;
+    return w->state == ENDED ? (slice){0} : in;
+}
+
+static void feed_rest(ws *w)
+{
+    buf held = w->rest;
+    w->rest = (buf){0};
+    slice left = feed(w, (slice){held.data, held.len});
+    buf_append_slice(&w->rest, left);
+    buf_free(&held);
+}
+
+void ws_pause(ws *w)
+{
+    w->paused = true;
+    conn_pause(w->c);
+}
+
+void ws_resume(ws *w)
+{
+    if (!w->paused)
+        return;
+    w->paused = false;
+    conn_resume(w->c);
+    if (!w->feeding && w->rest.len > 0)
+        feed_rest(w);
+}
+
+/* Deadlines --------------------------------------------------------------------------------- */
+
+static void arm(ws *w)
+{
+    uint64_t now = conn_now(w->c), at = w->due;
+    if (w->expires != 0 && w->expires < at)
+        at = w->expires;
+    conn_deadline(w->c, at > now ? at - now : 1);
+}
+
+static void plan_ping(ws *w)
+{
+    w->pinged = false;
+    w->due = conn_now(w->c) + w->limits->ping_ms;
+    arm(w);
+}
+
+static void ping(ws *w)
+{
+    if (!write_small(w, WS_PING, (slice){0}))
+        return;
+    w->pinged = true;
+    w->due = conn_now(w->c) + w->limits->pong_ms;
+    arm(w);
+}
+
+void ws_expire(ws *w, uint64_t ms, int code, slice reason)
+{
+    if (w->state != OPEN)
+        return;
+    free(w->expire_reason);
+    w->expire_reason = mem_dup(reason.p, reason.n);
+    w->expire_code = code;
+    w->expires = ms > 0 ? conn_now(w->c) + ms : 0;
+    arm(w);
+}
+
+/* The time to close is over: a peer that still has not taken what was sent never will. */
+static void end_closing(ws *w)
+{
+    w->state = ENDED;
+    if (conn_queued(w->c) > 0)
+        conn_abort(w->c);
+    else
+        conn_close(w->c);
+}
+
+static void on_deadline(conn *c)
+{
+    ws *w = conn_owner(c);
+    uint64_t now = conn_now(c);
+    if (w->state == CLOSING) {
+        end_closing(w);
+    } else if (w->expires != 0 && now >= w->expires) {
+        ws_close(w, w->expire_code, slice_of(w->expire_reason));
+    } else if (now < w->due || w->paused) {
+        /* While we read nothing, its pong can't be seen. */
+        if (now >= w->due)
+            plan_ping(w);
+        arm(w);
+    } else if (!w->pinged) {
+        ping(w);
+    } else {
+        w->state = ENDED;
+        leave_topics(w);
+        conn_abort(c);
+        tell(w, WS_ABNORMAL, SLICE("no answer to a ping"));
+    }
+}
+
+/* The connection ---------------------------------------------------------------------------- */
+
+static void on_data(conn *c, const char *data, size_t n)
+{
+    ws *w = conn_owner(c);
+    if (w->state == ENDED)
+        return;
+    if (n == 0) {
+        finish(w, WS_ABNORMAL, SLICE("the connection ended without a close"));
+        return;
+    }
+    if (w->pinged && w->state == OPEN)
+        plan_ping(w);
+    if (w->paused || w->rest.len > 0) {
+        buf_append(&w->rest, data, n);
+        if (!w->paused && !w->feeding)
+            feed_rest(w);
+        return;
+    }
+    buf_append_slice(&w->rest, feed(w, (slice){data, n}));
+}
+
+static void on_drain(conn *c)
+{
+    ws *w = conn_owner(c);
+    LIST_FOR_EACH_SAFE (it, &w->subscriptions) {
+        subscription *s = LIST_ENTRY(it, subscription, link);
+        frame *next = s->waiting;
+        s->waiting = NULL;
+        if (next == NULL)
+            continue;
+        conn_write_frame(c, next);
+        metrics_add(METRIC_WS_SENT, 1);
+        frame_drop(next);
+    }
+}
+
+static void on_close(conn *c)
+{
+    ws *w = conn_owner(c);
+    w->state = ENDED;
+    leave_topics(w);
+    tell(w, WS_ABNORMAL, SLICE("the connection was lost"));
+    list_remove(&w->link);
+    metrics_add(METRIC_WEBSOCKETS, -1);
+    ws_parser_free(&w->parser);
+    buf_free(&w->rest);
+    free(w->expire_reason);
+    free(w);
+}
+
+static const conn_ops ws_conn_ops = {on_data, on_drain, on_deadline, on_close};
+
+ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
+{
+    char accept[WS_ACCEPT_SIZE];
+    ws_accept(exchange_header(x, SLICE("sec-websocket-key")), accept);
+    exchange_add_header(x, SLICE("Upgrade"), SLICE("websocket"));
+    exchange_add_header(x, SLICE("Sec-WebSocket-Accept"), (slice){accept, sizeof accept});
+    const ws_limits *limits = &exchange_limits(x)->ws;
+    conn *c = exchange_take(x, (slice){0});
+    if (c == NULL)
+        return NULL;
+    ws *w = mem_alloc(sizeof *w);
+    *w = (ws){.c = c, .port = port, .ops = ops, .owner = owner, .limits = limits};
+    w->parser.max_message = limits->message;
+    w->allowance = limits->rate * 1000u;
+    w->allowed_at = conn_now(c);
+    list_init(&w->subscriptions);
+    if (all.next == NULL)
+        list_init(&all);
+    list_append(&all, &w->link);
+    metrics_add(METRIC_WEBSOCKETS, 1);
+    conn_set_owner(c, &ws_conn_ops, w);
+    plan_ping(w);
+    return w;
+}
+
+void *ws_owner(const ws *w)
+{
+    return w->owner;
+}

@@ -1,0 +1,57 @@
+/* A connection that has become a WebSocket. Subscribed topics go from the hub to the wire as
+ * frames that all subscribers share; what the client sends goes up to the owner, message by
+ * message.
+ *
+ *   ws_check, ws_start -> OPEN --ws_close, expiry, slow client--> CLOSING --peer's close, or 1 s-->
+ *       ended    \--peer's close, a broken rule, lost connection---------------------------------->
+ *
+ * The connection owns it; the owner above forgets its pointer in on_close, which comes once. */
+#pragma once
+#include "exchange.h"
+#include "hub.h"
+#include "ws_frame.h"
+
+typedef struct ws ws;
+
+typedef struct {
+    void (*on_message)(ws *w, bool binary, slice data);
+    /* Messages of a topic (hub_subscribe_log) were lost; 0: nobody knows how many. */
+    void (*on_gap)(ws *w, slice topic, uint64_t lost);
+    /* The last call, also after ws_close; the code is the one that ended it, ours or the peer's. */
+    void (*on_close)(ws *w, int code, slice reason);
+} ws_ops;
+
+/* Opening ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    int status;
+    const char *code, *message;
+} ws_refusal;
+
+/* Does the client ask for a WebSocket at all? */
+bool ws_wanted(const exchange *x);
+/* NULL: it may have one. Else the answer that it should get; with 426 comes the header
+ * Sec-WebSocket-Version: 13. */
+const ws_refusal *ws_check(const exchange *x);
+/* Sends the head that was begun on x with status 101 (its other headers are set) and takes its
+ * connection over. NULL: the peer is gone, and nothing is called. */
+ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner);
+void *ws_owner(const ws *w);
+
+/* While it is open -------------------------------------------------------------------------- */
+
+/* False: it is closing (maybe because of this message, which the client is too slow for). */
+bool ws_send(ws *w, ws_opcode opcode, slice data);
+enum { WS_SUBSCRIPTIONS_MAX = 128 };
+/* Once per topic; again with another mode changes it. False: too many. */
+bool ws_subscribe(ws *w, slice topic, bool log);
+bool ws_unsubscribe(ws *w, slice topic); /* false: it was not subscribed */
+/* No more on_message until resumed; the peer is held back by TCP. */
+void ws_pause(ws *w);
+void ws_resume(ws *w);
+/* Closes it by itself after ms (0: never). */
+void ws_expire(ws *w, uint64_t ms, int code, slice reason);
+void ws_close(ws *w, int code, slice reason);
+
+/* Closes every WebSocket of the calling worker with 1001 (shutdown). */
+void ws_end_all(void);
