@@ -1,6 +1,7 @@
 /* The embedded driver: durability, its folder, its file, its bounds. */
 #include "store_support.h"
 
+#include "metrics.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -417,6 +418,34 @@ static void ten_thousand_keys_load_fast(void **state)
     free(value);
 }
 
+static double gauge(const char *name)
+{
+    double value = -1;
+    assert_true(metrics_get(slice_of(name), &value));
+    return value;
+}
+
+static void keys_and_bytes_are_counted(void **state)
+{
+    (void)state;
+    desk d;
+    desk_open(&d, open_folder(folder));
+    set(&d, "a", "1", STORE_FOREVER);
+    set(&d, "b", "22", STORE_FOREVER);
+    double bytes = gauge("lunacast_store_bytes");
+    set(&d, "b", "333", STORE_FOREVER);
+    assert_true(gauge("lunacast_store_bytes") == bytes + 1);
+    assert_true(gauge("lunacast_store_keys") == 2);
+    del(&d, "a", "");
+    assert_true(gauge("lunacast_store_keys") == 1);
+    desk_close(&d);
+    desk_open(&d, open_folder(folder));
+    assert_true(gauge("lunacast_store_keys") == 1);
+    desk_close(&d);
+    assert_true(gauge("lunacast_store_keys") == 0);
+    assert_true(gauge("lunacast_store_bytes") == 0);
+}
+
 static void the_file_is_private(void **state)
 {
     (void)state;
@@ -458,6 +487,7 @@ int main(void)
         SPEC(a_full_memory_refuses_more_and_takes_less),
         SPEC(a_full_queue_refuses_at_once),
         SPEC(ten_thousand_keys_load_fast),
+        SPEC(keys_and_bytes_are_counted),
         SPEC(the_file_is_private),
         SPEC(full_durability_works_alike),
     };

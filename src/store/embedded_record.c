@@ -3,6 +3,7 @@
 #include "embedded.h"
 
 #include "mem.h"
+#include "metrics.h"
 #include <stdlib.h>
 
 record *record_new(const embedded_row *row)
@@ -36,6 +37,12 @@ void record_drop(void *held)
 size_t record_size(const record *r)
 {
     return sizeof *r + r->node.key.n + r->value.n;
+}
+
+void embedded_count(size_t keys_before, size_t keys, size_t bytes_before, size_t bytes)
+{
+    metrics_add(METRIC_STORE_KEYS, (int64_t)keys - (int64_t)keys_before);
+    metrics_add(METRIC_STORE_BYTES, (int64_t)bytes - (int64_t)bytes_before);
 }
 
 bool record_alive(const record *r, int64_t now)

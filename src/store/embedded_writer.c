@@ -261,6 +261,7 @@ static void note_expiry(embedded *e, const record *r)
 static void install(batch *b)
 {
     embedded *e = b->e;
+    size_t keys_before = e->records.count;
     pthread_rwlock_wrlock(&e->lock);
     for (change *c = b->changes; c != NULL; c = c->next) {
         record *new = c->record;
@@ -276,6 +277,7 @@ static void install(batch *b)
         }
     }
     pthread_rwlock_unlock(&e->lock);
+    embedded_count(keys_before, e->records.count, e->bytes, b->bytes);
     e->bytes = b->bytes;
 }
 
