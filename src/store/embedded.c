@@ -169,7 +169,7 @@ static bool load_row(const embedded_row *row, void *arg)
         return false;
     if (r->version > e->version)
         e->version = r->version;
-    embedded_count(0, 1, 0, record_size(r));
+    record_account(0, 1, 0, record_size(r));
     e->bytes += record_size(r);
     map_insert(&e->records, &r->node);
     return true;
@@ -200,7 +200,7 @@ static void free_embedded(embedded *e)
 {
     size_t slot = 0;
     map_node *node = map_next(&e->records, &slot, NULL);
-    embedded_count(e->records.count, 0, e->bytes, 0);
+    record_account(e->records.count, 0, e->bytes, 0);
     while (node != NULL) {
         map_node *next = map_next(&e->records, &slot, node);
         record_drop(MAP_ENTRY(node, record, node));

@@ -56,4 +56,4 @@ typedef struct embedded {
 
 void *embedded_write_loop(void *e);
 /* The gauges follow what is in memory: by how much it has changed. */
-void embedded_count(size_t keys_before, size_t keys, size_t bytes_before, size_t bytes);
+void record_account(size_t keys_before, size_t keys, size_t bytes_before, size_t bytes);

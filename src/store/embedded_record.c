@@ -39,7 +39,7 @@ size_t record_size(const record *r)
     return sizeof *r + r->node.key.n + r->value.n;
 }
 
-void embedded_count(size_t keys_before, size_t keys, size_t bytes_before, size_t bytes)
+void record_account(size_t keys_before, size_t keys, size_t bytes_before, size_t bytes)
 {
     metrics_add(METRIC_STORE_KEYS, (int64_t)keys - (int64_t)keys_before);
     metrics_add(METRIC_STORE_BYTES, (int64_t)bytes - (int64_t)bytes_before);

@@ -277,7 +277,7 @@ static void install(batch *b)
         }
     }
     pthread_rwlock_unlock(&e->lock);
-    embedded_count(keys_before, e->records.count, e->bytes, b->bytes);
+    record_account(keys_before, e->records.count, e->bytes, b->bytes);
     e->bytes = b->bytes;
 }
 
