@@ -33,15 +33,17 @@ end
 
 --- The claims of a token.
 ---@param token string
+---@param policy? jwt.options what else it must be than a token of `issue`
 ---@return table|nil claims
 ---@return string|nil message what is wrong with it
 ---@return string|nil code
-function tokens.claims(token)
-  local claims, message, code = jwt.verify(token, keys.verifying(), POLICY)
+function tokens.claims(token, policy)
+  policy = policy or POLICY
+  local claims, message, code = jwt.verify(token, keys.verifying(), policy)
   if claims or code ~= "unknown_key" then return claims, message, code end
   local set = keys.verifying(true)
   if not set then return nil, message, code end
-  return jwt.verify(token, set, POLICY)
+  return jwt.verify(token, set, policy)
 end
 
 return tokens

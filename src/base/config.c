@@ -77,6 +77,12 @@ const config_key config_keys[] = {
      "clock difference allowed when a token is checked"},
     {"token.cache", CONFIG_INT, "10000", 0, 10000000, ANY, false,
      "verified tokens remembered per worker; 0: none"},
+    {"pubsub.secret", CONFIG_TEXT, "", 0, 0, ANY, false,
+     "also JWT_SECRET_KEY: signs the tokens of /auth/token (HS256), 32 bytes or more; empty: the RSA "
+     "key of the other tokens does"},
+    {"pubsub.ttl", CONFIG_TIME, "1h", SECOND, 365 * DAY, ANY, true,
+     "also JWT_EXPIRATION_SECONDS: life of such a token"},
+    {"pubsub.anonymous", CONFIG_BOOL, "true", 0, 0, ANY, true, "/ws is open to clients without a token"},
     {"password.ln", CONFIG_INT, "17", 10, 20, ANY, false, "scrypt: log2 of N"},
     {"password.r", CONFIG_INT, "8", 1, 32, ANY, false, "scrypt: block size r"},
     {"password.p", CONFIG_INT, "1", 1, 16, ANY, false, "scrypt: parallelism p"},
@@ -304,11 +310,24 @@ static int set_variable(config *c, const char *variable, size_t n, const char *t
     return config_set(c, name, text, source, error, error_size);
 }
 
+/* Names that clients of other systems set already. */
+static int set_known_variable(config *c, const char *variable, char *error, size_t error_size)
+{
+    static const char *const known[][2] = {{"REDIS_URL", "redis.url"},
+                                           {"JWT_SECRET_KEY", "pubsub.secret"},
+                                           {"JWT_EXPIRATION_SECONDS", "pubsub.ttl"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t n = strlen(known[i][0]);
+        if (strncmp(variable, known[i][0], n) == 0 && variable[n] == '=')
+            return config_set(c, known[i][1], variable + n + 1, known[i][0], error, error_size);
+    }
+    return 0;
+}
+
 int config_set_environment(config *c, char *const *environment, char *error, size_t error_size)
 {
     for (char *const *at = environment; *at != NULL; at++) {
-        if (strncmp(*at, "REDIS_URL=", 10) == 0 &&
-            config_set(c, "redis.url", *at + 10, "REDIS_URL", error, error_size) != 0)
+        if (set_known_variable(c, *at, error, error_size) != 0)
             return -1;
     }
     for (char *const *at = environment; *at != NULL; at++) {
@@ -316,25 +335,6 @@ int config_set_environment(config *c, char *const *environment, char *error, siz
         if (text != NULL && strncmp(*at, "LUNACAST_", 9) == 0 &&
             set_variable(c, *at, (size_t)(text - *at), text + 1, error, error_size) != 0)
             return -1;
-    }
-    return 0;
-}
-
-int config_check(const config *c, char *error, size_t error_size)
-{
-    const char *cert = config_text(c, "tls.cert"), *key = config_text(c, "tls.key");
-    if ((*cert == '\0') != (*key == '\0')) {
-        snprintf(error, error_size, "tls.cert and tls.key belong together: \"%s\" is not set",
-                 *cert == '\0' ? "tls.cert" : "tls.key");
-        return -1;
-    }
-    if (config_ms(c, "token.ttl") > config_ms(c, "token.max_ttl")) {
-        snprintf(error, error_size, "token.ttl is longer than token.max_ttl");
-        return -1;
-    }
-    if (config_count(c, "listen") == 0) {
-        snprintf(error, error_size, "listen names no address, for example \"127.0.0.1:3000\"");
-        return -1;
     }
     return 0;
 }
@@ -461,6 +461,8 @@ void config_show(const config *c, const config_key *key, buf *out)
     const config_value *v = &c->values[key - config_keys];
     if (key->type == CONFIG_BOOL)
         buf_text(out, v->number ? "true" : "false");
+    else if (strcmp(key->name, "pubsub.secret") == 0)
+        buf_text(out, v->text_len > 1 ? "***" : "");
     else if (key->type == CONFIG_TEXT)
         show_masked(out, v->text);
     else if (key->type != CONFIG_LIST)

@@ -1,0 +1,191 @@
+-- One client of the publish/subscribe contract: its text commands, on the plain data of its
+-- connection, so that it lives on through a reload.
+--
+-- data: name, session (as registered), bound (the token's session), tenant, topics (key -> { topic,
+-- session } of what it follows, to name a gap).
+--
+-- What must never happen: a topic of the hub made from a client's text anywhere but in `place`.
+local errors = require "web.errors"
+local hub = require "host.hub"
+local json = require "host.json"
+local names = require "pubsub.names"
+local time = require "host.time"
+local tokens = require "pubsub.tokens"
+
+local client = {}
+
+local LOG = { mode = "log" }
+local EXPIRED = 4401
+
+
+-- Answers the client's mistake, or the world's; the connection lives on.
+local function say(ws, code, message, fields)
+  ws:send(errors.body(message, code, fields))
+end
+
+
+local function session_of(data)
+  if data.bound then return data.bound end
+  return data.session or (data.name and "session-" .. data.name) or "default"
+end
+
+
+-- The hub's topic and the session; nothing when the client was told what is wrong.
+local function place(ws, topic, session)
+  local data = ws.data
+  if not names.is_topic(topic) then
+    return say(ws, "bad_topic", "a topic must be " .. names.TOPIC_RULE)
+  end
+  if session == nil then session = session_of(data) end
+  if not names.is_session(session) then
+    return say(ws, "bad_session", "a session must be " .. names.SESSION_RULE)
+  end
+  if data.bound and session ~= data.bound then
+    return say(ws, "other_session", "this token is for another session than the one that was named")
+  end
+  return names.key(data.tenant, session, topic), session
+end
+
+
+-- "TOPIC" or "TOPIC|SID"
+local function split(text)
+  local topic, session = text:match "^([^|]*)|(.*)$"
+  return topic or text, session
+end
+
+local commands = {}
+
+
+commands["register-name"] = function(ws, name)
+  if not names.is_name(name) then
+    return say(ws, "bad_name", "a name must be " .. names.NAME_RULE)
+  end
+  ws.data.name = name
+end
+
+
+commands["register-session"] = function(ws, session)
+  if not names.is_session(session) then
+    return say(ws, "bad_session", "a session must be " .. names.SESSION_RULE)
+  end
+  if ws.data.bound and session ~= ws.data.bound then
+    return say(ws, "other_session", "this token is for another session than the one that was named")
+  end
+  ws.data.session = session
+end
+
+
+function commands.subscribe(ws, text)
+  local topic, named = split(text)
+  local key, session = place(ws, topic, named)
+  if not key then return end
+  local ok, message, code = ws:subscribe(key, LOG)
+  if not ok then return say(ws, code, message) end
+  ws.data.topics[key] = { topic, session }
+end
+
+
+function commands.unsubscribe(ws, text)
+  local key = place(ws, split(text))
+  if not key then return end
+  ws.data.topics[key] = nil
+  if not ws:unsubscribe(key) then
+    say(ws, "not_subscribed", "this client is not subscribed to that topic in that session")
+  end
+end
+
+
+-- The object to be delivered, and its text; nothing when the client was told what is wrong.
+local function message_of(ws, text)
+  local object, message = json.decode(text)
+  if object == nil then return say(ws, "bad_json", "the message is not JSON: " .. message) end
+  if type(object) ~= "table" or object == json.null or getmetatable(object) == json.array_mt then
+    return say(ws, "bad_message", "the message must be a JSON object")
+  end
+  if object.payload == nil then
+    return say(ws, "bad_message", 'the message has no "payload"; it may be any JSON value')
+  end
+  local changed = false
+  if object.timestamp == nil or object.timestamp == json.null then
+    object.timestamp, changed = time.iso8601(), true
+  end
+  if object.publisher_name == nil or object.publisher_name == json.null then
+    object.publisher_name, changed = ws.data.name or "anonymous", true
+  end
+  if type(object.publisher_name) ~= "string" then
+    return say(ws, "bad_message", '"publisher_name" must be a string')
+  end
+  return object, changed and json.encode(object) or text
+end
+
+
+commands["publish-json"] = function(ws, text)
+  local object, out = message_of(ws, text)
+  if not object then return end
+  local session = object.session_id
+  if session == json.null then session = nil end
+  local key = place(ws, object.topic, session)
+  if not key then return end
+  local ok, message, code = hub.publish(key, out, LOG)
+  if not ok then say(ws, code, message) end
+end
+
+
+local function expire_with(ws, claims)
+  ws:expire(math.max(claims.exp - time.now(), 0), EXPIRED, "expired")
+end
+
+
+-- Before the token ends: a new one of the same user and session.
+commands["refresh-token"] = function(ws, token)
+  local claims, message, code = tokens.claims(token)
+  if not claims then return say(ws, code, "this token is not accepted: " .. message) end
+  if not ws.user or claims.sub ~= ws.user or claims.sid ~= ws.data.bound
+    or (claims.tenant_id or "") ~= ws.data.tenant then
+    return say(ws, "other_user", "this token is for another user or session than the connection's")
+  end
+  expire_with(ws, claims)
+end
+
+
+--- Begins a connection.
+---@param ws web.Ws
+---@param claims table|nil of its token
+function client.open(ws, claims)
+  local data = ws.data
+  data.tenant, data.topics = "", {}
+  if not claims then return end
+  ws.user, data.name, data.bound = claims.sub, claims.sub, claims.sid
+  data.tenant = claims.tenant_id or ""
+  expire_with(ws, claims)
+end
+
+
+--- Handles a message.
+---@param ws web.Ws
+---@param text string
+---@param binary boolean
+function client.message(ws, text, binary)
+  if binary then return say(ws, "binary", "this protocol is text; the message was binary") end
+  local name, rest = text:match "^([%a-]+):(.*)$"
+  local command = name and commands[name]
+  if not command then
+    return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "
+      .. "unsubscribe:, publish-json: or refresh-token: and what belongs to it")
+  end
+  command(ws, rest)
+end
+
+
+--- Tells of messages that this server had to drop.
+---@param ws web.Ws
+---@param key string
+---@param lost integer 0: nobody knows how many
+function client.gap(ws, key, lost)
+  local place_of = ws.data.topics[key]
+  if not place_of then return end
+  say(ws, "gap", "messages of this topic were lost on the way",
+    { topic = place_of[1], session_id = place_of[2], lost = lost > 0 and lost or nil })
+end
+
+return client

@@ -1,0 +1,34 @@
+/* What no single setting can say by itself: settings that need each other, and the strength of
+ * secrets. */
+#include "config.h"
+
+#include <stdio.h>
+
+enum { SECRET_MIN = 32 };
+
+int config_check(const config *c, char *error, size_t error_size)
+{
+    const char *cert = config_text(c, "tls.cert"), *key = config_text(c, "tls.key");
+    if ((*cert == '\0') != (*key == '\0')) {
+        snprintf(error, error_size, "tls.cert and tls.key belong together: \"%s\" is not set",
+                 *cert == '\0' ? "tls.cert" : "tls.key");
+        return -1;
+    }
+    size_t secret = strlen(config_text(c, "pubsub.secret"));
+    if (secret > 0 && secret < SECRET_MIN) {
+        snprintf(error, error_size,
+                 "pubsub.secret (JWT_SECRET_KEY) has %zu bytes; a secret that signs tokens needs "
+                 "at least %d, for example of `openssl rand -base64 48`",
+                 secret, SECRET_MIN);
+        return -1;
+    }
+    if (config_ms(c, "token.ttl") > config_ms(c, "token.max_ttl")) {
+        snprintf(error, error_size, "token.ttl is longer than token.max_ttl");
+        return -1;
+    }
+    if (config_count(c, "listen") == 0) {
+        snprintf(error, error_size, "listen names no address, for example \"127.0.0.1:3000\"");
+        return -1;
+    }
+    return 0;
+}
