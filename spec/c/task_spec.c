@@ -46,6 +46,14 @@ static int l_pause(lua_State *L)
     return task_park(L, cancel, w);
 }
 
+/* slow_pause(): the same, but only after more CPU time than the budget allows. */
+static int l_slow_pause(lua_State *L)
+{
+    for (uint64_t began = clock_us(); clock_us() - began < 200000;)
+        ;
+    return l_pause(L);
+}
+
 typedef struct {
     const char *code;
     task_outcome outcome;
@@ -58,6 +66,8 @@ static int fill(lua_State *L, void *data)
     run *r = data;
     lua_pushcfunction(L, l_pause);
     lua_setglobal(L, "pause");
+    lua_pushcfunction(L, l_slow_pause);
+    lua_setglobal(L, "slow_pause");
     if (luaL_loadstring(L, r->code) != LUA_OK)
         lua_error(L);
     return 0;
@@ -304,6 +314,19 @@ static void an_endless_close_of_a_cancelled_task_ends(void **state)
     close_vm(v);
 }
 
+static void a_wait_that_begins_over_the_budget_is_cancelled(void **state)
+{
+    (void)state;
+    vm *v = open_vm(0, 30000);
+    run r = start(v, "slow_pause()");
+    assert_int_equal(r.outcome, TASK_ERROR);
+    assert_int_equal(r.dones, 1);
+    assert_int_equal(waits[0].cancels, 1);
+    wake(0, 1); /* late: disposed of */
+    assert_int_equal(waits[0].disposals, 1);
+    close_vm(v);
+}
+
 static void a_memory_hog_ends_and_the_next_task_runs(void **state)
 {
     (void)state;
@@ -417,6 +440,7 @@ int main(void)
         cmocka_unit_test(an_error_comes_with_its_traceback),
         cmocka_unit_test(endless_loops_end),
         cmocka_unit_test(an_endless_close_of_a_cancelled_task_ends),
+        cmocka_unit_test(a_wait_that_begins_over_the_budget_is_cancelled),
         cmocka_unit_test(a_memory_hog_ends_and_the_next_task_runs),
         cmocka_unit_test(xpcall_calls_its_handler_and_passes_values),
         cmocka_unit_test(doors_are_closed),

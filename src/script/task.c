@@ -282,6 +282,8 @@ static void end_failed(task *t)
 static void end_over_budget(task *t)
 {
     give_slot(t);
+    if (t->cancel != NULL) /* the wait had just begun */
+        t->cancel(t->cancel_data);
     drop_wait(t);
     metrics_add(METRIC_SCRIPTS_STOPPED, 1);
     report(t, report_failure, GUARD_MESSAGE);
@@ -346,7 +348,7 @@ static void run(task *t)
     if (verdict.over && status != LUA_OK)
         end_over_budget(t);
     else if (status == LUA_YIELD)
-        t->state = PARKED;
+        t->state = t->state == READY ? READY : PARKED;
     else if (status == LUA_OK)
         end_ok(t);
     else
@@ -447,8 +449,10 @@ static int after_wait(lua_State *L, int status, lua_KContext context)
 int task_park(lua_State *L, task_cancel_fn cancel, void *data)
 {
     task *t = vm_task_state(vm_of(L))->running;
-    t->cancel = cancel;
-    t->cancel_data = data;
+    if (t->state == RUNNING) { /* else the operation has ended already */
+        t->cancel = cancel;
+        t->cancel_data = data;
+    }
     return lua_yieldk(L, 0, (lua_KContext)t, after_wait);
 }
 
