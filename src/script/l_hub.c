@@ -82,9 +82,9 @@ static int publish(lua_State *L, hub_port *port, task_token token, slice topic, 
     hub_publish(port, topic, f, meta, on_published, p);
     frame_drop(f);
     if (p->done) {
-        int n = push_published(L, p);
-        free(p);
-        return n;
+        publication ended = *p;
+        free(p); /* first: pushing may raise */
+        return push_published(L, &ended);
     }
     p->parked = true;
     return task_park(L, NULL, NULL);
@@ -186,25 +186,29 @@ static int watch_collect(lua_State *L)
     return 0;
 }
 
+/* A copy that Lua owns comes between: a frame that is held while a push raises would stay. */
+static void push_frame(lua_State *L, buf *copy, frame *f)
+{
+    buf_append(copy, f->data, f->len);
+    frame_drop(f);
+    lua_pushlstring(L, copy->len > 0 ? copy->data : "", copy->len);
+    buf_free(copy);
+}
+
 static int push_latest(lua_State *L, slice topic, bool version_only)
 {
     uint64_t version = 0;
-    frame *latest = hub_latest(check_port(L), topic, &version);
+    hub_port *port = check_port(L);
+    buf *copy = version_only ? NULL : box_push_buf(L);
+    frame *latest = hub_latest(port, topic, &version);
     if (latest == NULL) {
         lua_pushnil(L);
         return 1;
     }
-    if (!version_only) {
-        /* The frame is dropped even when the push raises: it is copied first. */
-        luaL_Buffer b;
-        char *room = luaL_buffinitsize(L, &b, latest->len);
-        memcpy(room, latest->data, latest->len);
-        luaL_addsize(&b, latest->len);
+    if (version_only)
         frame_drop(latest);
-        luaL_pushresult(&b);
-    } else {
-        frame_drop(latest);
-    }
+    else
+        push_frame(L, copy, latest);
     lua_pushinteger(L, (lua_Integer)version);
     return version_only ? 1 : 2;
 }
