@@ -78,6 +78,10 @@ static const row rows[] = {
     BAD("LF in an extension", CHUNKED("5;a\nb\r\nhello\r\n0\r\n\r\n")),
     BAD("NUL in an extension", CHUNKED("5;a\0b\r\nhello\r\n0\r\n\r\n")),
     BAD("NUL in a trailer", CHUNKED("5\r\nhello\r\n0\r\na: \0b\r\n\r\n")),
+    BAD("a trailer without a colon", CHUNKED("5\r\nhello\r\n0\r\nXY\r\n\r\n")),
+    BAD("a trailer without a name", CHUNKED("5\r\nhello\r\n0\r\n: a\r\n\r\n")),
+    BAD("a space in a trailer's name", CHUNKED("5\r\nhello\r\n0\r\nX : a\r\n\r\n")),
+    BAD("a folded trailer", CHUNKED("5\r\nhello\r\n0\r\nX: a\r\n b\r\n\r\n")),
     ROW("trailers that name framing",
         CHUNKED("5\r\nhello\r\n0\r\nContent-Length: 9\r\nHost: b\r\n\r\n"), 200, false, "/echo"),
     /* H10 */

@@ -1,16 +1,19 @@
 /* Why not llhttp's decoder: it takes sizes of any number of digits and a bare LF after the last
  * chunk, and calls back per piece; a body's framing is where requests get smuggled, so the rules
- * are spelled out here. Trailers are checked for control bytes and then dropped, whatever they
+ * are spelled out here. Trailers must be fields (NAME: value) and are then dropped, whatever they
  * name.
  *
  *   SIZE -> (EXTENSION ->) SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
- *                             \--size 0--> TRAILER -> TRAILER_LF -> TRAILER ... empty line: DONE
+ *                             \--size 0--> TRAILER (-> VALUE) -> TRAILER_LF -> TRAILER ...
+ *                                              empty line: DONE
  *
  * What must never happen: a size that wraps, a CR or LF accepted alone. */
 #include "chunked.h"
 
+#include <string.h>
+
 enum { MAX_DIGITS = 16, MAX_EXTRA = 4096 };
-enum { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, TRAILER_LF };
+enum { SIZE, EXTENSION, SIZE_LF, DATA, DATA_CR, DATA_LF, TRAILER, VALUE, TRAILER_LF };
 
 void chunked_start(chunked *c)
 {
@@ -65,14 +68,29 @@ static bool data_end(chunked *c, char byte)
     return byte == '\n';
 }
 
+static bool is_name_byte(char byte)
+{
+    char lower = (char)(byte | 0x20);
+    return (lower >= 'a' && lower <= 'z') || (byte >= '0' && byte <= '9') ||
+           (byte != '\0' && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
+}
+
 static bool trailer_byte(chunked *c, char byte)
 {
-    if (byte == '\r') {
-        c->state = TRAILER_LF;
-        return true;
+    if (byte == '\r' || byte == ':') {
+        c->state = byte == ':' ? VALUE : TRAILER_LF;
+        return c->empty == (byte == '\r');
     }
     c->empty = false;
-    return text_byte(c, byte);
+    return is_name_byte(byte) && text_byte(c, byte);
+}
+
+static bool value_byte(chunked *c, char byte)
+{
+    if (byte != '\r')
+        return text_byte(c, byte);
+    c->state = TRAILER_LF;
+    return true;
 }
 
 /* One byte of framing; false: refused. */
@@ -90,6 +108,8 @@ static bool step(chunked *c, char byte)
         return byte == '\r';
     case DATA_LF:
         return data_end(c, byte);
+    case VALUE:
+        return value_byte(c, byte);
     default:
         return trailer_byte(c, byte);
     }
