@@ -67,13 +67,13 @@ function exchange:minor() end
 ---@param limit? integer bytes
 ---@return string|nil body
 ---@return string|nil message
----@return "too_large"|"aborted"|nil code
+---@return "too_large"|"too_slow"|"aborted"|nil code
 function exchange:body(limit) end
 
 --- The next piece of the body; nil at its end; waits.
 ---@return string|nil piece
 ---@return string|nil message
----@return "too_large"|"aborted"|nil code
+---@return "too_large"|"too_slow"|"aborted"|nil code
 function exchange:read() end
 
 --- Names the route for logs and metrics.

@@ -25,6 +25,7 @@ local WORLD = {
   memory = { 503, "busy", retry = "1" },
   timeout = { 504, "timeout" },
   too_large = { 413, "too_large" },
+  too_slow = { 408, "too_slow" },
   aborted = { 400, "aborted" },
 }
 

@@ -22,6 +22,8 @@ const char *body_fault_text(int status)
 
 static body_status fault_status(const exchange *x)
 {
+    if (x->body_fault == 408)
+        return BODY_SLOW;
     return x->body_fault == 413 ? BODY_LARGE : BODY_ABORTED;
 }
 

@@ -90,6 +90,7 @@ typedef enum {
     BODY_END,     /* by pieces: there is no more */
     BODY_WAIT,    /* on_body will be called */
     BODY_LARGE,   /* over the limit: answer 413 */
+    BODY_SLOW,    /* below limits.body_rate: answer 408 */
     BODY_ABORTED, /* the peer left or sent rubbish in the middle */
 } body_status;
 typedef void (*exchange_on_body)(exchange *x, body_status status, slice data, void *arg);

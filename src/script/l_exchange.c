@@ -145,6 +145,8 @@ static int push_body(lua_State *L, body_status status, slice data)
         return 1;
     case BODY_LARGE:
         return vm_fail(L, "too_large", "the body is larger than this route takes");
+    case BODY_SLOW:
+        return vm_fail(L, "too_slow", "the body came too slowly");
     default:
         return vm_fail(L, "aborted", "the body ended before it was complete");
     }
