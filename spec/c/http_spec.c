@@ -176,6 +176,7 @@ static void head_has_the_length_and_no_body(void **state)
     a = rig_ask_text(&r, "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_int_equal(rig_status(&a), 200);
     assert_string_equal(body_of(&a), "");
+    assert_null(rig_header(&a, "Content-Length: ")); /* the GET has none */
     assert_true(a.closed);
     free(a.data);
     a = rig_ask_text(&r, "HEAD /chunks HTTP/1.1\r\nHost: a\r\n\r\n");

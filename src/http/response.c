@@ -325,11 +325,6 @@ void exchange_chunks_end(exchange *x)
 /* False: answered otherwise, or nobody is there. */
 static bool may_take(exchange *x)
 {
-    if (x->is_head) {
-        x->keep = false;
-        exchange_finish(x, SLICE(""));
-        return false;
-    }
     if (begun_already(x) || broken(x))
         return false;
     if (x->hc != NULL && x->status == 101 && !x->hc->body_done) {
@@ -338,6 +333,12 @@ static bool may_take(exchange *x)
     }
     if (too_late(x))
         return false;
+    if (x->is_head) {
+        x->keep = false; /* as after the GET: its end is the connection's */
+        response_head(x, LENGTH_NONE, 0);
+        response_done(x);
+        return false;
+    }
     if (conn_peer_ended(x->hc->c))
         conn_abort(x->hc->c);
     return !conn_closing(x->hc->c);
