@@ -1,0 +1,437 @@
+-- Peers that mean harm, against the whole binary: each request is sent whole, byte by byte and in
+-- random splits, with a second request behind it that must never be answered.
+local http = require "spec.support.http"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+
+local MARKER = "GET /smuggled HTTP/1.1\r\nHost: spec\r\n\r\n"
+
+
+local function get(head)
+  return "GET /health HTTP/1.1\r\nHost: a\r\n" .. head .. "\r\n"
+end
+
+
+local function post(head, body)
+  return "POST /echo HTTP/1.1\r\nHost: a\r\n" .. head .. "\r\n" .. body
+end
+
+
+local function chunked(body)
+  return post("Transfer-Encoding: chunked\r\n", body)
+end
+
+-- { name, bytes, status, more statuses ... }; 0: closed without a word.
+local REFUSED = {
+  { "H01 length and coding", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), 400 },
+  { "H01 coding and length", post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), 400 },
+  { "H02 two lengths", post("Content-Length: 0\r\nContent-Length: 5\r\n", "hello"), 400 },
+  { "H02 a list of lengths", post("Content-Length: 0, 5\r\n", "hello"), 400 },
+  { "H03 +5", post("Content-Length: +5\r\n", "hello"), 400 },
+  { "H03 -1", post("Content-Length: -1\r\n", "hello"), 400 },
+  { "H03 0x5", post("Content-Length: 0x5\r\n", "hello"), 400 },
+  { "H03 1_0", post("Content-Length: 1_0\r\n", "hello"), 400 },
+  { "H03 empty", post("Content-Length: \r\n", "hello"), 400 },
+  { "H03 2^64 + 5", post("Content-Length: 18446744073709551621\r\n", "hello"), 400, 413 },
+  { "H04 xchunked", post("Transfer-Encoding: xchunked\r\n", "0\r\n\r\n"), 400, 501 },
+  { "H04 chunked, gzip", post("Transfer-Encoding: chunked, gzip\r\n", "0\r\n\r\n"), 400, 501 },
+  { "H04 gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), 400, 501 },
+  { "H04 a tab before it", post("Transfer-Encoding:\tchunked\r\nContent-Length: 3\r\n", "0\r\n\r\n"), 400 },
+  { "H04 empty", post("Transfer-Encoding: \r\nContent-Length: 5\r\n", "hello"), 400 },
+  { "H04 folded", post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"), 400 },
+  { "H05 in HTTP/1.0", "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400 },
+  { "H06 size 0x5", chunked "0x5\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H06 a space before the size", chunked " 5\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H06 a space behind the size", chunked "5 \r\nhello\r\n0\r\n\r\n", 400 },
+  { "H06 an empty size", chunked "\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H06 17 digits", chunked "10000000000000005\r\nhello\r\n0\r\n\r\n", 400, 413 },
+  { "H06 -5", chunked "-5\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H07 data without CRLF", chunked "5\r\nhello0\r\n\r\n", 400 },
+  { "H07 a bare LF behind the size", chunked "5\nhello\r\n0\r\n\r\n", 400 },
+  { "H07 junk behind the last chunk", chunked "0\r\nXY\r\n\r\n", 400 },
+  { "H08 CR in an extension", chunked "5;a=\rb\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H08 LF in an extension", chunked "5;a=\nb\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H08 NUL in an extension", chunked "5;a=\0b\r\nhello\r\n0\r\n\r\n", 400 },
+  { "H08 64 KiB of extension", chunked("5;a=" .. ("x"):rep(65536) .. "\r\nhello\r\n0\r\n\r\n"), 400 },
+  { "H10 no Host", "GET /health HTTP/1.1\r\n\r\n", 400 },
+  { "H10 two Hosts", "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },
+  { "H10 the same Host twice", "GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400 },
+  { "H10 a Host with a path", "GET /health HTTP/1.1\r\nHost: a/b\r\n\r\n", 400 },
+  { "H10 a Host with a user", "GET /health HTTP/1.1\r\nHost: a@b\r\n\r\n", 400 },
+  { "H10 a Host of two", "GET /health HTTP/1.1\r\nHost: a, b\r\n\r\n", 400 },
+  { "H11 a space before the colon", get "A : b\r\n", 400 },
+  { "H11 folding", get "A: b\r\n c\r\n", 400 },
+  { "H11 no colon", get "Abc\r\n", 400 },
+  { "H11 an empty name", get ": b\r\n", 400 },
+  { "H11 a leading space", "GET /health HTTP/1.1\r\n Host: a\r\n\r\n", 400 },
+  { "H12 NUL in a value", get "A: b\0c\r\n", 400 },
+  { "H12 NUL in a name", get "A\0: b\r\n", 400 },
+  { "H12 a bare CR in a value", get "A: b\rc\r\n", 400 },
+  { "H12 a control in a value", get "A: b\1c\r\n", 400 },
+  { "H12 DEL in a value", get "A: b\127c\r\n", 400 },
+  { "H13 bare LF", "GET /health HTTP/1.1\nHost: a\n\n", 400 },
+  { "H13 a bare LF behind a header", "GET /health HTTP/1.1\r\nHost: a\nA: b\r\n\r\n", 400 },
+  { "H13 a bare LF as the empty line", "GET /health HTTP/1.1\r\nHost: a\r\n\n", 400 },
+  { "H13 CR only", "GET /health HTTP/1.1\rHost: a\r\r", 400, 505 },
+  { "H14 HTTP/0.9", "GET /health\r\n", 400, 505 },
+  { "H14 HTTP/2.0", "GET /health HTTP/2.0\r\nHost: a\r\n\r\n", 400, 505 },
+  { "H14 HTTP/1.2", "GET /health HTTP/1.2\r\nHost: a\r\n\r\n", 400, 505 },
+  { "H14 HTTP/1.10", "GET /health HTTP/1.10\r\nHost: a\r\n\r\n", 400, 505 },
+  { "H14 lower case", "GET /health http/1.1\r\nHost: a\r\n\r\n", 400, 505 },
+  { "H14 a method in lower case", "get /health HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+  { "H14 two spaces", "GET  /health HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+  { "H14 a tab", "GET\t/health HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+  { "H14 binary junk", "\1\2\3\255\254\r\n\r\n", 400, 0 },
+  { "H14 a TLS hello", "\22\3\1\2\0\1\0\1\252\3\3" .. ("\0"):rep(64), 400, 0 },
+  { "H14 HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, 505 },
+  { "H15 a fragment in the target", "GET /health#a HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
+  { "H15 %00", "GET /a%00b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400 },
+  { "H15 overlong UTF-8", "GET /%c0%af HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H15 a bad escape", "GET /%zz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400 },
+  { "H15 a backslash", "GET /public\\..\\config.lua HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H15 .. escaped", "GET /public/%2e%2e/config.lua HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H15 .. escaped twice", "GET /public/%252e%252e/config.lua HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H15 / escaped", "GET /public/..%2fconfig.lua HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H15 above the root", "GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 400, 404 },
+  { "H17 an unknown Expect", post("Expect: 200-ok\r\nContent-Length: 5\r\n", "hello"), 417, 400 },
+  { "H19 behind Connection: close", get "Connection: close\r\n", 200 },
+  { "L01 a long request line", "GET /" .. ("a"):rep(9000) .. " HTTP/1.1\r\nHost: a\r\n\r\n", 414 },
+  { "L02 a long header", get("A: " .. ("b"):rep(17000) .. "\r\n"), 431 },
+  { "L02 101 headers", get(("A: b\r\n"):rep(100)), 431 },
+  { "L03 a length over the cap", post("Content-Length: 99999999\r\n", ""), 413 },
+  { "L03 the same, with Expect", post("Expect: 100-continue\r\nContent-Length: 99999999\r\n", ""), 413 },
+  { "J12 a token of 20 KiB", get("Authorization: Bearer " .. ("a"):rep(20000) .. "\r\n"), 431 },
+  { "CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 400, 405, 501 },
+}
+
+local ECHO = [[
+  local web = require "web"
+  return {
+    { path = "/echo", POST = function(req) return web.text(req.body) end },
+    { path = "/smuggled", GET = function()
+        require("host.metrics").counter("smuggled_total", "Requests that got through."):inc()
+        return web.text "smuggled"
+      end },
+  }]]
+
+-- Sends `data` in pieces whose sizes `next_size` tells.
+local function send_split(c, data, next_size)
+  local at = 1
+  while at <= #data and not c.ended do
+    local n = next_size()
+    c:post(data:sub(at, at + n - 1))
+    at = at + n
+    wait.turn(function() return c.socket:get_write_queue_size() == 0 or c.ended end, 5)
+  end
+end
+
+
+describe("a hostile request", function()
+  local app
+
+  setup(function()
+    math.randomseed(4711)
+    app = server.start { workers = 1, files = { ["lua/routes/echo.lua"] = ECHO },
+      set = { ["log.level"] = "error" } }
+  end)
+  teardown(function() app:stop() end)
+
+  -- One answer, or none, and then the end.
+  local function check(case, next_size)
+    local c = app:connect()
+    send_split(c, case[2] .. MARKER, next_size)
+    assert.is_true(c:ends_within(10), case[1] .. ": the connection stays open")
+    local said = c:read_all()
+    c:close()
+    local _, answers = said:gsub("HTTP/1%.1 %d%d%d ", "")
+    local status = tonumber(said:match "^HTTP/1%.1 (%d%d%d) ") or 0
+    local fits = false
+    for i = 3, #case do fits = fits or case[i] == status end
+    assert.is_true(fits, ("%s: answered %d"):format(case[1], status))
+    assert.is_true(answers <= 1, case[1] .. ": answered twice: " .. said)
+    assert.is_nil(said:find("smuggled", 1, true), case[1])
+    if status >= 400 then
+      local body = said:match "\r\n\r\n(.*)$"
+      local value = require("host.json").decode(body)
+      assert.is_truthy(value and value.error and value.code, case[1] .. ": " .. body)
+    end
+  end
+
+  it("is refused when it comes whole", function()
+    for _, case in ipairs(REFUSED) do check(case, function() return 1 << 20 end) end
+  end)
+
+  it("is refused when it comes byte by byte", function()
+    for _, case in ipairs(REFUSED) do
+      if #case[2] < 1000 then check(case, function() return 1 end) end
+    end
+  end)
+
+  it("is refused in any splits", function()
+    for _ = 1, 3 do
+      for _, case in ipairs(REFUSED) do
+        local most = #case[2] < 1000 and 30 or 3000
+        check(case, function() return math.random(most) end)
+      end
+    end
+  end)
+
+  it("never reached a handler", function()
+    assert.is_nil(app:metric "smuggled_total")
+    assert.equal(200, app:get("/smuggled").status)
+    assert.equal(1, app:metric "smuggled_total")
+  end)
+end)
+
+
+describe("a good request", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, files = { ["lua/routes/echo.lua"] = ECHO } }
+  end)
+  teardown(function() app:stop() end)
+
+  it("gets its answer when a bad one follows it", function()
+    local c = app:connect()
+    c:send(get "" .. get "A : b\r\n" .. MARKER)
+    assert.equal(200, http.read_response(c).status)
+    assert.equal(400, http.read_response(c).status)
+    assert.equal("", c:read_all())
+    c:close()
+  end)
+
+  it("is answered in order, 500 in one packet", function()
+    local c, requests = app:connect(), {}
+    for i = 1, 500 do
+      requests[i] = post(("Content-Length: %d\r\n"):format(#tostring(i)), tostring(i))
+    end
+    c:post(table.concat(requests))
+    for i = 1, 500 do assert.equal(tostring(i), http.read_response(c).body) end
+    c:close()
+  end)
+
+  it("may have a body that nobody reads, and the next one is still understood", function()
+    local c = app:connect()
+    c:send("GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: " .. #MARKER .. "\r\n\r\n" .. MARKER
+      .. get "")
+    assert.equal("ok", http.read_response(c):json().status)
+    local second = http.read_response(c)
+    assert.is_true(second == nil or second:json().status == "ok")
+    assert.equal(0, app:metric "smuggled_total" or 0)
+    c:close()
+  end)
+
+  it("may be 20,000 chunks of a byte, within two seconds", function()
+    local c, began = app:connect(), wait.now()
+    c:post(chunked(("1\r\nx\r\n"):rep(20000) .. "0\r\n\r\n"))
+    assert.equal(20000, #http.read_response(c).body)
+    assert.is_true(wait.now() - began < 10) -- 2 s without sanitizers and neighbours
+    c:close()
+  end)
+
+  it("keeps its headers when trailers name others", function()
+    local c = app:connect()
+    c:send(chunked "1\r\nx\r\n0\r\nContent-Length: 9\r\nHost: evil\r\nAuthorization: Bearer x\r\n\r\n"
+      .. get "")
+    assert.equal("x", http.read_response(c).body)
+    assert.equal(200, http.read_response(c).status)
+    c:close()
+  end)
+
+  it("with more chunked body than fits is refused at once", function()
+    local c = app:connect()
+    c:post(chunked("10000\r\n" .. ("x"):rep(65536) .. "\r\n"):rep(1)
+      .. ("10000\r\n" .. ("x"):rep(65536) .. "\r\n"):rep(40))
+    assert.equal(413, http.read_response(c).status)
+    c:close()
+  end)
+
+  it("whose peer ends in the middle of the body is not a whole one", function()
+    local c = app:connect()
+    c:send(post("Content-Length: 10\r\n", "hello"))
+    c:shutdown()
+    local said = c:read_all()
+    assert.is_nil(said:find("HTTP/1.1 2", 1, true))
+    c:close()
+  end)
+end)
+
+
+describe("a slow peer", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, files = { ["lua/routes/echo.lua"] = ECHO }, set = {
+      ["limits.header_time"] = "600ms", ["limits.body_rate"] = 100, ["limits.body_grace"] = "500ms",
+      ["limits.idle"] = "600ms",
+    } }
+  end)
+  teardown(function() app:stop() end)
+
+  -- Sends a byte every 50 ms until the peer ends; returns what it said and after how long.
+  local function drip(c, data)
+    local began, at = wait.now(), 0
+    wait.till(function()
+      if c.ended then return true end
+      local due = math.min(#data, (wait.now() - began) // 0.05)
+      while at < due do
+        at = at + 1
+        c:post(data:sub(at, at))
+      end
+    end, "the server to end")
+    return c:read_all(), wait.now() - began
+  end
+
+  it("that drips its headers is cut by the time for the whole head", function()
+    local c = app:connect()
+    local said, seconds = drip(c, get(("A: bcdefgh\r\n"):rep(80)))
+    assert.matches("^HTTP/1.1 408 ", said)
+    assert.is_true(seconds < 5, tostring(seconds))
+    c:close()
+  end)
+
+  it("that drips its body is cut by the rate", function()
+    local c = app:connect()
+    c:send(post("Content-Length: 5000\r\n", ""))
+    local said, seconds = drip(c, ("x"):rep(5000))
+    assert.matches("^HTTP/1.1 408 ", said)
+    assert.is_true(seconds < 5, tostring(seconds))
+    c:close()
+  end)
+
+  it("that says nothing, and one that says nothing more, are closed", function()
+    local silent, idle = app:connect(), app:connect()
+    assert.equal(200, http.ask(idle, "GET", "/health").status)
+    assert.is_true(silent:ends_within(6) and idle:ends_within(6))
+    assert.equal("", idle:read_all())
+    silent:close()
+    idle:close()
+  end)
+end)
+
+
+describe("a flood of connections", function()
+  it("over the limit gets 503 while streams live on", function()
+    local app = server.start { workers = 1, set = { ["limits.connections"] = 30 } }
+    app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ v }}</svg>", args = { v = 1 } } })
+    local views, flood = {}, {}
+    for i = 1, 5 do
+      views[i] = http.pictures(app, "/stream/a")
+      assert.equal("<svg>1</svg>", views[i]:next())
+    end
+    local writer = app:connect()
+    assert.equal(200, http.ask(writer, "GET", "/health").status)
+    local refused = 0
+    for i = 1, 60 do
+      flood[i] = app:connect()
+      flood[i]:post(http.format("GET", "/health"))
+    end
+    for i = 1, 60 do
+      local ok, res = pcall(http.read_response, flood[i], "GET", 5)
+      if ok and res and res.status == 503 then
+        refused = refused + 1
+        assert.is_truthy(res.headers["retry-after"])
+        assert.is_truthy(res:json().code)
+      end
+    end
+    assert.is_true(refused > 0)
+    assert.equal(200, http.ask(writer, "PUT", "/api/session/a", { json = { args = { v = 2 } } }).status)
+    for i = 1, 5 do
+      assert.equal("<svg>2</svg>", views[i]:next())
+      views[i]:close()
+    end
+    for _, c in ipairs(flood) do c:close() end
+    writer:close()
+    wait.till(function()
+      local ok, n = pcall(app.metric, app, "lunacast_connections")
+      return ok and n and n <= 1
+    end, "the connections to go")
+    app:stop()
+  end)
+end)
+
+
+describe("a peer that vanishes", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, set = { ["password.ln"] = 14 }, files = {
+      ["lua/routes/waits.lua"] = [[
+        local store = require "host.store"
+        local time = require "host.time"
+        local web = require "web"
+        return {
+          { path = "/store", GET = function()
+              for i = 1, 500 do store.set("k" .. i, "v") end
+              return web.text "done"
+            end },
+          { path = "/sleep", GET = function() time.sleep(60) return web.text "late" end },
+          { path = "/closes", GET = function()
+              local guard <close> = setmetatable({}, { __close = function() error "in close" end })
+              time.sleep(60)
+            end },
+          { path = "/body", POST = function(req) return web.text(req.body) end },
+          { path = "/pieces", POST = function(req)
+              local n = 0
+              for piece in function() return req:read() end do n = n + #piece end
+              return web.text(tostring(n))
+            end },
+          { path = "/chunks", GET = function()
+              return web.chunks("text/plain", function(write)
+                for _ = 1, 100000 do write(("x"):rep(10000)) end
+              end)
+            end },
+          { path = "/key", GET = function()
+              require("host.jwk").generate()
+              return web.text "made"
+            end },
+        }]],
+      ["public/big.bin"] = ("x"):rep(8 << 20),
+    } }
+    app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ v }}</svg>", args = { v = 1 } } })
+  end)
+  teardown(function() app:stop() end) -- the audit: nothing may be left
+
+  local function base()
+    wait.till(function()
+      return app:metric "lunacast_connections" == 1 and app:metric "lunacast_viewers" == 0
+        and app:metric 'lunacast_tasks{worker="0"}' <= 1
+    end, "connections, viewers and tasks to be as before", 30)
+  end
+
+  local login = http.format("POST", "/api/auth/token", { json = { user_id = "v", password = "w" } })
+  local cases = {
+    { "in the head", "GET /health HTTP/1.1\r\nHo" },
+    { "in the body", "POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc" },
+    { "in a body that is read by pieces", "POST /pieces HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc" },
+    { "during waits of the store", http.format("GET", "/store") },
+    { "during a sleep", http.format("GET", "/sleep") },
+    { "during a sleep whose <close> raises", http.format("GET", "/closes") },
+    { "while its password is hashed", login },
+    { "while a key is made", http.format("GET", "/key") },
+    { "in a chunked answer", http.format("GET", "/chunks") },
+    { "in a file", http.format("GET", "/public/big.bin") },
+    { "in a stream", http.format("GET", "/stream/a") },
+    { "in a stream of events", http.format("GET", "/stream/a", { headers = { Accept = "text/event-stream" } }) },
+    { "behind 50 requests", http.format("GET", "/health"):rep(49) .. http.format("GET", "/sleep") },
+  }
+
+  for _, how in ipairs { "reset", "close" } do
+    for _, case in ipairs(cases) do
+      it(("%s leaves nothing (%s)"):format(case[1], how), function()
+        for pause = 0, 2 do
+          local held = {}
+          for i = 1, 4 do
+            held[i] = app:connect()
+            held[i]:post(case[2])
+          end
+          wait.pause(pause * 0.03)
+          for _, c in ipairs(held) do c[how](c) end
+        end
+        base()
+        assert.equal(200, app:get("/health").status)
+      end)
+    end
+  end
+end)
