@@ -256,6 +256,15 @@ function dates.filter(v, args)
   return render(parse(v, z), text)
 end
 
+--- A moment as Unix seconds: what `date` takes, and floats.
+---@param v number|string
+---@return number
+function dates.seconds(v)
+  if mtype(v) == "float" and v == v then return v end
+  local m = parse(v)
+  return m.seconds + m.nanoseconds / 1e9
+end
+
 --- RFC 3339, in UTC or in the system's zone.
 ---@param seconds integer
 ---@param nanoseconds integer
