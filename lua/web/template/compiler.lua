@@ -23,6 +23,8 @@ local LOOP_LOCALS <const> = 100
 local MOST_LOOP_SETS <const> = 12
 -- Lua's `for` can't jump over more than 2^17 instructions.
 local LARGE_BODY <const> = 4000
+-- Nodes of a body in one function.
+local LONG_BODY <const> = 500
 -- Lines of Lua in a loop's body that count as one step more.
 local LINES_PER_STEP <const> = 32
 
@@ -356,8 +358,9 @@ statements["super"] = function(g, node)
     quote(fmt("`super()`, but no parent has a block '%s'", g.block_name))))
 end
 
-function body(g, nodes)
-  for _, node in ipairs(nodes) do
+local function emit_nodes(g, nodes, from, to)
+  for i = from, to do
+    local node = nodes[i]
     if node.op == "text" or node.op == "raw" then
       add_text(g, node.value)
     elseif statements[node.op] then
@@ -365,6 +368,34 @@ function body(g, nodes)
     end
   end
   flush(g)
+end
+
+-- A `break` or `continue` of the loop around these nodes?
+local function jumps(nodes, from, to)
+  for i = from, to do
+    local node = nodes[i]
+    if node.op == "break" or node.op == "continue" then return true end
+    for _, branch in ipairs(node.branches or {}) do
+      if jumps(branch.body, 1, #branch.body) then return true end
+    end
+    if node.otherwise and jumps(node.otherwise, 1, #node.otherwise) then return true end
+  end
+  return false
+end
+
+-- Long bodies become several functions: a function of Lua has at most 32,767 locals in all.
+function body(g, nodes)
+  local w = g.w
+  for from = 1, #nodes, LONG_BODY do
+    local to = math.min(from + LONG_BODY - 1, #nodes)
+    if #nodes <= LONG_BODY or jumps(nodes, from, to) then
+      emit_nodes(g, nodes, from, to)
+    else
+      local outer = w:open_function("do local function part()", 0)
+      emit_nodes(g, nodes, from, to)
+      w:close_function(outer, "end part() end")
+    end
+  end
 end
 
 -- Functions of the chunk -----------------------------------------------------------------------

@@ -78,8 +78,9 @@ local function candidates(g, name, parts)
   return list
 end
 
--- The names in reach of an expression, for messages.
+-- The names in reach of an expression, for messages; the same for all of a scope.
 local function names_in_reach(g)
+  if g.scope.names_code then return g.scope.names_code end
   local names, seen = {}, {}
   local scope = g.scope
   local function add(name)
@@ -97,8 +98,9 @@ local function names_in_reach(g)
   end
   for name in pairs(g.frame_names) do add(name) end
   table.sort(names)
-  if #names > 100 then return "nil" end
-  return g.w:constant("{" .. table.concat(names, ",") .. "}")
+  local code = #names > 100 and "nil" or g.w:constant("{" .. table.concat(names, ",") .. "}")
+  g.scope.names_code = code
+  return code
 end
 
 -- Paths ----------------------------------------------------------------------------------------
@@ -396,7 +398,7 @@ local function emit_compare(g, node)
     if fixed_a or fixed_b or ka or kb then
       return fmt("(%s %s %s)", a, operator == "==" and "==" or "~=", b)
     end
-    return fmt("%sequal(%s, %s)", operator == "!=" and "not " or "", a, b)
+    return fmt("%sequal(%s, %s, R)", operator == "!=" and "not " or "", a, b)
   end
   if (ka == "int" or ka == "count") and (kb == "int" or kb == "count") then
     return fmt("(%s %s %s)", a, operator, b)

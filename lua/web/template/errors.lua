@@ -10,7 +10,7 @@ local errors = {}
 ---@field line integer?    counted from 1
 ---@field column integer?  in characters, counted from 1
 ---@field excerpt string?  the source line and a caret below it
----@field limit string?    which limit was hit: steps, bytes, depth, ms, source
+---@field limit string?    which limit was hit: steps, bytes, depth, ms, source, tokens
 local Error = {}
 Error.__index = Error
 Error.__name = "TemplateError"

@@ -144,8 +144,15 @@ local function parse_bracket(p)
   return part
 end
 
-local function add_dotted(parts, text)
-  for part in text:gmatch "[%w_]+" do parts[#parts + 1] = part end
+local MOST_STEPS <const> = 200
+
+local function add_dotted(p, parts, text)
+  for part in text:gmatch "[%w_]+" do
+    parts[#parts + 1] = part
+    if #parts > MOST_STEPS then
+      raise(p.from[p.i], ("a path has at most %d steps"):format(MOST_STEPS))
+    end
+  end
 end
 
 -- A variable: { op = "path", name, parts }; a part is a string, an integer, or another path.
@@ -153,7 +160,7 @@ function parse_path(p)
   local from = p.from[p.i]
   local name, rest = p.value[p.i]:match "^([%w_]+)(.*)$"
   local parts = {}
-  add_dotted(parts, rest)
+  add_dotted(p, parts, rest)
   p.i = p.i + 1
   while true do
     local kind = p.kind[p.i]
@@ -161,7 +168,7 @@ function parse_path(p)
     if kind == "[" then
       parts[#parts + 1] = parse_bracket(p)
     elseif kind == "tail" and p.kind[p.i - 1] == "]" then
-      add_dotted(parts, p.value[p.i])
+      add_dotted(p, parts, p.value[p.i])
       p.i = p.i + 1
     else
       break

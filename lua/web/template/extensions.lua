@@ -2,6 +2,7 @@
 -- lua/filters/, lua/filters/tests/ and lua/filters/functions/, found by their names. A new VM finds
 -- new files, which is what makes them hot.
 local fail = require "web.template.fail"
+local runtime = require "web.template.runtime"
 
 local extensions = {}
 
@@ -29,19 +30,32 @@ local function returned(sort, name, ok, v, problem)
   return v
 end
 
+-- Lua code of a user costs more than an iteration, and more for a larger value.
+local function pay(R, v)
+  local size = (type(v) == "string" or type(v) == "table") and #v or 0
+  runtime.charge(R, 2 + size // 4)
+end
+
 -- How generated code calls it.
 local function wrap(sort, name, call)
   if sort == "function" then
-    return function(args) return returned(sort, name, pcall(call, copy(args))) end
+    return function(args, R)
+      pay(R)
+      return returned(sort, name, pcall(call, copy(args)))
+    end
   end
   if sort == "test" then
-    return function(v, args)
+    return function(v, args, R)
+      pay(R, v)
       local ok, result, problem = pcall(call, v, copy(args))
       if ok and problem == nil then return result and true or false end
       return returned(sort, name, ok, ok and nil or result, problem)
     end
   end
-  return function(v, args) return returned(sort, name, pcall(call, v, copy(args))) end
+  return function(v, args, R)
+    pay(R, v)
+    return returned(sort, name, pcall(call, v, copy(args)))
+  end
 end
 
 local function entry(sort, name, found)

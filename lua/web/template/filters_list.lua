@@ -51,7 +51,7 @@ filter("join", function(v, args, R, label)
   local sep = fail.string(label, args, "sep", ""):gsub("\\n", "\n"):gsub("\\t", "\t")
   local pieces, size = {}, #sep * #v
   for i = 1, #v do
-    local piece = print.text(v[i])
+    local piece = print.text(v[i], R)
     pieces[i] = piece
     size = size + #piece
   end
@@ -125,6 +125,7 @@ filter("unique", function(v, args, R, label)
   local case_sensitive = fail.boolean(label, args, "case_sensitive", false)
   local items, seen, kind = {}, {}, nil
   for i = 1, #v do
+    charge(R, 1)
     local key = walk(v[i], path)
     if key ~= nil or i == 1 then
       local this = mtype(key) or type(key)
@@ -158,7 +159,7 @@ filter("slice", function(v, args, _, label)
   return array(table.move(v, first + 1, stop, 1, {}))
 end)
 
-filter("filter", function(v, args, _, label)
+filter("filter", function(v, args, R, label)
   if #v == 0 then return v end
   local path = attribute_of(label, args)
   local wanted = args.value
@@ -166,8 +167,8 @@ filter("filter", function(v, args, _, label)
   for i = 1, #v do
     local found = walk(v[i], path)
     if found == nil then found = null end
-    local keep
-    if wanted == nil or wanted == null then keep = found ~= null else keep = same(found, wanted) end
+    local keep = found ~= null
+    if wanted ~= nil and wanted ~= null then keep = same(found, wanted, R) end
     if keep then items[#items + 1] = v[i] end
   end
   return array(items)
@@ -202,6 +203,7 @@ filter("group_by", function(v, args, R, label)
   local path = attribute_of(label, args)
   local groups = {}
   for i = 1, #v do
+    charge(R, 2)
     local key = walk(v[i], path)
     if key ~= nil and key ~= null then
       if type(key) ~= "string" then

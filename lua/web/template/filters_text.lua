@@ -4,6 +4,7 @@ local print = require "web.template.print"
 local runtime = require "web.template.runtime"
 local text = require "web.template.text"
 local value = require "web.template.value"
+local whitespace = require "web.template.whitespace"
 
 local filters = {}
 
@@ -76,13 +77,14 @@ end
 local function cut(v, pattern, R)
   local pieces, n = {}, 0
   if pattern == "" then
+    runtime.charge(R, #v // 4)
     local list = boundaries(v)
-    runtime.charge(R, #list // 8)
     pieces[1] = ""
     for i = 1, #list - 1 do pieces[i + 1] = sub(v, list[i], list[i + 1] - 1) end
     pieces[#list + 1] = ""
     return pieces
   end
+  runtime.search(R, v, pattern)
   local at = 1
   while true do
     local from, to = find(v, pattern, at, true)
@@ -104,6 +106,8 @@ end)
 filter("replace", function(v, args, R, label)
   local from = fail.string(label, args, "from")
   local to = fail.string(label, args, "to")
+  if from == "" then reserve(R, #v + (text.length(v) + 1) * #to) end
+  runtime.search(R, v, from)
   if from ~= "" and not find(v, from, 1, true) then return v end
   local pieces = cut(v, from, R)
   reserve(R, #v + (#pieces - 1) * (#to - #from))
@@ -179,17 +183,15 @@ filter("spaceless", function(v)
     local close = find(v, ">", at, true)
     if not close then break end
     pieces[#pieces + 1] = sub(v, at, close)
-    local after = find(v, "[^\t-\r ]", close + 1) or #v + 1
-    if byte(v, after) and byte(v, after) >= 128 then
-      after = #v + 1 - #text.trim_start(sub(v, after))
-    end
+    local after = whitespace.skip(v, close + 1)
     at = byte(v, after) == 60 and after or close + 1
   end
   pieces[#pieces + 1] = sub(v, at)
   return concat(pieces)
 end)
 
-local function percent(c) return format("%%%02X", byte(c)) end
+local percent = {}
+for c = 0, 255 do percent[string.char(c)] = format("%%%02X", c) end
 
 filter("urlencode", function(v, _, R)
   local encoded = gsub(v, "[^%w%-._~/%%]", percent)

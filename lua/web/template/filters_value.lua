@@ -2,7 +2,6 @@
 local dates = require "web.template.dates"
 local encode = require "web.template.encode"
 local fail = require "web.template.fail"
-local number = require "web.template.number"
 local print = require "web.template.print"
 local runtime = require "web.template.runtime"
 local text = require "web.template.text"
@@ -167,14 +166,18 @@ end
 
 -- Several kinds --------------------------------------------------------------------------------
 
-function filters.length(v)
-  if type(v) == "string" then return text.length(v) end
+function filters.length(v, _, R)
+  if type(v) == "string" then
+    runtime.reserve(R, #v)
+    return text.length(v)
+  end
   if type(v) ~= "table" then
     fail.kind("filter 'length'", "the value", v, "an array, an object or a string")
   end
   if value.is_array(v) then return #v end
   local n = 0
   for _ in pairs(v) do n = n + 1 end
+  runtime.charge(R, n // 8)
   return n
 end
 
@@ -194,13 +197,14 @@ function filters.reverse(v, _, R)
 end
 
 function filters.json_encode(v, args, R)
-  local encoded = encode.encode(v, args.pretty == true, function(n) runtime.charge(R, n) end)
+  local pretty = args.pretty == true
+  local encoded = encode.encode(v, pretty, function(n) runtime.charge(R, n) end)
   runtime.reserve(R, #encoded)
   return encoded
 end
 
-function filters.as_str(v)
-  return mtype(v) and number.text(v) or print.text(v)
+function filters.as_str(v, _, R)
+  return print.text(v, R)
 end
 
 function filters.get(v, args)
@@ -214,7 +218,9 @@ function filters.get(v, args)
 end
 
 function filters.date(v, args, R)
-  return dates.filter(v, args, R)
+  -- Formatting takes as long as dozens of iterations.
+  runtime.charge(R, 8 + (type(args.format) == "string" and #args.format or 0))
+  return dates.filter(v, args)
 end
 
 return filters

@@ -24,6 +24,7 @@ local template = {}
 ---@field depth integer   of nesting, of macro calls and of includes
 ---@field ms number       of one render
 ---@field source integer  bytes of a template
+---@field tokens integer  words and signs of a template's tags: what compiling it costs
 
 ---@class TemplateOptions
 ---@field source? table<string, string>|(fun(name: string): string?)|string  texts, or a folder
@@ -36,9 +37,11 @@ local template = {}
 
 local DEFAULT_LIMITS <const> = {
   steps = 2000000, bytes = 8 * 1024 * 1024, depth = 64, ms = 80, source = 1024 * 1024,
+  tokens = 1000000,
 }
 local STRICT_LIMITS <const> = {
   steps = 200000, bytes = 1024 * 1024, depth = 64, ms = 50, source = 1024 * 1024,
+  tokens = 25000,
 }
 local SUFFIXES <const> = { ".html", ".htm", ".xml", ".svg" }
 local NAMELESS <const> = "template"

@@ -130,11 +130,17 @@ end
 ---@field to integer[]
 
 ---@param source string
+---@param most? integer  tokens
 ---@return TemplateTokens
-function lexer.scan(source)
+function lexer.scan(source, most)
   local kind, value, from, to, n = {}, {}, {}, {}, 0
+  most = most or math.maxinteger
   local function add(k, v, a, b)
     n = n + 1
+    if n > most then
+      error({ message = ("the template has more than %d words and signs in its tags"):format(most),
+        at = a, limit = "tokens" }, 0)
+    end
     kind[n], value[n], from[n], to[n] = k, v, a, b
   end
   local at = 1

@@ -381,9 +381,10 @@ end
 
 ---@param source string
 ---@param max_depth integer  how deep tags and expressions may nest
+---@param max_tokens? integer
 ---@return TemplateTree
-function parser.parse(source, max_depth)
-  local p = lexer.scan(source)
+function parser.parse(source, max_depth, max_tokens)
+  local p = lexer.scan(source, max_tokens)
   p.i, p.depth, p.max_depth, p.source = 1, 0, max_depth, source
   local tree = { imports = {}, blocks = {}, macros = {} }
   parse_head(p, tree)

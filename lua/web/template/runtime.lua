@@ -22,6 +22,7 @@ local runtime = {}
 local SLICE <const> = 1000
 -- Bytes that cost one step: work on long strings counts like work in loops.
 local BYTES_PER_STEP <const> = 64
+local SEARCH_BYTES_PER_STEP <const> = 8192
 local LONG_STRING <const> = 4096
 
 local null <const> = value.null
@@ -78,6 +79,14 @@ local function reserve(R, n)
   if n > BYTES_PER_STEP then charge(R, n // BYTES_PER_STEP) end
 end
 runtime.reserve = reserve
+
+--- Before a search of `needle`: what it costs at worst, when the text is almost the needle.
+---@param R table
+---@param haystack string
+---@param needle string
+function runtime.search(R, haystack, needle)
+  charge(R, #haystack * #needle // SEARCH_BYTES_PER_STEP)
+end
 
 --- A string that came out of `~`.
 function runtime.joined(R, s, at)
@@ -264,6 +273,7 @@ function runtime.contains(R, needle, container, at)
       raise(at, "only a string can be `in` a string, not " .. describe(needle))
     end
     reserve(R, #container)
+    runtime.search(R, container, needle)
     return container:find(needle, 1, true) ~= nil
   end
   if type(container) ~= "table" then
@@ -273,7 +283,7 @@ function runtime.contains(R, needle, container, at)
   if is_array(container) then
     charge(R, #container // 8)
     for i = 1, #container do
-      if value.same(container[i], needle) then return true end
+      if value.same(container[i], needle, R) then return true end
     end
     return false
   end

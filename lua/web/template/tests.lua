@@ -6,7 +6,7 @@ local value = require "web.template.value"
 
 local tests = {}
 
-local type, mtype, find, sub = type, math.type, string.find, string.sub
+local type, mtype, sub = type, math.type, string.sub
 
 local function test(name, most, apply)
   local label = "test '" .. name .. "'"
@@ -65,8 +65,7 @@ present("containing", 1, function(v, arg, label, R)
     return v[string_of(label, "the argument", arg)] ~= nil
   end
   if type(v) == "string" then
-    runtime.reserve(R, #v)
-    return find(v, string_of(label, "the argument", arg), 1, true) ~= nil
+    return runtime.contains(R, string_of(label, "the argument", arg), v, nil)
   end
   if type(v) ~= "table" then fail.kind(label, "the value", v, "a string, an array or an object") end
   return runtime.contains(R, arg, v, nil)

@@ -34,7 +34,7 @@ local function parse(env, name, text)
   if not valid then
     error(errors.new({ message = "the template is not UTF-8", at = broken }, name, text), 0)
   end
-  local ok, tree = pcall(parser.parse, text, env.limits.depth)
+  local ok, tree = pcall(parser.parse, text, env.limits.depth, env.limits.tokens)
   if not ok then
     if type(tree) ~= "table" then error(tree, 0) end
     error(errors.new(tree, name, text), 0)
@@ -259,7 +259,7 @@ function units.render(env, unit, context)
   spare = nil
   local R = {
     0, 0, 0, root = context, O = O, limits = limits, left = limits.steps, slice = 0,
-    deadline = steady() + limits.ms / 1000,
+    deadline = steady() + limits.ms / 1000, tick = runtime.tick,
   }
   local ok, text = pcall(execute, unit, R, context)
   spare = O

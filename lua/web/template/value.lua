@@ -107,21 +107,23 @@ end
 
 local MAX_DEPTH <const> = 64
 
-local function same(a, b, depth)
-  if a == b then return mtype(a) == mtype(b) end
-  if type(a) ~= "table" or type(b) ~= "table" or depth > MAX_DEPTH then return false end
+local same
+
+-- Every pair of values costs a step of the render R: a small template can build an array that
+-- holds itself 2^60 times.
+local function same_tables(a, b, depth, R)
   local a_list, b_list = is_array(a), is_array(b)
   if a_list ~= b_list then return false end
   if a_list then
     if #a ~= #b then return false end
     for i = 1, #a do
-      if not same(a[i], b[i], depth + 1) then return false end
+      if not same(a[i], b[i], depth + 1, R) then return false end
     end
     return true
   end
   for k, v in pairs(a) do
     local other = b[k]
-    if other == nil or not same(v, other, depth + 1) then return false end
+    if other == nil or not same(v, other, depth + 1, R) then return false end
   end
   for k in pairs(b) do
     if a[k] == nil then return false end
@@ -129,21 +131,31 @@ local function same(a, b, depth)
   return true
 end
 
+function same(a, b, depth, R)
+  if a == b then return mtype(a) == mtype(b) end
+  if type(a) ~= "table" or type(b) ~= "table" or depth > MAX_DEPTH then return false end
+  R[2] = R[2] - 1
+  if R[2] < 0 then R.tick(R) end
+  return same_tables(a, b, depth, R)
+end
+
 --- Equality inside arrays and objects, for `in` and for filters: 1 and 1.0 differ.
 ---@param a any
 ---@param b any
+---@param R table  the render that pays for it
 ---@return boolean
-function value.same(a, b)
-  return same(a, b, 1)
+function value.same(a, b, R)
+  return same(a, b, 1, R)
 end
 
 --- Equality of `==`: numbers by value, everything else as `same`.
 ---@param a any
 ---@param b any
+---@param R table
 ---@return boolean
-function value.equal(a, b)
+function value.equal(a, b, R)
   if a == b then return true end
-  return type(a) == "table" and type(b) == "table" and same(a, b, 1)
+  return type(a) == "table" and type(b) == "table" and same(a, b, 1, R)
 end
 
 --- False, 0, NaN, "", [], {}, null and undefined are false; all else is true.

@@ -11,17 +11,25 @@ local wide = { ["\194\133"] = true, ["\194\160"] = true, ["\225\154\128"] = true
   ["\226\129\159"] = true, ["\227\128\128"] = true }
 for last = 128, 138 do wide["\226\128" .. string.char(last)] = true end
 
+--- The first byte from `at` on that is not White_Space, or the one after the end.
+---@param text string
+---@param at integer
+---@return integer
+function whitespace.skip(text, at)
+  while true do
+    at = find(text, "[^\t-\r ]", at) or #text + 1
+    local n = byte(text, at) == 194 and 2 or 3
+    if not wide[sub(text, at, at + n - 1)] then return at end
+    at = at + n
+  end
+end
+
 --- Without leading White_Space.
 ---@param text string
 ---@return string
 function whitespace.trim_start(text)
-  local at = 1
-  while true do
-    at = find(text, "[^\t-\r ]", at) or #text + 1
-    local n = byte(text, at) == 194 and 2 or 3
-    if not wide[sub(text, at, at + n - 1)] then return at == 1 and text or sub(text, at) end
-    at = at + n
-  end
+  local at = whitespace.skip(text, 1)
+  return at == 1 and text or sub(text, at)
 end
 
 --- Without trailing White_Space.
