@@ -8,6 +8,7 @@
  * *` of a coroutine kept across a return to the loop; lua_close inside a task. */
 #include "vm.h"
 
+#include "heap.h"
 #include "log.h"
 #include "mem.h"
 #include "sandbox.h"
@@ -28,6 +29,7 @@ struct vm {
     char *folder;
     size_t refs;
     size_t memory;
+    heap heap;
     guard *guard;
     vm_tasks tasks;
 };
@@ -39,16 +41,11 @@ static void *allocate(void *ud, void *old, size_t old_size, size_t size)
     vm *v = ud;
     if (old == NULL)
         old_size = 0;
-    if (size == 0) {
-        free(old);
-        v->memory -= old_size;
-        return NULL;
-    }
     if (size > old_size && v->options.memory_limit > 0 &&
         v->memory - old_size + size > v->options.memory_limit)
         return NULL;
-    void *p = realloc(old, size);
-    if (p != NULL)
+    void *p = heap_resize(&v->heap, old, old_size, size);
+    if (p != NULL || size == 0)
         v->memory = v->memory - old_size + size;
     return p;
 }
@@ -76,6 +73,7 @@ vm *vm_new(const services *s, const vm_options *options)
     v->options.folder = v->folder;
     v->refs = 1;
     v->guard = guard_new(BOOT_WARN_US, options->limit_us > 0 ? BOOT_LIMIT_US : 0);
+    v->heap.limit = options->memory_limit * 2;
     v->L = lua_newstate(allocate, v);
     atomic_fetch_add(&alive, 1);
     if (v->L == NULL) {
@@ -83,6 +81,9 @@ vm *vm_new(const services *s, const vm_options *options)
         return NULL;
     }
     lua_atpanic(v->L, on_panic);
+    /* Nearly all garbage of a request is young; the framework's tables are not marked again and
+     * again. */
+    lua_gc(v->L, LUA_GCGEN, 0, 0);
     *(vm **)lua_getextraspace(v->L) = v;
     char error[1024];
     if (vm_protect(v, open_state, v, error, sizeof error) != 0) {
@@ -106,6 +107,7 @@ void vm_drop(vm *v)
     task_free_spares(v);
     if (v->L != NULL)
         lua_close(v->L);
+    heap_free(&v->heap);
     guard_free(v->guard);
     free(v->folder);
     free(v);

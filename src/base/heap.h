@@ -1,0 +1,19 @@
+/* Memory of one Lua state: blocks of up to 256 bytes from slabs, by size, larger ones from malloc.
+ * For one thread at a time. */
+#pragma once
+#include <stddef.h>
+
+enum { HEAP_STEP = 16, HEAP_SMALL = 256, HEAP_CLASSES = HEAP_SMALL / HEAP_STEP };
+
+typedef struct {
+    struct heap_slab *slabs;
+    char *next, *end; /* what is left of the newest slab */
+    struct heap_block *spare[HEAP_CLASSES];
+    size_t total, limit; /* bytes in slabs; no more than limit, 0: any */
+} heap;
+
+/* Like realloc, but the caller knows the old size; size 0 frees and returns NULL. NULL: no memory,
+ * and the old block stays. */
+void *heap_resize(heap *h, void *old, size_t old_size, size_t size);
+/* Frees the slabs; blocks from malloc have been freed one by one. */
+void heap_free(heap *h);
