@@ -33,8 +33,8 @@ typedef enum {
     METRIC_RELOADS,          /* new scripts went live */
     METRIC_RELOADS_FAILED,
     METRIC_STORE_FAILURES,  /* operations answered "unavailable" */
-    METRIC_STORE_KEYS,       /* gauge: of the embedded store, expired ones until they are swept */
-    METRIC_STORE_BYTES,      /* gauge */
+    METRIC_STORE_KEYS,      /* gauge: of the embedded store, expired ones until they are swept */
+    METRIC_STORE_BYTES,     /* gauge */
     METRIC_REDIS_CONNECTED, /* gauge: links that are up */
     METRIC_REDIS_RECONNECTS,
     METRIC_TOKEN_CACHE_HITS,
