@@ -239,6 +239,28 @@ static void a_wait_inside_pcall_and_metamethods_works(void **state)
     close_vm(v);
 }
 
+static int push_failure(lua_State *L, void *data)
+{
+    (void)data;
+    return luaL_error(L, "not enough memory");
+}
+
+static void a_wait_whose_result_could_not_be_pushed_does_not_spoil_the_next(void **state)
+{
+    (void)state;
+    vm *v = open_vm(0, 0);
+    run r = {.code = "local ok, e = pcall(pause) return tostring(ok) .. pause()"};
+    task_start(v, &ops, &r);
+    task_wake(waits[0].token, push_failure, dispose, &waits[0]);
+    task_run_ready();
+    assert_int_equal(waits[0].disposals, 1);
+    wake(1, 7);
+    task_run_ready();
+    assert_string_equal(r.text, "false7");
+    assert_int_equal(waits[1].disposals, 1);
+    close_vm(v);
+}
+
 static void a_wait_where_none_is_possible_says_so(void **state)
 {
     (void)state;
@@ -399,6 +421,25 @@ static void a_thread_that_a_script_holds_is_not_used_again(void **state)
     close_vm(v);
 }
 
+static void a_script_can_neither_resume_nor_close_the_thread_of_another_task(void **state)
+{
+    (void)state;
+    vm *v = open_vm(0, 0);
+    run w = {.code = "shared = coroutine.running() local n = pause() return n + 1"};
+    task_start(v, &ops, &w);
+    run r = start(v, "local ok, e = coroutine.resume(shared) return tostring(ok) .. e");
+    assert_string_equal(r.text, "falsecannot resume a request's own coroutine");
+    r = start(v, "return tostring(pcall(coroutine.close, shared))");
+    assert_string_equal(r.text, "false");
+    assert_int_equal(w.ends, 0);
+    wake(0, 5);
+    task_run_ready();
+    assert_int_equal(w.ends, 1);
+    assert_string_equal(w.text, "6");
+    start(v, "shared = nil");
+    close_vm(v);
+}
+
 static void many_tasks_leave_no_memory_behind(void **state)
 {
     (void)state;
@@ -436,6 +477,7 @@ int main(void)
         cmocka_unit_test(cancelling_stops_the_operation_and_runs_close_variables),
         cmocka_unit_test(cancelling_a_woken_task_disposes_of_its_value),
         cmocka_unit_test(a_wait_inside_pcall_and_metamethods_works),
+        cmocka_unit_test(a_wait_whose_result_could_not_be_pushed_does_not_spoil_the_next),
         cmocka_unit_test(a_wait_where_none_is_possible_says_so),
         cmocka_unit_test(an_error_comes_with_its_traceback),
         cmocka_unit_test(endless_loops_end),
@@ -445,6 +487,7 @@ int main(void)
         cmocka_unit_test(xpcall_calls_its_handler_and_passes_values),
         cmocka_unit_test(doors_are_closed),
         cmocka_unit_test(a_thread_that_a_script_holds_is_not_used_again),
+        cmocka_unit_test(a_script_can_neither_resume_nor_close_the_thread_of_another_task),
         cmocka_unit_test(many_tasks_leave_no_memory_behind),
         cmocka_unit_test(all_tasks_of_a_worker_can_be_cancelled),
     };

@@ -1,7 +1,8 @@
 /* Lua's coroutine library with two differences: the watchdog is told which coroutine runs (Lua has
  * no call that tells), and a task whose thread a script has seen is not reused for another task.
- * A coroutine made by a script can't wait for the host: the wait would yield to the script's own
- * resume. task_token_of raises there. */
+ * A script can neither resume nor close the coroutine of a task, its own or another's: the host
+ * does. A coroutine made by a script can't wait for the host: the wait would yield to the script's
+ * own resume. task_token_of raises there. */
 #include "co.h"
 
 #include "guard.h"
@@ -58,7 +59,7 @@ static int resume(lua_State *L, lua_State *co, int n)
 static int co_resume(lua_State *L)
 {
     lua_State *co = check_co(L);
-    if (task_owns_thread(co)) {
+    if (task_is_thread(L, 1)) {
         lua_pushboolean(L, 0);
         lua_pushliteral(L, "cannot resume a request's own coroutine");
         return 2;
@@ -138,7 +139,9 @@ static int co_close(lua_State *L)
 {
     lua_State *co = check_co(L);
     const char *state = state_of(L, co);
-    if ((state[0] != 's' && state[0] != 'd') || task_owns_thread(co))
+    if (task_is_thread(L, 1))
+        return luaL_error(L, "cannot close a request's own coroutine");
+    if (state[0] != 's' && state[0] != 'd')
         return luaL_error(L, "cannot close a %s coroutine", state);
     guard *g = vm_guard(vm_of(L));
     lua_State *before = guard_switch(g, co);

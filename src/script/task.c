@@ -434,6 +434,7 @@ task_token task_token_of(lua_State *L)
                       "get the wait; call it from the handler itself");
     if (!lua_isyieldable(L))
         luaL_error(L, "cannot wait here: a C function (sort, gsub, require ...) is on the stack");
+    drop_wait(t); /* what is left of one whose push raised, into a script's pcall */
     return (task_token){t->index, t->generation};
 }
 
@@ -535,9 +536,45 @@ bool task_owns_thread(lua_State *L)
     return t != NULL && t->co == L;
 }
 
+/* Weak: thread -> true, for those of tasks that scripts have got hold of. */
+static const char seen_threads;
+
+static void push_seen_threads(lua_State *L)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_threads) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &seen_threads);
+}
+
 void task_thread_seen(lua_State *L)
 {
     task *t = vm_task_state(vm_of(L))->running;
-    if (t != NULL && t->co == L)
-        t->seen = true;
+    if (t == NULL || t->co != L || t->seen)
+        return;
+    push_seen_threads(L);
+    lua_pushthread(L);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    t->seen = true;
+}
+
+bool task_is_thread(lua_State *L, int arg)
+{
+    arg = lua_absindex(L, arg);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_threads) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        return false;
+    }
+    lua_pushvalue(L, arg);
+    bool found = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    return found;
 }
