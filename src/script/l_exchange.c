@@ -10,9 +10,22 @@
 
 static const char box_name[] = "host.exchange";
 
+/* By address, not by name as luaL_checkudata does: this runs several times a request. */
+static bool is_box(lua_State *L, int arg)
+{
+    if (lua_type(L, arg) != LUA_TUSERDATA || !lua_getmetatable(L, arg))
+        return false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, box_name);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
 exchange *exchange_box_check(lua_State *L, int arg)
 {
-    exchange_box *box = luaL_checkudata(L, arg, box_name);
+    if (!is_box(L, arg))
+        luaL_typeerror(L, arg, box_name);
+    exchange_box *box = lua_touserdata(L, arg);
     if (box->x == NULL)
         luaL_error(L, "this request is over: its exchange must not be kept");
     return box->x;
@@ -252,29 +265,40 @@ void exchange_push_writer(lua_State *L, int box)
     lua_pushcclosure(L, write_chunk, 1);
 }
 
+static void push_metatable(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"header", x_header},
+                                       {"headers", x_headers},
+                                       {"query", x_query},
+                                       {"target", x_target},
+                                       {"id", x_id},
+                                       {"peer", x_peer},
+                                       {"scheme", x_scheme},
+                                       {"minor", x_minor},
+                                       {"route", x_route},
+                                       {"wants_ws", x_wants_ws},
+                                       {"check_ws", x_check_ws},
+                                       {"body", x_body},
+                                       {"read", x_read},
+                                       {NULL, NULL}};
+    lua_createtable(L, 0, 3);
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, box_name);
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, box_name);
+}
+
 exchange_box *exchange_box_push(lua_State *L, exchange *x)
 {
     exchange_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     box->x = x;
-    if (luaL_newmetatable(L, box_name)) {
-        static const luaL_Reg methods[] = {{"header", x_header},
-                                           {"headers", x_headers},
-                                           {"query", x_query},
-                                           {"target", x_target},
-                                           {"id", x_id},
-                                           {"peer", x_peer},
-                                           {"scheme", x_scheme},
-                                           {"minor", x_minor},
-                                           {"route", x_route},
-                                           {"wants_ws", x_wants_ws},
-                                           {"check_ws", x_check_ws},
-                                           {"body", x_body},
-                                           {"read", x_read},
-                                           {NULL, NULL}};
-        luaL_newlib(L, methods);
-        lua_setfield(L, -2, "__index");
-        lua_pushboolean(L, 0);
-        lua_setfield(L, -2, "__metatable");
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, box_name) == LUA_TNIL) {
+        lua_pop(L, 1);
+        push_metatable(L);
     }
     lua_setmetatable(L, -2);
     return box;
