@@ -1,8 +1,10 @@
 -- Several processes on one Redis.
 local http = require "spec.support.http"
+local json = require "host.json"
 local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
+local ws = require "spec.support.ws"
 
 local SVG = '<svg xmlns="http://www.w3.org/2000/svg"><text>{{ x }}</text></svg>'
 
@@ -51,6 +53,34 @@ describe("two processes on one Redis #workers", function()
     there:till(">20<")
     here:close()
     there:close()
+  end)
+
+  it("bring each message of publish/subscribe to the clients of both, in one order", function()
+    local readers = {}
+    for i, app in ipairs { one, two, one, two } do
+      readers[i] = ws.connect(app, "/ws")
+      readers[i]:text "subscribe:news|s"
+      readers[i]:text "sync"
+      assert.matches("unknown_command", readers[i]:read_text(), 1, true)
+    end
+    local stranger = ws.connect(two, "/ws")
+    stranger:text "subscribe:news|other"
+    local writers = { ws.connect(one, "/ws"), ws.connect(two, "/ws") }
+    for i = 1, 300 do
+      writers[i % 2 + 1]:text(
+        ('publish-json:{"topic":"news","session_id":"s","payload":%d}'):format(i))
+    end
+    local first, seen = {}, {}
+    for i = 1, 300 do
+      first[i] = readers[1]:read_text()
+      seen[tonumber(first[i]:match '"payload":(%d+)')] = true
+    end
+    for i = 1, 300 do assert.is_true(seen[i]) end
+    for k = 2, 4 do
+      for i = 1, 300 do assert.equal(first[i], readers[k]:read_text()) end
+    end
+    assert.is_true((stranger:is_quiet()))
+    for _, c in ipairs { stranger, writers[1], writers[2], table.unpack(readers) } do c:close() end
   end)
 
   it("never show an older picture after a newer one", function()
@@ -121,6 +151,19 @@ describe("two processes on one Redis #workers", function()
     assert.equal(200, put(one, "cut", 2).status)
     there:till(">2<")
     there:close()
+  end)
+
+  it("say that messages may be lost when that link was cut", function()
+    local c = ws.connect(two, "/ws")
+    c:text "subscribe:cut|s"
+    c:text "sync"
+    c:read_text()
+    redis:command("CLIENT", "KILL", "TYPE", "pubsub")
+    local gap = json.decode(c:read_text())
+    assert.same({ "gap", "cut", "s" }, { gap.code, gap.topic, gap.session_id })
+    c:text 'publish-json:{"topic":"cut","session_id":"s","payload":1}'
+    assert.matches('"payload":1', c:read_text(), 1, true)
+    c:close()
   end)
 
   it("keep streams open while Redis is stopped, answer 503, and go on after it", function()
