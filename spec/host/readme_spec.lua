@@ -4,6 +4,7 @@ local process = require "spec.support.process"
 local server = require "spec.support.server"
 local uv = require "luv"
 local wait = require "spec.support.wait"
+local ws = require "spec.support.ws"
 
 local file = assert(io.open "README.md")
 local README = file:read "a"
@@ -50,6 +51,21 @@ describe("README.md", function()
     wait.till(function() return app:get("/lamp/red").status == 200 end, "the saved route")
     assert.same({ color = "red" }, app:json "/lamp/red")
     assert.equal(204, app:post("/lamp/red").status)
+    app:stop()
+  end)
+
+  it("shows a chat that talks", function()
+    local route = block_with("lua", "-- lua/routes/chat.lua")
+    local app = server.start { files = { ["lua/routes/chat.lua"] = route } }
+    local ann, bob = ws.connect(app, "/chat/hall?name=ann"), ws.connect(app, "/chat/hall")
+    local other = ws.connect(app, "/chat/attic")
+    ann:text "hello"
+    assert.equal("ann: hello", bob:read_text())
+    assert.equal("ann: hello", ann:read_text())
+    bob:text "hi"
+    assert.equal("somebody: hi", ann:read_text())
+    assert.is_true((other:is_quiet()))
+    for _, c in ipairs { ann, bob, other } do c:close() end
     app:stop()
   end)
 
