@@ -22,10 +22,6 @@
 /* While the scripts are loaded nobody waits for this VM. */
 enum { BOOT_WARN_US = 1000000, BOOT_LIMIT_US = 10000000 };
 
-/* A cycle marks all that lives (the scripts, about 1 MB) to free what requests have left: it begins
- * when four times that is in use, not twice. */
-enum { GC_PAUSE = 400 };
-
 struct vm {
     lua_State *L;
     const services *services;
@@ -84,7 +80,6 @@ vm *vm_new(const services *s, const vm_options *options)
         vm_drop(v);
         return NULL;
     }
-    lua_gc(v->L, LUA_GCINC, GC_PAUSE, 0, 0);
     lua_atpanic(v->L, on_panic);
     /* Nearly all garbage of a request is young; the framework's tables are not marked again and
      * again. */
