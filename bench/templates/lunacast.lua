@@ -56,4 +56,4 @@ for name, entry in pairs(entries) do
     return assert(fresh:render(entry, contexts[1]))
   end)
 end
-print(json.encode(result, { sort = true }))
+print(json.encode({ lunacast = result }, { sort = true }))

@@ -33,6 +33,12 @@ function Cache:get(key)
   return entry.value
 end
 
+--- What was used lately, without counting.
+function Cache:peek(key)
+  local entry = self.young[key]
+  return entry and entry.value
+end
+
 function Cache:put(key, value, bytes)
   if self.count >= self.most_entries or self.bytes + bytes > self.most_bytes then
     self.dropped = self.dropped + self.old_count

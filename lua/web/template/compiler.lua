@@ -2,7 +2,8 @@
 --
 --   main(R, O, ctx, F, B)          the body; O is the output, F holds what `set` sets
 --   block_<n>(R, O, ctx, F, B, l)  a block; B has the definitions of every block, l is its level
---   macro_<n>(R, ...)              a macro, its arguments in the order of the definition
+--   macro_<n>(R, direct, ...)      a macro, its arguments in the order of the definition; direct:
+--                                  its text stays in the output, else it is returned
 --
 -- Text and expressions that follow one another become one call of `put`. `set` writes to
 -- F["name"], in a loop to a local of the loop's body, so that it ends with the iteration. The chunk
@@ -107,7 +108,11 @@ function statements.print(g, node)
   local value = node.value
   if unescaped[value.op] then return add_text(g, g.number_text(value.value)) end
   if value.op == "str" and not value.value:find "[&<>\"'/]" then return add_text(g, value.value) end
-  add_value(g, value, escapes(g, value))
+  if value.op ~= "macro" then return add_value(g, value, escapes(g, value)) end
+  flush(g)
+  local saved = g.w:open()
+  emit.macro(g, value, true)
+  g.w:close(saved)
 end
 
 function statements.set(g, node)
@@ -427,21 +432,21 @@ end
 
 local function emit_macro(g, node)
   local w = g.w
-  local arguments, names = {}, { "R" }
+  local arguments, names = {}, { "R", "direct" }
   for i, parameter in ipairs(node.parameters) do
-    names[i + 1] = "p" .. i
+    names[i + 2] = "p" .. i
     arguments[parameter.name] = "p" .. i
   end
   local outer = w:open_function(fmt("U[%s] = function(%s)", quote("macro_" .. node.name),
     concat(names, ", ")), #names)
   w:line "local ctx, O, F, B = R.root, R.O, {}, nil"
-  w:line "local m = mark(O)"
+  w:line "local m = direct or mark(O)"
   w.active = w.active + 5
   g.scope = root_scope(g)
   g.scope.arguments, g.macro = arguments, node
   body(g, node.body)
   g.macro = nil
-  w:line "return finish(R, O, m)"
+  w:line "if not direct then return finish(R, O, m) end"
   w:close_function(outer)
 end
 
@@ -465,7 +470,10 @@ end
 
 --- The Lua source of a template, and what its X[i] refer to.
 ---@param unit TemplateUnit
----@return string source, table[] externals, table<string, integer> block functions by name
+---@return string source
+---@return table[] externals
+---@return table<string, integer> blocks  the functions of block definitions, by name
+---@return boolean sets  whether anything is ever set
 function compiler.compile(unit)
   local tree = unit.tree
   local g = {
@@ -498,7 +506,8 @@ function compiler.compile(unit)
   w.lines[constants] = "local K = {" .. concat(w.constants, ", ") .. "}"
   local block_functions = {}
   for name, node in pairs(tree.blocks) do block_functions[name] = g.block_index[node] end
-  return concat(w.lines, "\n"), w.externals, block_functions
+  local sets = g.shared or next(g.frame_names) ~= nil
+  return concat(w.lines, "\n"), w.externals, block_functions, sets
 end
 
 return compiler

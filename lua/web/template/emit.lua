@@ -298,7 +298,8 @@ local function emit_call(g, node)
   return g.w:temporary(fmt("%s(%s, R)", external(g, "function", node), args))
 end
 
-local function emit_macro(g, node)
+-- A call of a macro. `direct`: what it writes stays in the output, which costs no string.
+local function emit_macro(g, node, direct)
   local parameters, problem = g.find_macro(node.space, node.name)
   if not parameters then
     g.w:line(fmt("do raise(%d, %s) end", g.base + node.at, quote(problem)))
@@ -306,7 +307,7 @@ local function emit_macro(g, node)
   end
   local given = {}
   for _, arg in ipairs(node.args) do given[arg.name] = arg.value end
-  local codes = { "R" }
+  local codes = { "R", direct and "true" or "false" }
   for _, parameter in ipairs(parameters) do
     local value = given[parameter.name] or parameter.default
     if not value then
@@ -319,10 +320,14 @@ local function emit_macro(g, node)
   g.w:line(fmt("enter(R, %d)", g.base + node.at))
   local code = g.w:external({ sort = "macro", space = node.space, name = node.name,
     at = g.base + node.at }, "macro:" .. node.space .. ":" .. node.name)
-  local t = g.w:temporary(fmt("%s(%s)", code, table.concat(codes, ", ")))
+  local call = fmt("%s(%s)", code, table.concat(codes, ", "))
+  local t = not direct and g.w:temporary(call)
+  if direct then g.w:line(call) end
   g.w:line "R[3] = R[3] - 1"
   return t, "str"
 end
+
+emit.macro = emit_macro
 
 local function emit_test(g, node)
   local value = emit.path(g, node.path, true)
@@ -524,7 +529,8 @@ local emitters = {
   str = function(_, node) return quote(node.value), "str", true end,
   path = function(g, node) return emit.path(g, node, false) end,
   filtered = function(g, node) return emit_filtered(g, node, false) end,
-  call = emit_call, macro = emit_macro, arith = emit_arith, concat = emit_concat,
+  call = emit_call, macro = function(g, node) return emit_macro(g, node, false) end,
+  arith = emit_arith, concat = emit_concat,
   array = emit_array,
   neg = function(g, node)
     local a, kind = expr(g, node.value)

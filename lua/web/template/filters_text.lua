@@ -11,13 +11,17 @@ local filters = {}
 local find, sub, gsub, byte, format = string.find, string.sub, string.gsub, string.byte,
   string.format
 local concat = table.concat
+
+-- What is shorter costs no step.
+local SHORT <const> = 64
+
 local reserve = runtime.reserve
 
 local function filter(name, apply)
   local label = "filter '" .. name .. "'"
   filters[name] = function(v, args, R)
     if type(v) ~= "string" then fail.text_value(label, v) end
-    reserve(R, #v)
+    if #v > SHORT then reserve(R, #v) end
     return (apply(v, args, R, label))
   end
 end

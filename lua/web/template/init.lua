@@ -14,7 +14,6 @@ local print = require "web.template.print"
 local source = require "web.template.source"
 local tests = require "web.template.tests"
 local units = require "web.template.units"
-local value = require "web.template.value"
 
 local template = {}
 
@@ -118,7 +117,9 @@ end
 
 local function check_context(context)
   if context == nil then return {} end
-  if not value.is_object(context) then error("a template's context is a table of names", 3) end
+  if type(context) ~= "table" or context[1] ~= nil then
+    error("a template's context is a table of names", 3)
+  end
   return context
 end
 
@@ -138,7 +139,7 @@ end
 ---@return TemplateError|nil
 function Environment:render(name, context)
   context = check_context(context)
-  local ok, unit = true, self.units:get(name)
+  local ok, unit = true, self.units:peek(name)
   if not unit or not unit.functions or unit.text ~= self.source.read(name) then
     ok, unit = pcall(prepare, self, name)
   end

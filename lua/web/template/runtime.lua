@@ -32,7 +32,7 @@ local getmetatable, setmetatable = getmetatable, setmetatable
 local mtype = math.type
 local raise = errors.raise
 
-runtime.null, runtime.steady = null, steady
+runtime.null = null
 runtime.type, runtime.mtype = type, mtype
 runtime.index, runtime.truth, runtime.equal = index, value.truth, value.equal
 -- What a loop's value that is no table is indexed as.
@@ -52,7 +52,10 @@ local function tick(R)
   if R.left < 0 then
     over("steps", R[1], ("this template takes more than %d steps"):format(limits.steps))
   end
-  if steady() > R.deadline then
+  local now = steady()
+  -- The clock is first read at the first iteration: a template without any is not worth it.
+  R.deadline = R.deadline or now + limits.ms / 1000
+  if now > R.deadline then
     over("ms", R[1], ("this template takes longer than %d ms"):format(limits.ms))
   end
   R.slice = R.left < SLICE and R.left or SLICE

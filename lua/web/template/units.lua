@@ -14,7 +14,7 @@ local utf8_valid = require("web.template.text").valid
 local units = {}
 
 local setmetatable, pcall, load, type, rawset = setmetatable, pcall, load, type, rawset
-local steady = runtime.steady
+local open, take, tick = runtime.open, runtime.take, runtime.tick
 
 ---@class TemplateUnit
 ---@field name string
@@ -172,7 +172,7 @@ end
 ---@param unit TemplateUnit
 function units.link(env, unit)
   if unit.functions then return end
-  local source, specs, block_functions = compiler.compile {
+  local source, specs, block_functions, sets = compiler.compile {
     tree = unit.tree, base = unit.base, strict = env.strict,
     find_macro = function(space, name)
       local holder, macro = find_macro(unit, space, name)
@@ -191,9 +191,10 @@ function units.link(env, unit)
     }, unit.name), 0)
   end
   unit.functions = chunk(runtime, externals(env, unit, specs))
-  unit.block_functions = block_functions
+  unit.block_functions, unit.sets = block_functions, sets
   for _, parent in ipairs(unit.parents) do units.link(env, parent) end
   unit.blocks = merge_blocks(unit)
+  unit.main = (unit.parents[#unit.parents] or unit).functions.main
 end
 
 --- A template's text as a unit; raises a TemplateError.
@@ -237,14 +238,18 @@ local function explain(unit, R, raised)
     and at - where.base or nil }, where.name, where.text)
 end
 
--- Renders one after another share an output; one inside of another (a filter that renders) gets its
--- own.
+-- Renders one after another share one state and its output; one inside of another (a filter that
+-- renders) makes its own.
 local spare
 
-local function execute(unit, R, context)
-  local root = unit.parents[#unit.parents] or unit
-  root.functions.main(R, R.O, context, {}, unit.blocks)
-  return runtime.take(R.O, 0)
+-- The frame of a template in which nothing is ever set.
+local NO_SETS <const> = setmetatable({}, {
+  __newindex = function() error("nothing is set here", 2) end,
+})
+
+local function execute(unit, R, O, context)
+  unit.main(R, O, context, unit.sets and {} or NO_SETS, unit.blocks)
+  return take(O, 0)
 end
 
 --- Renders.
@@ -255,16 +260,17 @@ end
 ---@return TemplateError|nil
 function units.render(env, unit, context)
   local limits = env.limits
-  local O = runtime.open(spare, limits.bytes, unit.escapes)
+  local R = spare or { 0, 0, 0, tick = tick }
   spare = nil
-  local R = {
-    0, 0, 0, root = context, O = O, limits = limits, left = limits.steps, slice = 0,
-    deadline = steady() + limits.ms / 1000, tick = runtime.tick,
-  }
-  local ok, text = pcall(execute, unit, R, context)
-  spare = O
-  if ok then return text end
-  return nil, explain(unit, R, text)
+  local O = open(R.O, limits.bytes, unit.escapes)
+  R[1], R[2], R[3] = 0, 0, 0
+  R.O, R.root, R.limits, R.left, R.slice, R.deadline = O, context, limits, limits.steps, 0, false
+  local ok, text = pcall(execute, unit, R, O, context)
+  local err
+  if not ok then text, err = nil, explain(unit, R, text) end
+  R.root = nil
+  spare = R
+  return text, err
 end
 
 return units
