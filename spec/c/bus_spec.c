@@ -49,7 +49,7 @@ static void end(hub_subscriber *s, const char *reason)
     LIST_ENTRY(s, viewer, subscriber)->ended = true;
 }
 
-static const hub_transport transport = {"spec", encode, deliver, end, 0, NULL};
+static const hub_transport transport = {"spec", encode, deliver, end, 0, NULL, NULL};
 
 typedef struct {
     uv_loop_t loop;

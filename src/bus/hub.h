@@ -50,8 +50,10 @@ typedef struct hub_transport {
     /* The topic has ended (deleted, expired): the subscriber is unsubscribed already. */
     void (*end)(hub_subscriber *s, const char *reason);
     int index; /* 0 .. HUB_TRANSPORTS-1, the slot of the encoded cache */
-    /* So many messages (0: nobody knows) were lost before the next one. NULL where there is no
-     * subscribing to messages. */
+    /* For hub_subscribe_log; NULL where there is none. The next messages of the topic, in order;
+     * may unsubscribe, and gets no more of them then. */
+    void (*messages)(hub_subscriber *s, frame *const *encoded, size_t n);
+    /* So many messages (0: nobody knows) were lost before the next one. */
     void (*gap)(hub_subscriber *s, uint64_t lost);
 } hub_transport;
 

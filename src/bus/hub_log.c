@@ -12,6 +12,8 @@
 #include "metrics.h"
 #include <stdlib.h>
 
+enum { TOGETHER = 64 };
+
 typedef struct {
     list link;
     frame *data;
@@ -96,32 +98,65 @@ static bool take(hub_topic *t, list *messages, uint64_t *lost)
 
 /* On the worker's loop ---------------------------------------------------------------------- */
 
-static void deliver_one(hub_topic *t, hub_subscriber *s, const message *m, frame **encoded)
+/* Messages that go out together, so that a subscriber takes them in one write. */
+typedef struct {
+    message *messages[TOGETHER];
+    size_t n;
+    frame *encoded[HUB_TRANSPORTS][TOGETHER];
+    size_t encoded_n[HUB_TRANSPORTS];
+} batch;
+
+static void encode_for(const hub_topic *t, batch *b, const hub_transport *transport)
 {
-    frame **cached = &encoded[s->transport->index];
-    if (*cached == NULL)
-        *cached = s->transport->encode(t->node.key, m->data, m->version);
-    if (*cached != NULL)
-        s->transport->deliver(s, *cached, m->version);
+    size_t *n = &b->encoded_n[transport->index];
+    for (size_t i = 0; i < b->n; i++) {
+        const message *m = b->messages[i];
+        frame *f = transport->encode(t->node.key, m->data, m->version);
+        if (f != NULL)
+            b->encoded[transport->index][(*n)++] = f;
+    }
 }
 
-/* m == NULL: tells of `lost` messages. A callback may unsubscribe anyone. */
-static void walk(hub_topic *t, const message *m, uint64_t lost)
+static void deliver_to(hub_topic *t, hub_subscriber *s, batch *b)
 {
-    frame *encoded[HUB_TRANSPORTS] = {NULL};
+    const hub_transport *transport = s->transport;
+    int i = transport->index;
+    if (b->encoded_n[i] == 0)
+        encode_for(t, b, transport);
+    if (b->encoded_n[i] > 0)
+        transport->messages(s, b->encoded[i], b->encoded_n[i]);
+}
+
+/* b == NULL: tells of `lost` messages. A callback may unsubscribe anyone. */
+static void walk(hub_topic *t, batch *b, uint64_t lost)
+{
     list rest;
     list_move(&t->log_subscribers, &rest);
     while (!list_empty(&rest)) {
         hub_subscriber *s = LIST_ENTRY(rest.next, hub_subscriber, link);
         list_remove(&s->link);
         list_append(&t->log_subscribers, &s->link);
-        if (m != NULL)
-            deliver_one(t, s, m, encoded);
-        else if (s->transport->gap != NULL)
+        if (b != NULL)
+            deliver_to(t, s, b);
+        else
             s->transport->gap(s, lost);
     }
-    for (int i = 0; i < HUB_TRANSPORTS; i++)
-        frame_drop(encoded[i]);
+}
+
+static void deliver_some(hub_topic *t, list *messages)
+{
+    batch b = {.n = 0};
+    for (; b.n < TOGETHER && !list_empty(messages); b.n++) {
+        b.messages[b.n] = first_of(messages);
+        list_remove(&b.messages[b.n]->link);
+    }
+    walk(t, &b, 0);
+    for (size_t i = 0; i < b.n; i++)
+        free_message(b.messages[i]);
+    for (size_t k = 0; k < HUB_TRANSPORTS; k++) {
+        for (size_t i = 0; i < b.encoded_n[k]; i++)
+            frame_drop(b.encoded[k][i]);
+    }
 }
 
 void hub_log_deliver(hub_topic *t)
@@ -137,11 +172,8 @@ void hub_log_deliver(hub_topic *t)
     t->delivering = true;
     if (gap)
         walk(t, NULL, lost);
-    while (!list_empty(&messages)) {
-        message *m = first_of(&messages);
-        walk(t, m, 0);
-        free_message(m);
-    }
+    while (!list_empty(&messages))
+        deliver_some(t, &messages);
     if (outermost)
         t->delivering = false;
 }

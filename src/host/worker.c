@@ -170,8 +170,7 @@ static void retire(worker *w, vm *old)
 static void look_after_retired(worker *w)
 {
     size_t kept = 0;
-    if (w->retired_count > 0)
-        ws_sessions_follow();
+    bool any = w->retired_count > 0;
     for (size_t i = 0; i < w->retired_count; i++) {
         retired *r = &w->retired[i];
         if (clock_ms() >= r->until)
@@ -182,6 +181,8 @@ static void look_after_retired(worker *w)
             w->retired[kept++] = *r;
     }
     w->retired_count = kept;
+    if (any)
+        ws_sessions_follow();
 }
 
 static void on_tick(uv_timer_t *timer)

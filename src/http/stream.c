@@ -156,10 +156,10 @@ static frame *encode_sse(slice topic, const frame *data, uint64_t version)
 }
 
 static const stream_transport transports[] = {
-    {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL},
+    {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL, NULL},
      .content_type = MIXED_CONTENT_TYPE,
      .opening = &mixed_opening},
-    {.hub = {"sse", encode_sse, deliver, end, 1, NULL},
+    {.hub = {"sse", encode_sse, deliver, end, 1, NULL, NULL},
      .content_type = "text/event-stream",
      .skips_repeats = true,
      .goodbye = SLICE_INIT("event: end\ndata: ended\n\n"),

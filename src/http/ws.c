@@ -15,6 +15,7 @@
  * the start of closing. */
 #include "ws.h"
 
+#include "bucket.h"
 #include "list.h"
 #include "log.h"
 #include "mem.h"
@@ -42,8 +43,7 @@ struct ws {
     uint64_t expires; /* 0: never */
     int expire_code;
     char *expire_reason;
-    uint64_t allowance; /* thousandths of a message that may come now */
-    uint64_t allowed_at;
+    bucket rate;
 };
 
 typedef struct {
@@ -193,14 +193,25 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
     (void)version;
     subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
     conn *c = s->w->c;
-    if (!subscriber->log && conn_queued(c) > 0)
+    if (conn_queued(c) > 0)
         conn_flush(c);
-    if (subscriber->log || conn_queued(c) == 0) {
+    if (conn_queued(c) == 0) {
         send_frame(s->w, encoded);
         return;
     }
     frame_drop(s->waiting);
     s->waiting = frame_hold(encoded);
+}
+
+/* The subscription goes with the first message that is too much for the client; w stays. */
+static void deliver_messages(hub_subscriber *subscriber, frame *const *encoded, size_t n)
+{
+    ws *w = LIST_ENTRY(subscriber, subscription, subscriber)->w;
+    bool corked = n > 1 && conn_cork(w->c);
+    for (size_t i = 0; i < n; i++)
+        send_frame(w, encoded[i]);
+    if (corked)
+        conn_uncork(w->c);
 }
 
 static void end(hub_subscriber *subscriber, const char *reason)
@@ -215,7 +226,7 @@ static void gap(hub_subscriber *subscriber, uint64_t lost)
     s->w->ops->on_gap(s->w, hub_topic_of(subscriber), lost);
 }
 
-static const hub_transport transport = {"ws", encode, deliver, end, 2, gap};
+static const hub_transport transport = {"ws", encode, deliver, end, 2, deliver_messages, gap};
 
 static subscription *find(ws *w, slice topic)
 {
@@ -259,22 +270,6 @@ bool ws_unsubscribe(ws *w, slice topic)
 
 /* Receiving --------------------------------------------------------------------------------- */
 
-/* A bucket that holds one second's worth. */
-static bool within_rate(ws *w)
-{
-    uint64_t rate = w->limits->rate, now = conn_now(w->c);
-    if (rate == 0)
-        return true;
-    w->allowance += (now - w->allowed_at) * rate;
-    w->allowed_at = now;
-    if (w->allowance > rate * 1000)
-        w->allowance = rate * 1000;
-    if (w->allowance < 1000)
-        return false;
-    w->allowance -= 1000;
-    return true;
-}
-
 static void on_peer_close(ws *w, const ws_message *m)
 {
     if (w->state == OPEN)
@@ -290,7 +285,7 @@ static void take_message(ws *w, const ws_message *m)
     }
     if (w->state != OPEN)
         return;
-    if (!within_rate(w)) {
+    if (!bucket_take(&w->rate, w->limits->rate, conn_now(w->c))) {
         fail(w, WS_POLICY, "more messages a second than are allowed here");
         return;
     }
@@ -481,8 +476,7 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
     ws *w = mem_alloc(sizeof *w);
     *w = (ws){.c = c, .port = port, .ops = ops, .owner = owner, .limits = limits};
     w->parser.max_message = limits->message;
-    w->allowance = limits->rate * 1000u;
-    w->allowed_at = conn_now(c);
+    w->rate = bucket_full(limits->rate, conn_now(c));
     list_init(&w->subscriptions);
     if (all.next == NULL)
         list_init(&all);
