@@ -89,13 +89,20 @@ static void *work(void *arg)
     return NULL;
 }
 
+static sigset_t waited_signals(void)
+{
+    sigset_t waited;
+    sigemptyset(&waited);
+    sigaddset(&waited, SIGTERM);
+    sigaddset(&waited, SIGINT);
+    sigaddset(&waited, SIGHUP);
+    sigaddset(&waited, SIGUSR1);
+    return waited;
+}
+
 static void block_signals(sigset_t *waited)
 {
-    sigemptyset(waited);
-    sigaddset(waited, SIGTERM);
-    sigaddset(waited, SIGINT);
-    sigaddset(waited, SIGHUP);
-    sigaddset(waited, SIGUSR1);
+    *waited = waited_signals();
     pthread_sigmask(SIG_BLOCK, waited, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -266,12 +273,14 @@ static void reload_scripts(host *h)
 
 /* Signals ----------------------------------------------------------------------------------- */
 
+/* Lives to the end of the process, longer than any stack but its own. */
 static void *exit_at_second_signal(void *arg)
 {
-    const sigset_t *waited = arg;
+    (void)arg;
+    const sigset_t waited = waited_signals();
     int number = SIGHUP;
     while (number == SIGHUP || number == SIGUSR1)
-        sigwait(waited, &number);
+        sigwait(&waited, &number);
     _exit(128 + number);
 }
 
@@ -288,7 +297,7 @@ static void serve_until_signal(host *h, const sigset_t *waited)
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
     pthread_t second;
-    if (pthread_create(&second, NULL, exit_at_second_signal, (void *)waited) == 0)
+    if (pthread_create(&second, NULL, exit_at_second_signal, NULL) == 0)
         pthread_detach(second);
     for (int i = 0; i < h->seat_count; i++)
         worker_stop(h->seats[i].worker, config_ms(h->config, "drain"));
