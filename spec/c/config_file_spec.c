@@ -79,13 +79,14 @@ static void mistakes_name_the_line(void **state)
         {"\n\nreturn {", "config.lua:3:"},
         {"\nerror 'no'", "config.lua:2: no"},
         {"error({})", "raised no message"},
-        {"while true do end", "does not come to an end"},
+        {"while true do end", "config.lua: this file does not come to an end"},
         {"return { a = { b = { c = { d = 1 } } } }", "nested deeper"},
         {"return { app = { f = print } }", "plain data only"},
         {"local t = {} t.t = t return { app = t }", "nested too deep"},
         {"os.exit(1)", "global 'os'"},
         {"load('x')", "global 'load'"},
-        {"\x1bLua", "attempt to load a binary chunk"},
+        {"\x1bLua", "config.lua: attempt to load a binary chunk"},
+        {"return {\n  data = 'a\\0b' }", "config.lua:2: data has a NUL byte"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         config_free(load(cases[i][0], -1));

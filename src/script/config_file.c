@@ -182,6 +182,8 @@ static void put_scalar(lua_State *L, loading *l, const char *name)
     int type = lua_type(L, -1);
     if (type == LUA_TBOOLEAN)
         buf_text(&l->work, lua_toboolean(L, -1) ? "true" : "false");
+    else if (type == LUA_TSTRING && strlen(lua_tostring(L, -1)) != lua_rawlen(L, -1))
+        wrong(L, l, name, "has a NUL byte in its text");
     else if (type == LUA_TSTRING || type == LUA_TNUMBER)
         buf_append_slice(&l->work, vm_check_slice(L, -1));
     else
@@ -311,7 +313,9 @@ static int run(loading *l, char *error, size_t error_size)
     int result = lua_pcall(L, 1, 0, 0) == LUA_OK ? 0 : -1;
     if (result != 0) {
         const char *message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-        snprintf(error, error_size, "%s", message ? message : "config.lua: raised no message");
+        bool placed = message != NULL && strncmp(message, "config.lua:", 11) == 0;
+        snprintf(error, error_size, "%s%s",
+                 placed ? "" : "config.lua: ", message ? message : "raised no message");
     }
     lua_close(L);
     return result;
