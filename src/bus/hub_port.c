@@ -433,8 +433,10 @@ void hub_unsubscribe(hub_subscriber *s)
 
 void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg)
 {
+    pthread_mutex_lock(&p->hub->lock); /* the link's thread looks for a port that refreshes */
     p->on_refresh = fn;
     p->refresh_arg = arg;
+    pthread_mutex_unlock(&p->hub->lock);
 }
 
 hub *hub_of(hub_port *p)
