@@ -4,8 +4,8 @@
 -- again, so that two changes at once lose nothing. What was written is then published: the picture
 -- is rendered once for the whole cluster and travels in the message and in the record.
 --
--- Versions begin at the time of creation in microseconds, so that a session which is deleted and
--- made again never has a version below one that a viewer has seen.
+-- Versions are times in microseconds, so that a session which is deleted and made again, or whose
+-- last changes a store lost in a crash, never has a version below one that a viewer has seen.
 --
 -- All functions end the request (web.throw) with the answer that the client should get.
 local config = require "host.config"
@@ -169,9 +169,14 @@ local function equal(a, b)
 end
 
 
+local function next_version(rec)
+  return math.max(rec.version + 1, math.floor(time.now() * 1000000))
+end
+
+
 -- Writes what was rendered; false when the race was lost.
 local function save(key, rec, svg, stored, changed)
-  rec.version = rec.version + 1
+  rec.version = next_version(rec)
   local written, message, code = write(store.cas, key, rec, svg, stored)
   if written then
     if changed then announce(key, rec, svg) end

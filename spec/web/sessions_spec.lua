@@ -175,6 +175,19 @@ describe("a public session", function()
     assert.equal(2, #app.hub.published)
   end)
 
+  it("has a version beyond those that a store has lost in a crash", function()
+    create "a"
+    local row = app.store.rows["session:a"]
+    local value, version = row.value, row.version
+    for i = 1, 20 do app:put("/api/session/a", { args = { x = i } }) end
+    local seen = app:get("/api/session/a").json.version
+    row = app.store.rows["session:a"]
+    row.value, row.version = value, version
+    app.world.now = app.world.now + 1
+    app:put("/api/session/a", { args = { x = 99 } })
+    assert.is_true(app:get("/api/session/a").json.version > seen)
+  end)
+
   it("sends nothing when nothing changes", function()
     create "a"
     local tag = app:get("/api/session/a").headers.ETag
