@@ -13,76 +13,18 @@
 --
 -- A node is a table { op = ..., at = byte offset }. Every parse function returns the node and its
 -- class: "basic" (may be an operand in parentheses), "filtered", "text", or "logic".
+local cursor = require "web.template.cursor"
 local errors = require "web.template.errors"
 
 local expressions = {}
 
 local raise = errors.raise
-local sub, find = string.sub, string.find
+local sub = string.sub
+local found, fail, accept, expect = cursor.found, cursor.fail, cursor.accept, cursor.expect
+local is_word, accept_operator = cursor.is_word, cursor.accept_operator
+local enter, leave = cursor.enter, cursor.leave
 
 local parse_logic
-
--- Tokens ---------------------------------------------------------------------------------------
-
---- What stands at the cursor, for messages.
-local function found(p)
-  local kind, value = p.kind[p.i], p.value[p.i]
-  if kind == "end" then return "the end of the template" end
-  if kind == "string" then return "a string" end
-  if kind == "text" then return "text" end
-  if kind == "comment" then return "a comment" end
-  if kind == "name" or kind == "path" or kind == "tail" or kind == "int" or kind == "float" then
-    return "'" .. value .. "'"
-  end
-  return "'" .. kind .. "'"
-end
-expressions.found = found
-
-local function fail(p, expected)
-  raise(p.from[p.i], ("expected %s, found %s"):format(expected, found(p)))
-end
-expressions.fail = fail
-
-local function accept(p, kind)
-  if p.kind[p.i] ~= kind then return false end
-  p.i = p.i + 1
-  return true
-end
-expressions.accept = accept
-
-local function expect(p, kind, expected)
-  if p.kind[p.i] ~= kind then fail(p, expected) end
-  p.i = p.i + 1
-  return p.value[p.i - 1], p.from[p.i - 1]
-end
-expressions.expect = expect
-
-local function is_word(p, word)
-  return p.kind[p.i] == "name" and p.value[p.i] == word
-end
-expressions.is_word = is_word
-
--- `and`, `or` and `not` are operators only before whitespace.
-local function accept_operator(p, word)
-  if not is_word(p, word) or not find(p.source, "^[ \t\r\n]", p.to[p.i]) then return false end
-  p.i = p.i + 1
-  return true
-end
-
-local function enter(p)
-  p.depth = p.depth + 1
-  if p.depth > p.max_depth then
-    error({
-      message = ("nested more than %d deep"):format(p.max_depth), at = p.from[p.i], limit = "depth",
-    }, 0)
-  end
-end
-expressions.enter = enter
-
-local function leave(p)
-  p.depth = p.depth - 1
-end
-expressions.leave = leave
 
 -- Literals and paths ---------------------------------------------------------------------------
 

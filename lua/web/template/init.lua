@@ -1,7 +1,8 @@
 -- Templates in the language of Tera 1.x, compiled to Lua. docs/templates.md has the language, and
--- the differences from Tera with their reasons. In reading order: lexer, expressions, parser,
--- whitespace (text to tree); writer, emit, compiler (tree to Lua); runtime, print (what that Lua
--- calls); units (templates that refer to one another); filters, tests, functions, dates.
+-- the differences from Tera with their reasons. In reading order: lexer, cursor, expressions,
+-- parser, whitespace (text to tree); writer, paths, emit, loops, compiler (tree to Lua); runtime,
+-- print (what that Lua calls); units (templates that refer to one another); filters, tests,
+-- functions, dates.
 --
 -- Strangers' templates: the language has no way to Lua; a template reads plain data and calls only
 -- what its environment lists. All that could be without end has a limit (runtime.lua).

@@ -1,5 +1,6 @@
 -- A template's text as a tree. What may stand where depends on the place (a `break` in a loop, a
 -- `block` outside of loops and macros, ...); the place is a small table of permissions.
+local cursor = require "web.template.cursor"
 local errors = require "web.template.errors"
 local expressions = require "web.template.expressions"
 local lexer = require "web.template.lexer"
@@ -10,7 +11,7 @@ local parser = {}
 local raise = errors.raise
 local find, sub, match = string.find, string.sub, string.match
 local accept, expect, fail, is_word, found =
-  expressions.accept, expressions.expect, expressions.fail, expressions.is_word, expressions.found
+  cursor.accept, cursor.expect, cursor.fail, cursor.is_word, cursor.found
 
 local TOP <const> = { block = true, macro = true, name = "a template" }
 local CONTENT <const> = { block = true, name = "a condition" }
@@ -265,9 +266,9 @@ local function parse_statement(p, place)
     end
     raise(word_at, ("unknown tag '%s'%s"):format(word, errors.suggest(word, statements)))
   end
-  expressions.enter(p)
+  cursor.enter(p)
   local node = parse(p, place, left, at)
-  expressions.leave(p)
+  cursor.leave(p)
   return node
 end
 
