@@ -41,7 +41,7 @@ local DEFAULT_LIMITS <const> = {
 }
 local STRICT_LIMITS <const> = {
   steps = 200000, bytes = 1024 * 1024, depth = 64, ms = 50, source = 1024 * 1024,
-  tokens = 25000,
+  tokens = 15000,
 }
 local SUFFIXES <const> = { ".html", ".htm", ".xml", ".svg" }
 local NAMELESS <const> = "template"

@@ -306,6 +306,7 @@ end
 
 --- What `for x in v` runs over: a list and its length.
 function runtime.each(R, v, at)
+  R[1] = at
   if type(v) == "table" then
     if is_array(v) then return v, #v end
     if next(v) == nil then return v, 0 end
@@ -313,7 +314,6 @@ function runtime.each(R, v, at)
   end
   if type(v) == "string" then
     reserve(R, #v)
-    R[1] = at
     return text.graphemes(v)
   end
   raise(at, "a loop needs an array, an object or a string, not " .. describe(v))
@@ -321,6 +321,7 @@ end
 
 --- What `for k, x in v` runs over: the object, its keys in byte order, their number.
 function runtime.entries(R, v, at)
+  R[1] = at
   if type(v) ~= "table" then
     raise(at, "a loop with two names needs an object, not " .. describe(v))
   end
@@ -338,7 +339,8 @@ local function natural(v, name, at)
 end
 
 --- What `range(start, end, step_by)` runs over: how many numbers, the first, the step.
-function runtime.span(_, first, stop, step, at)
+function runtime.span(R, first, stop, step, at)
+  R[1] = at
   if stop == nil then raise(at, "`range` needs `end=`") end
   first = first == nil and 0 or natural(first, "start", at)
   stop = natural(stop, "end", at)

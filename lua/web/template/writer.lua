@@ -2,7 +2,7 @@
 -- Lua's limits: temporaries beyond MOST_LOCALS of a function live in a table.
 local writer = {}
 
-local format, gsub, byte = string.format, string.gsub, string.byte
+local format, gsub = string.format, string.gsub
 
 local MOST_LOCALS <const> = 140
 
@@ -78,13 +78,14 @@ function Writer:close_function(outer, code)
   self.spills, self.spill = outer.spills, outer.spill
 end
 
+local escapes = {}
+for c = 0, 255 do escapes[string.char(c)] = format("\\%03d", c) end
+
 --- Any string as a literal; no byte of it can end the literal.
 ---@param s string
 ---@return string
 function writer.quote(s)
-  return '"' .. gsub(s, '[%c"\\\127-\255]', function(c)
-    return format("\\%03d", byte(c))
-  end) .. '"'
+  return '"' .. gsub(s, '[%c"\\\127-\255]', escapes) .. '"'
 end
 
 --- A number or boolean as a literal.
