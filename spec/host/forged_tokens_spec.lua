@@ -120,8 +120,11 @@ describe("a forged token", function()
   end)
 
   it("of another issuer, for nobody, or for somebody else is refused (J08)", function()
-    for _, who in ipairs { '"sub":"ann"', '"sub":"ann","iss":"realtime-svg2"', '"sub":"ann","iss":["realtime-svg"]',
-      '"sub":"ann","iss":null', '"iss":"realtime-svg"', '"sub":["ann"],"iss":"realtime-svg"', '"sub":7,"iss":"realtime-svg"' } do
+    for _, who in ipairs {
+      '"sub":"ann"', '"sub":"ann","iss":"realtime-svg2"', '"sub":"ann","iss":["realtime-svg"]',
+      '"sub":"ann","iss":null', '"iss":"realtime-svg"', '"sub":["ann"],"iss":"realtime-svg"',
+      '"sub":7,"iss":"realtime-svg"',
+    } do
       local answer = status(signed(header, ('{%s,"exp":%d}'):format(who, now + 600)))
       assert.is_true(answer == 401 or answer == 403, who)
     end

@@ -1,4 +1,5 @@
 -- TLS with the real binary and real clients.
+local http = require "spec.support.http"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
@@ -39,6 +40,28 @@ describe("TLS", function()
     folder = server.folder()
     certificate("a", "first")
     certificate("b", "second")
+  end)
+
+  it("is left by peers in the middle of the handshake without a trace", function()
+    local socket = server.folder() .. "/plain.sock"
+    local app = server.start { workers = 1, listen = { "127.0.0.1:0", "unix:" .. socket }, set = {
+      ["tls.cert"] = folder .. "/a.crt", ["tls.key"] = folder .. "/a.key",
+      ["limits.header_time"] = "500ms",
+    } }
+    local plain = { address = { path = socket } }
+    local hello = "\22\3\1\0\200\1\0\0\196\3\3" -- a ClientHello that has just begun
+    for i = 1, 30 do
+      local c = app:connect()
+      if i % 3 > 0 then c:send(hello .. ("\0"):rep(i)) end
+      if i % 4 == 0 then c:send "GET / HTTP/1.1\r\n\r\n" end
+      if i % 5 > 0 then c[i % 2 == 0 and "reset" or "close"](c) end -- the others stay, silent
+    end
+    wait.till(function()
+      local text = http.request(plain, "GET", "/metrics").body
+      return text:match "\nlunacast_connections (%d+)\n" == "1"
+    end, "the connections to go")
+    assert.equal(0, (curl(app)))
+    app:stop()
   end)
 
   it("serves curl, with the certificate from the settings", function()
