@@ -40,6 +40,7 @@ return {
     protocols = { "chat", "json" },
     open = function(ws, req)
       if req.query.refuse then return web.error(403, "no", "not today") end
+      if req.query.slow then time.sleep(0.3) end
       if req.query.broken then error "broken at the door" end
       if req.query.greet then
         ws:send "hello"
@@ -173,6 +174,20 @@ describe("the opening of a WebSocket", function()
     c:close()
   end)
 
+  it("keeps what an impatient client sends along with it", function()
+    for _, path in ipairs { "/echo", "/echo?slow=1" } do
+      local text = ("GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"):format(path)
+        .. "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+      local c = ws.open(app, nil, nil, text .. ws.frame(0x81, "one") .. ws.frame(0x81, "two"))
+      assert.equal("one", c:read_text())
+      c:text "three"
+      assert.equal("two", c:read_text())
+      assert.equal("three", c:read_text())
+      c:close()
+    end
+  end)
+
   it("does what `open` did to the connection, in order, after the 101", function()
     local c = ws.connect(app, "/echo?greet=1&user=ann")
     assert.equal("hello", c:read_text())
@@ -296,10 +311,10 @@ describe("a WebSocket", function()
     local c = connect()
     c:text "!wait 0.3"
     local bytes = ws.frame(0x82, ("x"):rep(60000))
-    for _ = 1, 30 do c.wire:post(bytes) end
+    for _ = 1, 14 do c.wire:post(bytes) end -- more than an inbox holds, less than a queue
     c.wire:post(ws.frame(0x81, "last"))
     assert.equal("waited 0.3", c:read_text())
-    for _ = 1, 30 do assert.equal(60000, #c:read().data) end
+    for _ = 1, 14 do assert.equal(60000, #c:read().data) end
     assert.equal("last", c:read_text())
     c:close()
   end)

@@ -131,6 +131,9 @@ void exchange_chunks_end(exchange *x);
  * when its task ends. `first` is sent with the head. Returns the connection, or NULL when the peer
  * is gone or the request was HEAD (then it is finished). */
 conn *exchange_take(exchange *x, slice first);
+/* Before exchange_take: what came behind the request while its handler was waiting. The caller owns
+ * it. (What comes in the same call stack goes to the new owner's on_data by itself.) */
+buf exchange_take_rest(exchange *x);
 /* A short error answer of the host itself: {"error","code"}; closes the connection if `close`. */
 void exchange_fail(exchange *x, int status, const char *code, const char *message, bool close);
 /* The task has ended: the exchange may die. After this call x is gone or will go by itself. An

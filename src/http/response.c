@@ -344,6 +344,16 @@ static bool may_take(exchange *x)
     return !conn_closing(x->hc->c);
 }
 
+buf exchange_take_rest(exchange *x)
+{
+    buf rest = {0};
+    if (x->hc == NULL)
+        return rest;
+    rest = x->hc->saved;
+    x->hc->saved = (buf){0};
+    return rest;
+}
+
 conn *exchange_take(exchange *x, slice first)
 {
     if (!may_take(x))

@@ -7,9 +7,8 @@
  * A value of a topic waits when the client has not taken what was sent before, and a newer one
  * replaces it; a message never waits here: the connection's queue takes it, and a client whose
  * queue is over the bound is closed, so that one slow client costs at most the bound. Bytes that
- * come while reading is paused lie in `rest`, at most what one read brought.
- *
- * Any byte from the peer counts as the answer to a ping: a pong may lie behind a long message.
+ * come while reading is paused lie in `rest`, at most what one read brought. Any byte from the peer
+ * counts as the answer to a ping: a pong may lie behind a long message.
  *
  * Owner: the connection. What must never happen: a call upward after on_close; a subscription after
  * the start of closing. */
@@ -192,10 +191,9 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
 {
     (void)version;
     subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
-    conn *c = s->w->c;
-    if (conn_queued(c) > 0)
-        conn_flush(c);
-    if (conn_queued(c) == 0) {
+    if (conn_queued(s->w->c) > 0)
+        conn_flush(s->w->c);
+    if (conn_queued(s->w->c) == 0) {
         send_frame(s->w, encoded);
         return;
     }
@@ -222,8 +220,8 @@ static void end(hub_subscriber *subscriber, const char *reason)
 
 static void gap(hub_subscriber *subscriber, uint64_t lost)
 {
-    subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
-    s->w->ops->on_gap(s->w, hub_topic_of(subscriber), lost);
+    ws *w = LIST_ENTRY(subscriber, subscription, subscriber)->w;
+    w->ops->on_gap(w, hub_topic_of(subscriber), lost);
 }
 
 static const hub_transport transport = {"ws", encode, deliver, end, 2, deliver_messages, gap};
@@ -344,9 +342,8 @@ void ws_resume(ws *w)
 
 static void arm(ws *w)
 {
-    uint64_t now = conn_now(w->c), at = w->due;
-    if (w->expires != 0 && w->expires < at)
-        at = w->expires;
+    uint64_t now = conn_now(w->c);
+    uint64_t at = w->expires != 0 && w->expires < w->due ? w->expires : w->due;
     conn_deadline(w->c, at > now ? at - now : 1);
 }
 
@@ -470,11 +467,14 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
     exchange_add_header(x, SLICE("Upgrade"), SLICE("websocket"));
     exchange_add_header(x, SLICE("Sec-WebSocket-Accept"), (slice){accept, sizeof accept});
     const ws_limits *limits = &exchange_limits(x)->ws;
+    buf rest = exchange_take_rest(x);
     conn *c = exchange_take(x, (slice){0});
-    if (c == NULL)
+    if (c == NULL) {
+        buf_free(&rest);
         return NULL;
+    }
     ws *w = mem_alloc(sizeof *w);
-    *w = (ws){.c = c, .port = port, .ops = ops, .owner = owner, .limits = limits};
+    *w = (ws){.c = c, .port = port, .ops = ops, .owner = owner, .limits = limits, .rest = rest};
     w->parser.max_message = limits->message;
     w->rate = bucket_full(limits->rate, conn_now(c));
     list_init(&w->subscriptions);
@@ -485,6 +485,12 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
     conn_set_owner(c, &ws_conn_ops, w);
     plan_ping(w);
     return w;
+}
+
+void ws_begin(ws *w)
+{
+    if (w->rest.len > 0 && !w->paused)
+        feed_rest(w);
 }
 
 void *ws_owner(const ws *w)

@@ -36,6 +36,8 @@ const ws_refusal *ws_check(const exchange *x);
 /* Sends the head that was begun on x with status 101 (its other headers are set) and takes its
  * connection over. NULL: the peer is gone, and nothing is called. */
 ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner);
+/* Once, when the owner is ready: reads what the client has sent before it was answered. */
+void ws_begin(ws *w);
 void *ws_owner(const ws *w);
 
 /* While it is open -------------------------------------------------------------------------- */

@@ -140,8 +140,11 @@ void ws_open(lua_State *L, int index, exchange *x)
         luaL_unref(L, LUA_REGISTRYINDEX, ref);
         return;
     }
-    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+    if (lua_pcall(L, 1, 0, 0) == LUA_OK) {
+        if (ws_session_socket(s) != NULL)
+            ws_begin(ws_session_socket(s));
         return;
+    }
     if (ws_session_socket(s) != NULL)
         ws_close(ws_session_socket(s), WS_INTERNAL, SLICE("the handler failed"));
     lua_error(L);
