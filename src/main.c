@@ -6,6 +6,7 @@
 #include "config_file.h"
 #include "host.h"
 #include "log.h"
+#include "metrics.h"
 #include "nearest.h"
 
 #include <errno.h>
@@ -220,6 +221,7 @@ static int load_settings(call *c, int argc, char **argv)
     if (config_check(c->config, error, sizeof error) != 0)
         return fail(FAILED, error);
     configure_log(c->config);
+    metrics_configure((size_t)config_int(c->config, "metrics.series"));
     return OK;
 }
 

@@ -28,7 +28,7 @@ export function folder() {
 function environment() {
   const env = { ...process.env };
   for (const name of Object.keys(env)) {
-    if (name.startsWith("LUNACAST_") || name === "REDIS_URL") delete env[name];
+    if (/^(LUNACAST_|JWT_|REDIS_URL$)/.test(name)) delete env[name];
   }
   return env;
 }

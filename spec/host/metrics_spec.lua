@@ -1,5 +1,6 @@
 -- host.metrics as a script sees it.
 local metrics = require "host.metrics"
+local server = require "spec.support.server"
 
 
 local function has(line)
@@ -48,5 +49,20 @@ describe("host.metrics", function()
     assert.has_error(function() jobs:set(1) end)
     assert.has_error(function() jobs:inc(1, { kind = 5 }) end)
     assert.has_error(function() jobs:inc(1, { ["a-b"] = "x" }) end)
+  end)
+
+  it("holds no more series than the setting allows, and counts what it dropped", function()
+    local app = server.start { workers = 1, set = { ["metrics.series"] = 100 }, files = {
+      ["lua/routes/wide.lua"] = [[
+        local wide = require("host.metrics").counter "wide_total"
+        return { path = "/wide", POST = function()
+          for i = 1, 500 do wide:inc(1, { i = tostring(i) }) end
+          return require("web").empty()
+        end }]],
+    } }
+    app:post "/wide"
+    assert.is_true(app:metric "lunacast_metrics_dropped_total" >= 400)
+    assert.equal(200, app:get("/health").status)
+    app:stop()
   end)
 end)
