@@ -120,6 +120,7 @@ end
 -- "application/json; charset=utf-8" -> "application/json"
 local function media_type(req)
   local value = req.x:header "content-type"
+  if value == "application/json" then return value end
   return value and value:match("^%s*([^;%s]*)"):lower()
 end
 
