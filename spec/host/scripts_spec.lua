@@ -1,5 +1,6 @@
 -- Scripts that go wrong: the request gets an answer, the others don't notice, the server goes on.
 local http = require "spec.support.http"
+local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -192,6 +193,15 @@ describe("a script that does not load", function()
 
   it("keeps the server from starting, with file and line", function()
     assert.matches("broken.lua:2:", refused { ["lua/routes/broken.lua"] = "return {\n} }" })
+  end)
+
+  it("is refused when it is no regular file, instead of being waited for", function()
+    local folder = server.folder()
+    server.write(folder, { ["lua/routes/fine.lua"] = route("/fine", "return {}") })
+    assert.equal(0, (process.spawn("mkfifo", { folder .. "/lua/routes/pipe.lua" }):wait(5)))
+    local app = server.launch { folder = folder }
+    assert.equal(1, (app.process:wait(30)))
+    assert.matches("pipe.lua: not a regular file", app.process.err)
   end)
 
   it("is told that it can't wait at load", function()

@@ -18,6 +18,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { FILE_MAX_BYTES = 1 << 20, DEPTH_MAX = 32, INSTRUCTIONS_MAX = 50000000 };
 
@@ -324,6 +325,11 @@ static int run(loading *l, char *error, size_t error_size)
 /* 1: read; 0: absent; -1: message in error. */
 static int read_file(const char *path, buf *text, char *error, size_t error_size)
 {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+        snprintf(error, error_size, "%s: not a regular file", path);
+        return -1;
+    }
     FILE *file = fopen(path, "re");
     if (file == NULL && errno == ENOENT)
         return 0;

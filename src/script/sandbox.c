@@ -13,9 +13,11 @@
 #include "l_string.h"
 #include "log.h"
 #include "mem.h"
+#include <errno.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -39,10 +41,14 @@ static bool load_from_folder(lua_State *L, const char *folder, const char *path,
     int n = snprintf(file, sizeof file, "%s/lua/%s%s", folder, path, tail);
     if (n < 0 || (size_t)n >= sizeof file)
         return false;
-    FILE *exists = fopen(file, "re");
-    if (exists == NULL)
-        return false;
-    fclose(exists);
+    struct stat info;
+    if (stat(file, &info) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return false;
+        luaL_error(L, "%s: %s", file, strerror(errno));
+    }
+    if (!S_ISREG(info.st_mode))
+        luaL_error(L, "%s: not a regular file", file);
     if (luaL_loadfilex(L, file, "t") != LUA_OK)
         lua_error(L);
     lua_pushstring(L, file);
