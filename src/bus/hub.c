@@ -343,3 +343,17 @@ size_t hub_subscriber_count(hub *h, slice topic)
     pthread_mutex_unlock(&h->lock);
     return n;
 }
+
+frame *hub_latest(hub_port *p, slice topic, uint64_t *version)
+{
+    hub *h = p->hub;
+    frame *latest = NULL;
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = find_state(h, topic);
+    if (s != NULL && s->latest != NULL) {
+        latest = frame_hold(s->latest);
+        *version = s->version;
+    }
+    pthread_mutex_unlock(&h->lock);
+    return latest;
+}

@@ -386,21 +386,6 @@ void hub_watch_forget(hub_watch *w)
         w->forgotten = true;
 }
 
-frame *hub_latest(hub_port *p, slice topic, uint64_t *version)
-{
-    hub *h = p->hub;
-    frame *latest = NULL;
-    pthread_mutex_lock(&h->lock);
-    map_node *node = map_find(&h->topics, topic);
-    topic_state *s = node == NULL ? NULL : MAP_ENTRY(node, topic_state, node);
-    if (s != NULL && s->latest != NULL) {
-        latest = frame_hold(s->latest);
-        *version = s->version;
-    }
-    pthread_mutex_unlock(&h->lock);
-    return latest;
-}
-
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport)
 {
     hub_topic *t = hub_get_topic(p, topic);

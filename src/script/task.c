@@ -12,6 +12,9 @@
  * Owner: the VM's task list. Threads of tasks that ended normally serve again (a new thread costs
  * about 1 KiB and a registry slot); one that a script has seen does not.
  *
+ * Longer than most files: the whole life of a task in one place is easier to hold in one's head
+ * than its halves in two.
+ *
  * What must never happen: lua_resume called from anywhere but run(); a token that outlives its task
  * and still finds one (generations); a task resumed from inside another's C call (only drains). */
 #include "task.h"
@@ -20,6 +23,7 @@
 #include "mem.h"
 #include "metrics.h"
 #include "task_private.h"
+#include "task_tokens.h"
 #include "vm_private.h"
 #include <stdlib.h>
 
@@ -33,7 +37,7 @@ struct task {
     lua_State *co;
     int ref; /* anchors co in the registry */
     task_state state;
-    uint32_t index, generation;
+    task_token token;
     bool fresh;    /* not resumed yet */
     bool seen;     /* a script holds its thread */
     bool resident; /* belongs to the application, not to a request: ends with its VM's service */
@@ -49,16 +53,6 @@ struct task {
 
 typedef struct task task;
 
-/* Tokens resolve through this table of the worker's thread; slot 0 is never used. */
-typedef struct {
-    task *task;
-    uint32_t generation;
-    uint32_t next_free;
-} slot;
-
-static _Thread_local slot *slots;
-static _Thread_local uint32_t slot_count, slot_cap, free_slot;
-
 /* Every live task of this worker, and those to be resumed, whichever of its VMs they run in: after
  * a reload the old VM's tasks go on beside the new one's. */
 static _Thread_local list all_tasks, ready_tasks;
@@ -70,48 +64,6 @@ static void init_lists(void)
         return;
     list_init(&all_tasks);
     list_init(&ready_tasks);
-}
-
-static void take_slot(task *t)
-{
-    uint32_t index = free_slot;
-    if (index != 0) {
-        free_slot = slots[index].next_free;
-    } else {
-        if (slot_count + 1 >= slot_cap) {
-            slot_cap = slot_cap ? slot_cap * 2 : 64;
-            slots = mem_resize(slots, slot_cap * sizeof *slots);
-        }
-        index = ++slot_count;
-        slots[index] = (slot){.generation = 1};
-    }
-    slots[index].task = t;
-    t->index = index;
-    t->generation = slots[index].generation;
-}
-
-static void give_slot(task *t)
-{
-    slot *s = &slots[t->index];
-    s->task = NULL;
-    s->generation++;
-    s->next_free = free_slot;
-    free_slot = t->index;
-}
-
-static task *find(task_token token)
-{
-    if (token.index == 0 || token.index > slot_count)
-        return NULL;
-    slot *s = &slots[token.index];
-    return s->generation == token.generation ? s->task : NULL;
-}
-
-void task_thread_exit(void)
-{
-    free(slots);
-    slots = NULL;
-    slot_count = slot_cap = free_slot = 0;
 }
 
 /* Threads ----------------------------------------------------------------------------------- */
@@ -145,7 +97,7 @@ static task *acquire(vm *v, char *error, size_t error_size)
     list_init(&t->ready_link);
     list_append(&all_tasks, &t->all_link);
     all->count++;
-    take_slot(t);
+    t->token = tokens_take(t);
     return t;
 }
 
@@ -260,7 +212,7 @@ static void done(const task *t)
 
 static void end_ok(task *t)
 {
-    give_slot(t);
+    tokens_give(t->token);
     drop_wait(t);
     done(t);
     lua_settop(t->co, 0);
@@ -269,7 +221,7 @@ static void end_ok(task *t)
 
 static void end_failed(task *t)
 {
-    give_slot(t);
+    tokens_give(t->token);
     drop_wait(t);
     report(t, report_failure, NULL);
     done(t);
@@ -281,7 +233,7 @@ static void end_failed(task *t)
  * and would run where the budget can't reach them. */
 static void end_over_budget(task *t)
 {
-    give_slot(t);
+    tokens_give(t->token);
     if (t->cancel != NULL) /* the wait had just begun */
         t->cancel(t->cancel_data);
     drop_wait(t);
@@ -293,10 +245,10 @@ static void end_over_budget(task *t)
 
 void task_cancel(task_token token)
 {
-    task *t = find(token);
+    task *t = tokens_find(token);
     if (t == NULL || t->state == RUNNING)
         return;
-    give_slot(t);
+    tokens_give(t->token);
     if (t->cancel != NULL)
         t->cancel(t->cancel_data);
     drop_wait(t);
@@ -435,7 +387,7 @@ task_token task_token_of(lua_State *L)
     if (!lua_isyieldable(L))
         luaL_error(L, "cannot wait here: a C function (sort, gsub, require ...) is on the stack");
     drop_wait(t); /* what is left of one whose push raised, into a script's pcall */
-    return (task_token){t->index, t->generation};
+    return t->token;
 }
 
 static int after_wait(lua_State *L, int status, lua_KContext context)
@@ -459,7 +411,7 @@ int task_park(lua_State *L, task_cancel_fn cancel, void *data)
 
 bool task_wake(task_token token, task_push push, task_dispose dispose, void *data)
 {
-    task *t = find(token);
+    task *t = tokens_find(token);
     if (t == NULL || t->state == READY || t->dispose != NULL || t->push != NULL) {
         if (dispose != NULL)
             dispose(data);
@@ -476,7 +428,7 @@ bool task_wake(task_token token, task_push push, task_dispose dispose, void *dat
 
 bool task_alive(task_token token)
 {
-    return find(token) != NULL;
+    return tokens_find(token) != NULL;
 }
 
 /* Drains ------------------------------------------------------------------------------------ */
@@ -507,7 +459,7 @@ void task_cancel_all(void)
 {
     while (all_tasks.next != NULL && !list_empty(&all_tasks)) {
         task *t = LIST_ENTRY(all_tasks.next, task, all_link);
-        task_cancel((task_token){t->index, t->generation});
+        task_cancel(t->token);
     }
 }
 
@@ -526,7 +478,7 @@ void task_cancel_vm(vm *v, bool resident_only)
     task *t;
     vm_hold(v);
     while (all_tasks.next != NULL && (t = next_to_cancel(v, resident_only)) != NULL)
-        task_cancel((task_token){t->index, t->generation});
+        task_cancel(t->token);
     vm_drop(v);
 }
 
