@@ -17,12 +17,6 @@ struct arena_block {
     _Alignas(ALIGN) char bytes[];
 };
 
-struct arena_undo {
-    struct arena_undo *next;
-    void (*undo)(void *arg);
-    void *arg;
-};
-
 void arena_init(arena *a)
 {
     *a = (arena){0};
@@ -67,22 +61,6 @@ char *arena_copy(arena *a, const char *data, size_t n)
     return copy;
 }
 
-void arena_defer(arena *a, void (*undo)(void *arg), void *arg)
-{
-    struct arena_undo *u = arena_alloc(a, sizeof *u);
-    *u = (struct arena_undo){a->undos, undo, arg};
-    a->undos = u;
-}
-
-static void run_undos(arena *a)
-{
-    while (a->undos != NULL) {
-        struct arena_undo *u = a->undos;
-        a->undos = u->next;
-        u->undo(u->arg);
-    }
-}
-
 static void free_blocks(struct arena_block *block)
 {
     while (block != NULL) {
@@ -94,7 +72,6 @@ static void free_blocks(struct arena_block *block)
 
 void arena_reset(arena *a)
 {
-    run_undos(a);
     struct arena_block *keep = a->blocks;
     if (keep == NULL)
         return;
@@ -110,7 +87,6 @@ void arena_reset(arena *a)
 
 void arena_free(arena *a)
 {
-    run_undos(a);
     free_blocks(a->blocks);
     arena_init(a);
 }

@@ -1,12 +1,10 @@
-/* Memory of one exchange: allocated piece by piece, freed at once. Undo actions of things that are
- * not memory stand beside them (arena_defer) and run in reverse when the arena ends. */
+/* Memory of one exchange: allocated piece by piece, freed at once. */
 #pragma once
 #include "slice.h"
 #include <stddef.h>
 
 typedef struct arena {
     struct arena_block *blocks;
-    struct arena_undo *undos;
     char *next, *end;
 } arena;
 
@@ -15,9 +13,7 @@ void arena_init(arena *a);
 void *arena_alloc(arena *a, size_t size);
 /* A NUL-terminated copy. */
 char *arena_copy(arena *a, const char *data, size_t n);
-/* `undo(arg)` runs when the arena is freed, last registered first. */
-void arena_defer(arena *a, void (*undo)(void *arg), void *arg);
-/* Runs the undo actions, frees everything but one first block; usable again at once. */
+/* Frees everything but one first block; usable again at once. */
 void arena_reset(arena *a);
 /* As reset, and keeps nothing. */
 void arena_free(arena *a);

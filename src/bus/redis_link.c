@@ -469,8 +469,3 @@ const char *redis_link_problem(const redis_link *l)
         return NULL;
     return l->problem[0] != '\0' ? l->problem : "Redis is not reached yet";
 }
-
-const redis_options *redis_link_options(const redis_link *l)
-{
-    return l->options;
-}

@@ -28,14 +28,12 @@ typedef void (*redis_done)(const redisReply *reply, const char *problem, bool un
 
 /* The loop's command link; all that open it with the same options share it. */
 redis_link *redis_link_open(const redis_options *options, uv_loop_t *loop);
-void redis_link_hold(redis_link *l);
 /* The last close answers what waits and frees the link in time. */
 void redis_link_close(redis_link *l);
 void redis_link_send(redis_link *l, size_t argc, const slice *argv, redis_done done, void *arg);
 bool redis_link_ready(const redis_link *l);
 /* Why the link is not ready, for people; NULL when it is. */
 const char *redis_link_problem(const redis_link *l);
-const redis_options *redis_link_options(const redis_link *l);
 
 /* A link of one's own whose replies all go to on_push: for subscriptions. */
 typedef struct {

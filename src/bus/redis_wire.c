@@ -232,11 +232,6 @@ void redis_wire_command(redis_wire *w, size_t argc, const slice *argv)
     redis_command_write(&w->out, argc, argv);
 }
 
-size_t redis_wire_unsent(const redis_wire *w)
-{
-    return w->out.len + w->sending.len;
-}
-
 uint64_t redis_wire_last_read(const redis_wire *w)
 {
     return w->last_read;

@@ -23,7 +23,6 @@ redis_wire *redis_wire_open(uv_loop_t *loop, const char *path, const struct sock
 void redis_wire_append(redis_wire *w, slice bytes);
 void redis_wire_command(redis_wire *w, size_t argc, const slice *argv);
 void redis_wire_flush(redis_wire *w);
-size_t redis_wire_unsent(const redis_wire *w);
 uint64_t redis_wire_last_read(const redis_wire *w); /* clock_ms of the last bytes */
 /* No event comes after this; frees itself in time. Allowed inside events. */
 void redis_wire_close(redis_wire *w);

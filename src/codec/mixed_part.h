@@ -4,7 +4,6 @@
 #pragma once
 #include "frame.h"
 #include "slice.h"
-#include <stdbool.h>
 
 #define MIXED_CONTENT_TYPE "multipart/x-mixed-replace; boundary=frame"
 
@@ -13,5 +12,3 @@ extern const slice mixed_opening;
 
 /* picture + CRLF + the next part's head. NULL: memory is out. */
 frame *mixed_encode(const frame *picture);
-/* A line that begins with the boundary could forge a part. */
-bool mixed_forges_part(slice picture);

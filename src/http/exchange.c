@@ -133,11 +133,6 @@ arena *exchange_arena(exchange *x)
     return &x->arena;
 }
 
-bool exchange_keep_alive(const exchange *x)
-{
-    return x->keep;
-}
-
 void exchange_set_data(exchange *x, void *data)
 {
     x->data = data;

@@ -76,7 +76,6 @@ const http_header *exchange_headers(const exchange *x, size_t *count);
 const http_limits *exchange_limits(const exchange *x);
 conn *exchange_conn(const exchange *x); /* NULL after the peer is gone */
 arena *exchange_arena(exchange *x);
-bool exchange_keep_alive(const exchange *x);
 /* The handler's own pointer (the task's box). */
 void exchange_set_data(exchange *x, void *data);
 void *exchange_data(const exchange *x);
