@@ -8,6 +8,7 @@
 local config = require "host.config"
 local errors = require "web.errors"
 local failure = require "web.failure"
+local hooks = require "web.hooks"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
 local request = require "web.request"
@@ -35,6 +36,7 @@ loader.each("routes", function(value, origin)
 end)
 routes:finish()
 topics.load()
+hooks.load()
 
 local starters = {}
 loader.each("start", function(value, origin)

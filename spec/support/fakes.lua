@@ -4,7 +4,7 @@
 local fakes = {}
 
 local OWN = { "^web$", "^web%.", "^boot$", "^routes%.", "^middleware%.", "^topics%.", "^start%.",
-  "^pictures%.", "^auth%.", "^host%." }
+  "^hooks%.", "^pictures%.", "^auth%.", "^host%." }
 
 
 local function forget()
