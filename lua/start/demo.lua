@@ -6,14 +6,14 @@ local chart = require "web.chart"
 local config = require "host.config"
 local file = require "host.file"
 local ids = require "pictures.ids"
+local lease = require "web.lease"
 local log = require "host.log"
 local metrics = require "host.metrics"
 local sessions = require "pictures.sessions"
-local store = require "host.store"
 local time = require "host.time"
 
 local SESSION = "demo"
-local LEASE, LEASE_SECONDS = "demo:lease", 3
+local LEASE, LEASE_SECONDS = "demo", 3
 local SLOTS, FIRST_SLOTS = 120, 20 -- seconds that a chart shows; it begins with fewer
 local TILE = { first = 32, step = 229, width = 173, height = 18 }
 local MEBIBYTE = 1024 * 1024
@@ -26,11 +26,7 @@ local before ---@type table|nil the sample of a second ago
 -- when scripts are reloaded.
 local function hold_lease()
   local node = ("%.3f"):format(metrics.get "process_start_time_seconds" or 0)
-  local holder, version = store.get(LEASE)
-  if holder == nil and version == nil then
-    return store.add(LEASE, node, { ttl = LEASE_SECONDS }) ~= nil
-  end
-  return holder == node and store.cas(LEASE, node, version, { ttl = LEASE_SECONDS }) ~= nil
+  return lease.take(LEASE, LEASE_SECONDS, { holder = node }) ~= nil
 end
 
 

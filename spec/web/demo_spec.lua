@@ -58,10 +58,10 @@ describe("the demo", function()
   end)
 
   it("is drawn by one node of several", function()
-    app.store.set("demo:lease", "another")
+    app.store.set("lease:demo", "another")
     run(3)
     assert.is_nil(app.store.rows["session:demo"])
-    app.store.delete "demo:lease"
+    app.store.delete "lease:demo"
     run(3)
     assert.truthy(app.store.rows["session:demo"])
   end)
