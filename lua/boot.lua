@@ -6,21 +6,23 @@
 -- Nothing here waits at load. A wrong file fails the load with its name, and then the VM that
 -- served before goes on serving.
 local config = require "host.config"
+local describe = require "web.describe"
 local errors = require "web.errors"
 local failure = require "web.failure"
 local hooks = require "web.hooks"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
 local request = require "web.request"
-local router = require "web.router"
+local routes = require "web.routes"
 local sockets = require "web.ws"
 local topics = require "web.topics"
 
 local app = config.app or {}
-local routes = router.new(sockets.handler)
 
-local function wrap(handler, route, origin)
-  local inner = middleware.wrap(route.middleware, handler, origin)
+local function wrap(handler, route, origin, method)
+  local name = method .. " " .. tostring(route.path)
+  local checked = describe.wrap(handler, route.describe and route.describe[method], name, origin)
+  local inner = middleware.wrap(route.middleware, checked, origin)
   return middleware.wrap(app.middleware, inner, "config.lua")
 end
 

@@ -18,6 +18,7 @@ local MAX_PARAMS = 16
 
 
 ---@class web.Endpoint one method of one route
+---@field method string
 ---@field call fun(req: web.Request): web.Response the handler with its middleware around it
 ---@field pattern string
 ---@field names string[] of its parameters, in the order of the path
@@ -33,7 +34,7 @@ end
 ---@param socket? fun(handlers: table, plain: function|nil, path: string, origin: string): function
 --- makes the GET handler of a route with WS
 function router.new(socket)
-  return setmetatable({ static = {}, root = new_node(), patterns = {}, socket = socket }, router)
+  return setmetatable({ static = {}, root = new_node(), endpoints = {}, socket = socket }, router)
 end
 
 
@@ -135,7 +136,8 @@ end
 --- Adds one route table.
 ---@param route table { path, GET = function(req), ..., middleware = { ... } }
 ---@param origin string the file, for error messages
----@param wrap? fun(handler: function, route: table, origin: string): function adds middleware
+---@param wrap? fun(handler: function, route: table, origin: string, method: string): function
+--- adds middleware
 function router:add(route, origin, wrap)
   if type(route) ~= "table" then fail(origin, "a route is a table, got a %s", type(route)) end
   local parts, names = parse(route.path, origin)
@@ -145,12 +147,13 @@ function router:add(route, origin, wrap)
     if method == "GET" and route.WS then
       handler = self.socket(route.WS, route.GET, route.path, origin)
     end
-    local call = wrap and wrap(handler, route, origin) or handler
-    add_method(node.methods, method, {
-      call = call, pattern = route.path, names = names, route = route, origin = origin,
-    })
+    local endpoint = {
+      call = wrap and wrap(handler, route, origin, method) or handler,
+      method = method, pattern = route.path, names = names, route = route, origin = origin,
+    }
+    add_method(node.methods, method, endpoint)
+    self.endpoints[#self.endpoints + 1] = endpoint
   end
-  self.patterns[#self.patterns + 1] = route.path
 end
 
 

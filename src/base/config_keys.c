@@ -83,6 +83,8 @@ const config_key config_keys[] = {
     {"lua.warn_ms", CONFIG_INT, "10", 1, 60000, ANY, false,
      "CPU milliseconds after which such a script is logged"},
 
+    {"cache.bytes", CONFIG_SIZE, "16M", 0, 64 * GiB, ANY, false,
+     "answers that scripts keep in web.cache, per worker; counted in lua.memory too"},
     {"gzip.min", CONFIG_SIZE, "1024", 0, GiB, ANY, false,
      "textual answers from this size are compressed; 0: never"},
     {"limits.request_line", CONFIG_SIZE, "8K", 256, MiB, ANY, false, "longest request line (414)"},

@@ -3,6 +3,7 @@
 
 int luaopen_host_config(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
+int luaopen_host_event(lua_State *L);
 int luaopen_host_file(lua_State *L);
 int luaopen_host_hub(lua_State *L);
 int luaopen_host_json(lua_State *L);
@@ -23,6 +24,7 @@ int luaopen_host_zone(lua_State *L);
 const luaL_Reg vm_modules[] = {
     {"host.config", luaopen_host_config},
     {"host.crypto", luaopen_host_crypto},
+    {"host.event", luaopen_host_event},
     {"host.file", luaopen_host_file},
     {"host.hub", luaopen_host_hub},
     {"host.json", luaopen_host_json},
