@@ -56,6 +56,8 @@ static const option options[] = {
 
 typedef struct {
     const char *command, *folder;
+    int argc;
+    char **argv; /* after the command */
     bool markdown;
     config *config;
 } call;
@@ -204,6 +206,30 @@ static void configure_log(const config *c)
         log_configure(level, json);
 }
 
+/* The settings from all sources. FAILED with a message, or USAGE, which was said. */
+static int gather(call *c, char *error, size_t error_size)
+{
+    if (config_file_load(c->config, c->folder, error, error_size) != 0 ||
+        config_set_environment(c->config, environ, error, error_size) != 0)
+        return FAILED;
+    int code = read_arguments(c, c->argc, c->argv, true);
+    if (code != OK)
+        return code;
+    return config_check(c->config, error, error_size) == 0 ? OK : FAILED;
+}
+
+/* For a reload: the same sources as at the start. */
+static config *gather_again(void *arg, char *error, size_t error_size)
+{
+    call again = *(const call *)arg;
+    again.config = config_new();
+    snprintf(error, error_size, "the command line can't be read again");
+    if (gather(&again, error, error_size) == OK)
+        return again.config;
+    config_drop(again.config);
+    return NULL;
+}
+
 static int load_settings(call *c, int argc, char **argv)
 {
     char error[1024];
@@ -212,14 +238,11 @@ static int load_settings(call *c, int argc, char **argv)
         code = check_folder(c->folder);
     if (code != OK)
         return code;
-    if (config_file_load(c->config, c->folder, error, sizeof error) != 0 ||
-        config_set_environment(c->config, environ, error, sizeof error) != 0)
-        return fail(FAILED, error);
-    code = read_arguments(c, argc, argv, true);
+    c->argc = argc;
+    c->argv = argv;
+    code = gather(c, error, sizeof error);
     if (code != OK)
-        return code;
-    if (config_check(c->config, error, sizeof error) != 0)
-        return fail(FAILED, error);
+        return code == FAILED ? fail(FAILED, error) : code;
     configure_log(c->config);
     metrics_configure((size_t)config_int(c->config, "metrics.series"));
     return OK;
@@ -299,7 +322,8 @@ static int dispatch(call *c, int argc, char **argv)
     int code = load_settings(c, argc, argv);
     if (code != OK)
         return code;
-    return run ? host_run(c->config, c->folder) : print_config(c);
+    const host_settings settings = {c->config, gather_again, c};
+    return run ? host_run(&settings, c->folder) : print_config(c);
 }
 
 int main(int argc, char **argv)
@@ -319,6 +343,6 @@ int main(int argc, char **argv)
     }
     call c = {.command = argv[1], .config = config_new()};
     int code = dispatch(&c, argc - 2, argv + 2);
-    config_free(c.config);
+    config_drop(c.config);
     return code;
 }

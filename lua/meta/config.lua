@@ -10,4 +10,9 @@ local config = {}
 ---@return string|number|boolean|string[]
 function config.get(name) end
 
+--- A section of config.lua that the framework or a plugin reads, as a table of the caller's own.
+---@param name "app"|"plugins"|"topics"|"gateway" another name raises
+---@return table|nil section nil: config.lua has none
+function config.section(name) end
+
 return config

@@ -25,7 +25,8 @@ function file.stat(path) end
 ---@return string|nil
 function file.source(path) end
 
---- The names in a folder, sorted; empty where there is none. Does not wait.
+--- The names in a folder, sorted; empty where there is none; raises where it can't be read. Does not
+--- wait.
 ---@param folder string "lua/routes"
 ---@return string[]
 function file.list(folder) end

@@ -51,7 +51,7 @@ static void nested_and_dotted_names_mean_the_same(void **state)
     assert_string_equal(config_source(c, config_find("max_fps")), "config.lua:2");
     assert_string_equal(config_source(c, config_find("log.level")), "config.lua:3");
     assert_string_equal(config_source(c, config_find("listen")), "config.lua:4");
-    config_free(c);
+    config_drop(c);
 }
 
 static void an_absent_file_is_no_error(void **state)
@@ -59,7 +59,7 @@ static void an_absent_file_is_no_error(void **state)
     (void)state;
     config *c = config_new();
     assert_int_equal(config_file_load(c, "/nonexistent", error, sizeof error), 0);
-    config_free(c);
+    config_drop(c);
 }
 
 static void mistakes_name_the_line(void **state)
@@ -71,6 +71,11 @@ static void mistakes_name_the_line(void **state)
         {"return {\n\n  limits = {\n    body = 'huge' } }", "config.lua:4: limits.body"},
         {"return {\n  ['limits.body'] = 'huge' }", "config.lua:2: limits.body"},
         {"return { log = 'body = 1',\n  limits = { body = false } }", "config.lua:"},
+        {"return {\n  limits = 5 }", "config.lua:2: limits is a group of settings"},
+        {"return {\n  limits = 5 }", "limits.request_line, limits.header_block"},
+        {"return {\n\n  plugins = 'cors' }", "config.lua:3: plugins must be a table, got a string"},
+        {"return { plugin = { 'cors' } }", "did you mean \"plugins\"?"},
+        {"return { plugins = { { 'cors', when = print } } }", "plugins holds plain data only"},
         {"return { max_fps = 1.5 }", "a whole number"},
         {"return { max_fps = {} }", "config.lua:1: max_fps"},
         {"return { max_fps = print }", "neither text, number nor boolean"},
@@ -80,7 +85,8 @@ static void mistakes_name_the_line(void **state)
         {"\nerror 'no'", "config.lua:2: no"},
         {"error({})", "raised no message"},
         {"while true do end", "config.lua: this file does not come to an end"},
-        {"return { a = { b = { c = { d = 1 } } } }", "nested deeper"},
+        {"return { store = {\n  bytes = { c = { d = 1 } } } }",
+         "config.lua:2: no setting is named"},
         {"return { app = { f = print } }", "plain data only"},
         {"local t = {} t.t = t return { app = t }", "nested too deep"},
         {"os.exit(1)", "global 'os'"},
@@ -89,7 +95,7 @@ static void mistakes_name_the_line(void **state)
         {"return {\n  data = 'a\\0b' }", "config.lua:2: data has a NUL byte"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        config_free(load(cases[i][0], -1));
+        config_drop(load(cases[i][0], -1));
         if (strstr(error, cases[i][1]) == NULL)
             fail_msg("%s\n gave \"%s\",\n not \"%s\"", cases[i][0], error, cases[i][1]);
     }
@@ -102,18 +108,22 @@ static void env_reads_the_environment(void **state)
     config *c = load("return { max_fps = env 'CONFIG_SPEC_FPS', workers = env('NO_SUCH', 3) }", 0);
     assert_int_equal(config_int(c, "max_fps"), 42);
     assert_int_equal(config_int(c, "workers"), 3);
-    config_free(c);
+    config_drop(c);
 }
 
-static void the_applications_keys_travel_as_an_expression(void **state)
+static void sections_travel_as_expressions(void **state)
 {
     (void)state;
     config *c = load("return { app = { title = 'a\"\\n\\0\\xff', n = -1, on = true } }", 0);
-    const char *app = config_app(c);
+    const char *app = config_section(c, "app");
     assert_non_null(strstr(app, "\"a\\034\\010\\000\\255\""));
     assert_non_null(strstr(app, "0xffffffffffffffff"));
     assert_non_null(strstr(app, "[\"on\"]=true"));
-    config_free(c);
+    assert_null(config_section(c, "plugins"));
+    config_drop(c);
+    c = load("return { plugins = { 'cors' } }", 0);
+    assert_string_equal(config_section(c, "plugins"), "{[0x1]=\"cors\",}");
+    config_drop(c);
 }
 
 static int make_folder(void **state)
@@ -138,7 +148,7 @@ int main(void)
         cmocka_unit_test(an_absent_file_is_no_error),
         cmocka_unit_test(mistakes_name_the_line),
         cmocka_unit_test(env_reads_the_environment),
-        cmocka_unit_test(the_applications_keys_travel_as_an_expression),
+        cmocka_unit_test(sections_travel_as_expressions),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

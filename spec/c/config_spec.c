@@ -34,7 +34,7 @@ static void every_default_is_allowed_and_known(void **state)
     assert_string_equal(config_item(c, "listen", 0), "127.0.0.1:3000");
     assert_string_equal(config_source(c, config_find("max_fps")), "default");
     assert_int_equal(config_check(c, error, sizeof error), 0);
-    config_free(c);
+    config_drop(c);
 }
 
 static void units_of_sizes_and_times(void **state)
@@ -51,7 +51,7 @@ static void units_of_sizes_and_times(void **state)
     assert_int_equal(config_ms(c, "drain"), 250);
     assert_int_equal(set(c, "session.expire", "15m"), 0);
     assert_int_equal(config_ms(c, "session.expire"), 900000);
-    config_free(c);
+    config_drop(c);
 }
 
 static void bad_values_say_what_is_allowed(void **state)
@@ -79,7 +79,7 @@ static void bad_values_say_what_is_allowed(void **state)
         assert_error_names(cases[i][2]);
     }
     assert_int_equal(config_int(c, "max_fps"), 60);
-    config_free(c);
+    config_drop(c);
 }
 
 static void unknown_keys_lead_to_the_nearest(void **state)
@@ -97,7 +97,7 @@ static void unknown_keys_lead_to_the_nearest(void **state)
     }
     assert_int_equal(set(c, "xyzzy", "1"), -1);
     assert_null(strstr(error, "did you mean"));
-    config_free(c);
+    config_drop(c);
 }
 
 static void the_environment_spells_keys_its_own_way(void **state)
@@ -122,7 +122,7 @@ static void the_environment_spells_keys_its_own_way(void **state)
     assert_int_equal(config_set_environment(c, wrong, error, sizeof error), -1);
     assert_error_names("LUNACAST_MAX_FBS");
     assert_error_names("max_fps");
-    config_free(c);
+    config_drop(c);
 }
 
 static void the_own_redis_variable_wins_over_the_well_known(void **state)
@@ -136,7 +136,7 @@ static void the_own_redis_variable_wins_over_the_well_known(void **state)
     char *known[] = {"REDIS_URL=redis://known", NULL};
     assert_int_equal(config_set_environment(c, known, error, sizeof error), 0);
     assert_string_equal(config_text(c, "redis.url"), "redis://known");
-    config_free(c);
+    config_drop(c);
 }
 
 static void lists_add_within_one_source_and_replace_across(void **state)
@@ -154,7 +154,7 @@ static void lists_add_within_one_source_and_replace_across(void **state)
     assert_int_equal(set(c, "listen", ""), 0);
     assert_int_equal(config_check(c, error, sizeof error), -1);
     assert_error_names("listen");
-    config_free(c);
+    config_drop(c);
 }
 
 static void keys_that_need_each_other_are_checked(void **state)
@@ -168,7 +168,7 @@ static void keys_that_need_each_other_are_checked(void **state)
     assert_int_equal(set(c, "token.max_ttl", "1m"), 0);
     assert_int_equal(config_check(c, error, sizeof error), -1);
     assert_error_names("token.max_ttl");
-    config_free(c);
+    config_drop(c);
 }
 
 static void values_are_shown_in_their_units_and_without_passwords(void **state)
@@ -193,7 +193,7 @@ static void values_are_shown_in_their_units_and_without_passwords(void **state)
         assert_string_equal(buf_cstr(&out), cases[i][2]);
     }
     buf_free(&out);
-    config_free(c);
+    config_drop(c);
 }
 
 static void a_word_far_from_all_finds_nothing(void **state)

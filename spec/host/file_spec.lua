@@ -45,7 +45,7 @@ describe("host.file", function()
       assert.is_nil(file.stat(path), path)
     end
     assert.same({}, file.list "..")
-    assert.same({}, file.list "/etc")
+    assert.has_error(function() file.list "/etc" end, "/etc: outside of the application's folder")
     assert.same({}, file.list ".git")
   end)
 

@@ -204,6 +204,14 @@ describe("a script that does not load", function()
     assert.matches("pipe.lua: not a regular file", app.process.err)
   end)
 
+  it("is refused when its folder can't be read, instead of being left out", function()
+    local folder = server.folder()
+    server.write(folder, { ["lua/routes"] = "no folder" })
+    local app = server.launch { folder = folder }
+    assert.equal(1, (app.process:wait(30)))
+    assert.matches("lua/routes: Not a directory", app.process.err)
+  end)
+
   it("is told that it can't wait at load", function()
     local err = refused {
       ["lua/routes/early.lua"] = "require('host.time').sleep(1) return { path = '/early' }",

@@ -198,6 +198,9 @@ local function config(settings)
     if value == nil then error("no setting is named " .. name, 2) end
     return value
   end
+  function fake.section(name)
+    return settings.sections and settings.sections[name]
+  end
   return fake
 end
 

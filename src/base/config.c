@@ -1,17 +1,18 @@
 /* Values of the settings in config_keys.c, each with where it came from.
  *
- * Owner: main, from start to exit. What must never happen: a change after the first thread started;
- * a secret printed. */
+ * Owner: references; the host holds the current settings, each VM those it was built with. What
+ * must never happen: a change after another thread has seen it; a secret printed. */
 #include "config.h"
 
 #include "config_value.h"
 #include "mem.h"
 #include "nearest.h"
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LIST_ITEMS_MAX = 64 };
+enum { LIST_ITEMS_MAX = 64, SECTIONS_MAX = 32 };
 
 typedef struct {
     int64_t number;
@@ -25,8 +26,9 @@ typedef struct {
 } app_override;
 
 struct config {
-    config_value *values; /* one per key, in the table's order */
-    char *app;
+    _Atomic size_t refs;
+    config_value *values;         /* one per key, in the table's order */
+    char *sections[SECTIONS_MAX]; /* in the order of config_sections */
     app_override *overrides;
     size_t override_count;
 };
@@ -52,10 +54,40 @@ static int no_such_key(const char *name, const char *source, char *error, size_t
     nearest n = nearest_to(slice_of(name));
     for (const config_key *key = config_keys; key->name != NULL; key++)
         nearest_try(&n, key->name);
+    for (const char *const *section = config_sections; *section != NULL; section++)
+        nearest_try(&n, *section);
     const char *found = nearest_found(&n);
     snprintf(error, error_size, "%s: no setting is named \"%s\"%s%s%s; `lunacast config` lists all",
              source, name, found ? "; did you mean \"" : "", found ? found : "",
              found ? "\"?" : "");
+    return -1;
+}
+
+static bool is_in_group(const char *key, const char *group)
+{
+    size_t n = strlen(group);
+    return strncmp(key, group, n) == 0 && key[n] == '.';
+}
+
+bool config_is_group(const char *name)
+{
+    const config_key *key = config_keys;
+    while (key->name != NULL && !is_in_group(key->name, name))
+        key++;
+    return key->name != NULL;
+}
+
+/* `limits = 5`, where limits.body and others are meant. */
+static int value_of_group(const char *name, const char *source, char *error, size_t error_size)
+{
+    buf keys = {0};
+    for (const config_key *key = config_keys; key->name != NULL; key++) {
+        if (is_in_group(key->name, name))
+            buf_format(&keys, "%s%s", keys.len > 0 ? ", " : "", key->name);
+    }
+    snprintf(error, error_size, "%s: %s is a group of settings, which takes no value: %s", source,
+             name, buf_cstr(&keys));
+    buf_free(&keys);
     return -1;
 }
 
@@ -130,7 +162,8 @@ int config_set(config *c, const char *name, const char *text, const char *source
     }
     int64_t number;
     if (key == NULL)
-        return no_such_key(name, source, error, error_size);
+        return config_is_group(name) ? value_of_group(name, source, error, error_size)
+                                     : no_such_key(name, source, error, error_size);
     if (!config_parse(key, text, &number))
         return bad_value(key, text, source, error, error_size);
     assign(value_of(c, key), key, text, source, number);
@@ -228,6 +261,7 @@ static size_t count_keys(void)
 config *config_new(void)
 {
     config *c = mem_alloc(sizeof *c);
+    c->refs = 1;
     c->values = mem_alloc(count_keys() * sizeof *c->values);
     char error[256];
     for (const config_key *key = config_keys; key->name != NULL; key++) {
@@ -239,9 +273,16 @@ config *config_new(void)
     return c;
 }
 
-void config_free(config *c)
+config *config_hold(config *c)
 {
-    if (c == NULL)
+    if (c != NULL)
+        atomic_fetch_add(&c->refs, 1);
+    return c;
+}
+
+void config_drop(config *c)
+{
+    if (c == NULL || atomic_fetch_sub(&c->refs, 1) > 1)
         return;
     for (size_t i = 0; i < count_keys(); i++)
         clear(&c->values[i]);
@@ -251,8 +292,26 @@ void config_free(config *c)
         free(c->overrides[i].text);
     }
     free(c->overrides);
-    free(c->app);
+    for (size_t i = 0; i < SECTIONS_MAX; i++)
+        free(c->sections[i]);
     free(c);
+}
+
+bool config_same(const config *a, const config *b, const config_key *key)
+{
+    const config_value *x = &a->values[key - config_keys], *y = &b->values[key - config_keys];
+    if (key->type != CONFIG_TEXT && key->type != CONFIG_LIST)
+        return x->number == y->number;
+    return slice_eq((slice){x->text, x->text_len}, (slice){y->text, y->text_len});
+}
+
+void config_copy(config *to, const config *from, const config_key *key)
+{
+    const config_value *v = &from->values[key - config_keys];
+    config_value *copied = value_of(to, key);
+    clear(copied);
+    *copied = (config_value){v->number, mem_dup(v->text, v->text_len), v->text_len, v->count,
+                             copy(v->source)};
 }
 
 /* Reading ----------------------------------------------------------------------------------- */
@@ -309,15 +368,29 @@ const char *config_item(const config *c, const char *key, size_t index)
     return item;
 }
 
-void config_set_app(config *c, const char *expression)
+static size_t section_index(const char *name)
 {
-    free(c->app);
-    c->app = copy(expression);
+    size_t i = 0;
+    while (config_sections[i] != NULL && strcmp(config_sections[i], name) != 0)
+        i++;
+    return i;
 }
 
-const char *config_app(const config *c)
+bool config_is_section(const char *name)
 {
-    return c->app;
+    return config_sections[section_index(name)] != NULL;
+}
+
+void config_set_section(config *c, const char *name, const char *expression)
+{
+    size_t i = section_index(name);
+    free(c->sections[i]);
+    c->sections[i] = copy(expression);
+}
+
+const char *config_section(const config *c, const char *name)
+{
+    return c->sections[section_index(name)];
 }
 
 bool config_app_override(const config *c, size_t index, const char **name, const char **text)

@@ -1,7 +1,8 @@
 /* The settings: one table of keys, each with type, default, bounds and one line of help. A value
  * comes from the default, config.lua, the environment or the command line, the later over the
- * earlier, and remembers from where. Built before threads start, read-only afterwards, so that
- * every thread reads it without a lock. Keys under "app." are the application's own.
+ * earlier, and remembers from where. Built by one thread, read-only once others see it, so that
+ * every thread reads it without a lock. A reload builds another one: each VM holds the settings of
+ * its own generation. Keys under "app." are the application's own.
  *
  * Getters look a key up by name; an unknown name or a wrong type is our own bug and aborts. They
  * are for the time of starting: what a hot path needs, its owner copies once. */
@@ -34,9 +35,13 @@ typedef struct {
 } config_key;
 
 extern const config_key config_keys[]; /* ends with a NULL name */
+/* Tables of config.lua that C does not read: scripts get them by host.config.section. */
+extern const char *const config_sections[]; /* ends with NULL */
 
-config *config_new(void); /* all defaults */
-void config_free(config *c);
+config *config_new(void); /* all defaults; the caller holds the one reference */
+/* From any thread; NULL is allowed. */
+config *config_hold(config *c);
+void config_drop(config *c);
 
 /* Sets a key from text. -1 with a message that names the source, the key, what was given, what is
  * allowed, and the nearest right key. For a list: replaces. */
@@ -58,11 +63,16 @@ uint64_t config_ms(const config *c, const char *key);
 size_t config_count(const config *c, const char *key); /* items of a list */
 const char *config_item(const config *c, const char *key, size_t index);
 
-/* The application's own keys, "app.*": a Lua expression from config.lua (NULL: none), and what the
- * environment and the command line set on top of it. */
-void config_set_app(config *c, const char *expression);
-const char *config_app(const config *c);
-/* Walks the overrides: the name after "app.", and the text. False: no more. */
+/* For a reload: what does not change while the process runs is copied from the old settings. */
+bool config_same(const config *a, const config *b, const config_key *key);
+void config_copy(config *to, const config *from, const config_key *key);
+
+/* A section as a Lua expression, a table constructor; NULL: config.lua has none of that name. */
+bool config_is_section(const char *name);
+void config_set_section(config *c, const char *name, const char *expression);
+const char *config_section(const config *c, const char *name);
+/* What the environment and the command line set on top of the section "app". Walks the overrides:
+ * the name after "app.", and the text. False: no more. */
 bool config_app_override(const config *c, size_t index, const char **name, const char **text);
 
 /* For people: value (a password in a URL is masked) and origin ("default", "config.lua:3",
@@ -71,5 +81,6 @@ void config_show(const config *c, const config_key *key, buf *out);
 const char *config_source(const config *c, const config_key *key);
 /* NULL: no such key. */
 const config_key *config_find(const char *name);
+bool config_is_group(const char *name); /* "limits", of limits.body and others */
 /* "a number from 0 to 1000", "auto, json or text": what the key takes. */
 void config_allowed(const config_key *key, buf *out);

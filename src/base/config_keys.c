@@ -11,6 +11,8 @@
 #define DAY (86400 * SECOND)
 #define ANY NULL
 
+const char *const config_sections[] = {"app", "plugins", "topics", "gateway", NULL};
+
 /* clang-format off */
 const config_key config_keys[] = {
     {"listen", CONFIG_LIST, "127.0.0.1:3000", 0, 0, ANY, false,

@@ -184,6 +184,11 @@ void log_configure(log_level level, bool json)
     as_json = json;
 }
 
+void log_set_level(log_level level)
+{
+    threshold = (int)level;
+}
+
 bool log_parse_level(const char *name, log_level *level)
 {
     for (int i = LOG_DEBUG; i <= LOG_OFF; i++) {

@@ -39,6 +39,7 @@ typedef struct {
 bool log_enabled(log_level level);
 void log_write(log_level level, const char *message, const log_field *fields, size_t count);
 void log_configure(log_level level, bool json); /* before threads start */
+void log_set_level(log_level level);            /* from any thread */
 /* "debug", "info", "warn", "error", "off"; false: no such level. */
 bool log_parse_level(const char *name, log_level *level);
 void log_set_worker(int index); /* of the calling thread; -1: none */

@@ -29,11 +29,17 @@ typedef struct {
     char name[];
 } refresh_name;
 
+void hub_set_pace(hub *h, uint32_t max_fps, uint64_t keep_alive_ms)
+{
+    h->max_fps = max_fps;
+    h->keep_alive_ms = keep_alive_ms;
+}
+
 hub *hub_new(const hub_options *options)
 {
     hub *h = mem_alloc(sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
-    h->options = *options;
+    hub_set_pace(h, options->max_fps, options->keep_alive_ms);
     return h;
 }
 

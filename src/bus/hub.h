@@ -76,8 +76,9 @@ typedef struct hub_remote {
 } hub_remote;
 
 hub *hub_new(const hub_options *options);
-void hub_set_remote(hub *h, const hub_remote *remote); /* before the first port */
-void hub_free(hub *h);                                 /* after all ports */
+void hub_set_pace(hub *h, uint32_t max_fps, uint64_t keep_alive_ms); /* from any thread */
+void hub_set_remote(hub *h, const hub_remote *remote);               /* before the first port */
+void hub_free(hub *h);                                               /* after all ports */
 
 /* From the remote, any thread. */
 void hub_receive(hub *h, slice topic, slice payload);

@@ -125,7 +125,7 @@ static void deliver_all(hub_topic *t)
 
 static uint64_t slot_ms(const hub_port *p)
 {
-    uint32_t fps = p->hub->options.max_fps;
+    uint32_t fps = p->hub->max_fps;
     return fps == 0 ? 0 : (1000u + fps - 1) / fps;
 }
 
@@ -318,7 +318,7 @@ static bool is_expired(hub_topic *t, uint64_t now)
 
 static void keep_quiet_alive(hub_port *p, uint64_t now)
 {
-    uint64_t after = p->hub->options.keep_alive_ms;
+    uint64_t after = p->hub->keep_alive_ms;
     while (after > 0 && !list_empty(&p->quiet)) {
         hub_topic *t = LIST_ENTRY(p->quiet.next, hub_topic, quiet_link);
         if (now < t->sent_ms + after) /* sent_ms may be later than now: just delivered */

@@ -23,7 +23,8 @@ typedef struct topic_state {
 struct hub {
     pthread_mutex_t lock;
     map topics;
-    hub_options options;
+    _Atomic uint32_t max_fps; /* of hub_options; a reload may change them */
+    _Atomic uint64_t keep_alive_ms;
     hub_remote remote;
     bool has_remote;
     hub_port *ports[HUB_PORTS_MAX];

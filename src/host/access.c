@@ -4,8 +4,9 @@
 
 #include "log.h"
 #include "metrics.h"
+#include <stdatomic.h>
 
-static bool lines;
+static _Atomic bool lines;
 
 void access_configure(bool log)
 {

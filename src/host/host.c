@@ -3,7 +3,8 @@
  *
  *   open -> workers boot -> all booted? -> listen -> ready line -> signals
  *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; again: exit now
- *   SIGHUP: the certificate is read again; the old one stays when the new one is wrong
+ *   SIGHUP, a saved file: the settings are read again and the scripts loaded with them, all or
+ *   nothing; then the certificate is read again. The old ones stay where the new ones are wrong.
  *
  * What must never happen: the ready line before every address accepts; a worker's thread left when
  * the store closes. */
@@ -43,7 +44,8 @@ typedef struct {
 } seat;
 
 struct host {
-    const config *config;
+    const host_settings *settings;
+    config *config; /* the current ones; the host holds them */
     worker_shared shared;
     listen_address *addresses;
     size_t address_count;
@@ -230,8 +232,14 @@ static void reload_tls(host *h)
         log_error("the new certificate is wrong, the old one stays", LOG_TEXT("error", error));
         return;
     }
-    if (tls == NULL)
+    if (tls == NULL || h->tls == NULL) {
+        if (tls != NULL || h->tls != NULL)
+            log_warn("TLS is switched on or off by a restart only",
+                     LOG_TEXT("setting", "tls.cert"));
+        if (tls != NULL)
+            tls_context_drop(tls);
         return;
+    }
     for (int i = 0; i < h->seat_count; i++)
         worker_set_tls(h->seats[i].worker, tls);
     tls_context_drop(h->tls);
@@ -240,35 +248,78 @@ static void reload_tls(host *h)
              LOG_TEXT("file", config_text(h->config, "tls.cert")));
 }
 
-/* The scripts ------------------------------------------------------------------------------- */
+/* A reload ---------------------------------------------------------------------------------- */
 
-/* All or nothing: a VM for every worker is built beside the running ones, here on the main thread;
- * only when all are good does any worker change. */
-static void reload_scripts(host *h)
+/* What takes effect at the start only keeps its value, so that no script sees one that the process
+ * does not follow. */
+static void keep_fixed(const host *h, config *next)
 {
-    dispatcher **next = mem_alloc((size_t)h->seat_count * sizeof(dispatcher *));
-    char error[ERROR_BYTES];
-    int built = 0;
-    uint64_t began = clock_ms();
-    while (built < h->seat_count) {
-        next[built] = worker_build(h->seats[built].worker, error, sizeof error);
-        if (next[built] == NULL)
-            break;
-        built++;
+    for (const config_key *key = config_keys; key->name != NULL; key++) {
+        if (key->reloadable || config_same(next, h->config, key))
+            continue;
+        log_warn("a changed setting needs a restart", LOG_TEXT("setting", key->name),
+                 LOG_TEXT("source", config_source(next, key)));
+        config_copy(next, h->config, key);
     }
-    bool good = built == h->seat_count;
-    for (int i = 0; i < built; i++) {
-        if (good)
-            worker_swap(h->seats[i].worker, next[i]);
-        else
+}
+
+static bool build_all(host *h, dispatcher **next, char *error, size_t error_size)
+{
+    for (int i = 0; i < h->seat_count; i++) {
+        next[i] = worker_build(h->seats[i].worker, error, error_size);
+        if (next[i] != NULL)
+            continue;
+        while (i-- > 0)
             dispatcher_drop(next[i]);
+        return false;
     }
+    return true;
+}
+
+static void adopt(host *h, config *next)
+{
+    bool other_tls = !config_same(next, h->config, config_find("tls.cert")) ||
+                     !config_same(next, h->config, config_find("tls.key"));
+    setup_adopt(&h->shared, next);
+    config_drop(h->config);
+    h->config = next;
+    if (other_tls)
+        reload_tls(h);
+}
+
+/* All or nothing: the settings are read, and a VM for every worker is built with them beside the
+ * running ones, here on the main thread; only when all are good does anything change. */
+static bool try_reload(host *h, char *error, size_t error_size)
+{
+    config *next = h->settings->read(h->settings->arg, error, error_size);
+    if (next == NULL)
+        return false;
+    keep_fixed(h, next);
+    dispatcher **built = mem_alloc((size_t)h->seat_count * sizeof(dispatcher *));
+    h->shared.script.config = next;
+    bool good = build_all(h, built, error, error_size);
+    for (int i = 0; good && i < h->seat_count; i++)
+        worker_swap(h->seats[i].worker, built[i]);
+    free(built);
+    if (good) {
+        adopt(h, next);
+    } else {
+        h->shared.script.config = h->config;
+        config_drop(next);
+    }
+    return good;
+}
+
+static void reload(host *h)
+{
+    char error[ERROR_BYTES];
+    uint64_t began = clock_ms();
+    bool good = try_reload(h, error, sizeof error);
     metrics_add(good ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
     if (good)
         log_info("the scripts were reloaded", LOG_NUM("ms", clock_ms() - began));
     else
         log_error("the new scripts are wrong, the old ones serve on", LOG_TEXT("error", error));
-    free(next);
 }
 
 /* Signals ----------------------------------------------------------------------------------- */
@@ -289,10 +340,10 @@ static void serve_until_signal(host *h, const sigset_t *waited)
     int number = 0;
     while (number != SIGTERM && number != SIGINT) {
         sigwait(waited, &number);
+        if (number == SIGHUP || number == SIGUSR1)
+            reload(h);
         if (number == SIGHUP)
             reload_tls(h);
-        if (number == SIGHUP || number == SIGUSR1)
-            reload_scripts(h);
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
@@ -340,9 +391,10 @@ static void close_all(host *h)
     free(h->seats);
 }
 
-int host_run(const config *c, const char *folder)
+int host_run(const host_settings *settings, const char *folder)
 {
-    host h = {.config = c};
+    host h = {.settings = settings, .config = config_hold(settings->config)};
+    config *c = h.config;
     sigset_t waited;
     char error[ERROR_BYTES];
     block_signals(&waited);
@@ -364,5 +416,6 @@ int host_run(const config *c, const char *folder)
         join_workers(&h);
     }
     close_all(&h);
+    config_drop(h.config);
     return code == 0 ? audit() : code;
 }

@@ -50,7 +50,7 @@ static int run_file(worker_shared *shared, const char *file, int argc, char **ar
     return r.code;
 }
 
-int host_lua(const config *c, const char *file, int argc, char **argv)
+int host_lua(config *c, const char *file, int argc, char **argv)
 {
     worker_shared shared = {0};
     char error[1024];

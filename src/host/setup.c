@@ -2,6 +2,7 @@
  * knows nothing of names of settings. */
 #include "setup.h"
 
+#include "access.h"
 #include "buf.h"
 #include "config.h"
 #include "log.h"
@@ -61,7 +62,7 @@ static void set_http(http_limits *l, const config *c)
     };
 }
 
-void setup_limits(worker_shared *s, const config *c, const char *folder)
+void setup_limits(worker_shared *s, config *c, const char *folder)
 {
     s->config = c;
     s->folder = folder;
@@ -73,6 +74,7 @@ void setup_limits(worker_shared *s, const config *c, const char *folder)
         .max_conns = (size_t)config_int(c, "limits.connections"),
     };
     s->script = (vm_options){
+        .config = c,
         .memory_limit = config_size(c, "lua.memory"),
         .warn_us = (uint64_t)config_int(c, "lua.warn_ms") * 1000u,
         .limit_us = (uint64_t)config_int(c, "lua.time_ms") * 1000u,
@@ -135,6 +137,17 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
         return 0;
     bool redis = config_text(s->config, "redis.url")[0] != '\0';
     return redis ? open_redis(s, error, size) : open_embedded(s, error, size);
+}
+
+void setup_adopt(worker_shared *s, config *c)
+{
+    log_level level;
+    s->config = c;
+    s->script.config = c;
+    hub_set_pace(s->hub, (uint32_t)config_int(c, "max_fps"), config_ms(c, "keepalive"));
+    access_configure(config_bool(c, "log.access"));
+    if (log_parse_level(config_text(c, "log.level"), &level))
+        log_set_level(level);
 }
 
 void setup_close(worker_shared *s)

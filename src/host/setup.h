@@ -7,10 +7,12 @@ struct config;
 /* A path from the settings: relative ones lie below the application's folder. The caller frees. */
 char *setup_path(const worker_shared *s, const char *key);
 int setup_workers(const struct config *config); /* how many */
-void setup_limits(worker_shared *s, const struct config *config, const char *folder);
+void setup_limits(worker_shared *s, struct config *config, const char *folder);
 /* As many descriptors as the connections need; says when the system allows fewer, and lowers the
  * connections to what is possible. */
 void setup_raise_file_limit(worker_shared *s);
 /* Opens the hub, and the store where it is wanted. -1 with a message: there is no store. */
 int setup_open(worker_shared *s, bool with_store, char *error, size_t error_size);
+/* After a reload: what C keeps of the settings that may change takes effect. */
+void setup_adopt(worker_shared *s, struct config *config);
 void setup_close(worker_shared *s);

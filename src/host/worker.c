@@ -163,7 +163,7 @@ static void retire(worker *w, vm *old)
         memmove(w->retired, w->retired + 1, (RETIRED_MAX - 1) * sizeof *w->retired);
         w->retired_count--;
     }
-    uint64_t until = clock_ms() + config_ms(w->shared->config, "drain");
+    uint64_t until = clock_ms() + config_ms(vm_config(w->vm), "drain");
     w->retired[w->retired_count++] = (retired){old, until};
 }
 
@@ -342,7 +342,7 @@ static worker *new_worker(const worker_shared *shared, int index)
     uv_prepare_start(&w->before_poll, on_before_poll);
     uv_check_start(&w->after_poll, on_after_poll);
     pthread_mutex_init(&w->mail.lock, NULL);
-    w->services = (services){.loop = &w->loop, .worker = index, .config = shared->config};
+    w->services = (services){.loop = &w->loop, .worker = index};
     return w;
 }
 

@@ -13,7 +13,7 @@ typedef struct worker worker;
 
 /* What the process gives to each of its workers; outlives them. */
 typedef struct {
-    const struct config *config;
+    struct config *config; /* the host's thread, and at the start; a VM has its own (vm_config) */
     const char *folder;
     store *store;
     hub *hub;

@@ -39,19 +39,23 @@ static int checked_open(const char *folder, slice path, uint64_t flags, char *er
     if (path.n == 0 || path.n >= sizeof name || memchr(path.p, '\0', path.n) != NULL) {
         snprintf(error, error_size, "a file's path must be 1 to %d bytes without NUL",
                  PATH_BYTES - 1);
+        errno = EINVAL;
         return -1;
     }
     memcpy(name, path.p, path.n);
     name[path.n] = '\0';
     if (has_dot_name(name)) {
         snprintf(error, error_size, "%s: names that begin with a dot are not served", name);
+        errno = ENOENT;
         return -1;
     }
     int fd = open_beneath(folder, name, flags);
     if (fd < 0) {
-        bool outside = errno == EXDEV || errno == ELOOP;
+        int saved = errno;
+        bool outside = saved == EXDEV || saved == ELOOP;
         snprintf(error, error_size, "%s: %s", name,
-                 outside ? "outside of the application's folder" : strerror(errno));
+                 outside ? "outside of the application's folder" : strerror(saved));
+        errno = saved;
     }
     return fd;
 }

@@ -1,13 +1,13 @@
 /* config.lua is Lua, so that a setting may be computed (`workers = tonumber(env "CPUS")`), but it
- * is not a script of the application: it runs once, before any VM, in a state of its own that knows
- * only tables, strings, numbers and `env`. Nested tables and dotted names mean the same key:
- * `store = { max_bytes = "1G" }` is `["store.max_bytes"] = "1G"`.
+ * is not a script of the application: it runs at the start and at each reload, before any VM, in a
+ * state of its own that knows only tables, strings, numbers and `env`. Nested tables and dotted
+ * names mean the same key: `store = { max_bytes = "1G" }` is `["store.max_bytes"] = "1G"`.
  *
  * Lua keeps no line numbers of table fields, so the line of a wrong setting is found again in the
  * text by its name. Rejected: a configuration language of our own, and `key = value` globals, which
  * can't tell a misspelled key from a local helper.
  *
- * The application's own keys (`app`) travel as a Lua expression, since each VM has its own copy. */
+ * Sections (`app`, `plugins` ...) travel as Lua expressions, since each VM has its own copy. */
 #include "config_file.h"
 
 #include "config.h"
@@ -110,7 +110,7 @@ static int wrong(lua_State *L, loading *l, const char *name, const char *why)
     return luaL_error(L, "%s", l->message);
 }
 
-/* The application's data -------------------------------------------------------------------- */
+/* Sections ------------------------------------------------------------------------------------ */
 
 static void put_string(buf *out, slice s)
 {
@@ -138,9 +138,9 @@ static void put_number(lua_State *L, buf *out)
         buf_text(out, isnan(x) ? "(0/0)" : x > 0 ? "1e999" : "-1e999");
 }
 
-static void put_value(lua_State *L, loading *l, int depth);
+static void put_value(lua_State *L, loading *l, const char *section, int depth);
 
-static void put_table(lua_State *L, loading *l, int depth)
+static void put_table(lua_State *L, loading *l, const char *section, int depth)
 {
     luaL_checkstack(L, 8, "config.lua");
     buf_byte(&l->work, '{');
@@ -148,10 +148,10 @@ static void put_table(lua_State *L, loading *l, int depth)
     while (lua_next(L, -2) != 0) {
         buf_byte(&l->work, '[');
         lua_pushvalue(L, -2);
-        put_value(L, l, depth + 1);
+        put_value(L, l, section, depth + 1);
         lua_pop(L, 1);
         buf_text(&l->work, "]=");
-        put_value(L, l, depth + 1);
+        put_value(L, l, section, depth + 1);
         lua_pop(L, 1);
         buf_byte(&l->work, ',');
     }
@@ -159,11 +159,11 @@ static void put_table(lua_State *L, loading *l, int depth)
 }
 
 /* The value on top, as a Lua expression. */
-static void put_value(lua_State *L, loading *l, int depth)
+static void put_value(lua_State *L, loading *l, const char *section, int depth)
 {
     int type = lua_type(L, -1);
     if (depth > DEPTH_MAX)
-        wrong(L, l, "app", "is nested too deep, or contains itself");
+        wrong(L, l, section, "is nested too deep, or contains itself");
     if (type == LUA_TSTRING)
         put_string(&l->work, vm_check_slice(L, -1));
     else if (type == LUA_TNUMBER)
@@ -171,9 +171,17 @@ static void put_value(lua_State *L, loading *l, int depth)
     else if (type == LUA_TBOOLEAN)
         buf_text(&l->work, lua_toboolean(L, -1) ? "true" : "false");
     else if (type == LUA_TTABLE)
-        put_table(L, l, depth);
+        put_table(L, l, section, depth);
     else
-        wrong(L, l, "app", "holds plain data only: texts, numbers, booleans and tables of them");
+        wrong(L, l, section, "holds plain data only: texts, numbers, booleans and tables of them");
+}
+
+static void set_section(lua_State *L, loading *l, const char *name)
+{
+    if (!lua_istable(L, -1))
+        wrong(L, l, name, lua_pushfstring(L, "must be a table, got a %s", luaL_typename(L, -1)));
+    put_value(L, l, name, 0);
+    config_set_section(l->config, name, buf_cstr(&l->work));
 }
 
 /* Settings ---------------------------------------------------------------------------------- */
@@ -202,9 +210,9 @@ static void put_list(lua_State *L, loading *l, const char *name)
     }
 }
 
-static void walk(lua_State *L, loading *l, const char *prefix, int depth);
+static void walk(lua_State *L, loading *l, const char *prefix);
 
-static void set(lua_State *L, loading *l, const char *name, int depth)
+static void set(lua_State *L, loading *l, const char *name)
 {
     const config_key *key = config_find(name);
     char place[64];
@@ -213,18 +221,17 @@ static void set(lua_State *L, loading *l, const char *name, int depth)
         lua_pushinteger(L, lua_tointeger(L, -1));
         lua_replace(L, -2);
     }
-    if (strcmp(name, "app") == 0) {
-        put_value(L, l, 0);
-        config_set_app(l->config, buf_cstr(&l->work));
+    if (config_is_section(name)) {
+        set_section(L, l, name);
         return;
     }
-    if (lua_istable(L, -1) && key == NULL) {
-        walk(L, l, name, depth + 1);
+    if (lua_istable(L, -1) && config_is_group(name)) {
+        walk(L, l, name);
         return;
     }
-    if (lua_istable(L, -1) && key->type == CONFIG_LIST)
+    if (lua_istable(L, -1) && key != NULL && key->type == CONFIG_LIST)
         put_list(L, l, name);
-    else
+    else if (key != NULL)
         put_scalar(L, l, name);
     describe_place(l, name, place, sizeof place);
     if (config_set(l->config, name, buf_cstr(&l->work), place, l->message, sizeof l->message) != 0)
@@ -232,10 +239,8 @@ static void set(lua_State *L, loading *l, const char *name, int depth)
 }
 
 /* The fields of the table on top. */
-static void walk(lua_State *L, loading *l, const char *prefix, int depth)
+static void walk(lua_State *L, loading *l, const char *prefix)
 {
-    if (depth > 2)
-        wrong(L, l, prefix, "is nested deeper than any setting");
     luaL_checkstack(L, 8, "config.lua");
     lua_pushnil(L);
     while (lua_next(L, -2) != 0) {
@@ -244,7 +249,7 @@ static void walk(lua_State *L, loading *l, const char *prefix, int depth)
         const char *name =
             lua_pushfstring(L, "%s%s%s", prefix, *prefix ? "." : "", lua_tostring(L, -2));
         lua_insert(L, -2);
-        set(L, l, name, depth);
+        set(L, l, name);
         lua_pop(L, 2);
     }
 }
@@ -298,7 +303,7 @@ static int evaluate(lua_State *L)
     if (!lua_istable(L, -1))
         return luaL_error(L, "config.lua: must return a table of settings, it returned %s",
                           luaL_typename(L, -1));
-    walk(L, l, "", 0);
+    walk(L, l, "");
     return 0;
 }
 

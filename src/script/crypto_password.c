@@ -102,7 +102,7 @@ static operation *new_operation(lua_State *L, slice password)
 
 static int begin(lua_State *L, operation *op)
 {
-    const config *settings = vm_services(vm_of(L))->config;
+    const config *settings = vm_config(vm_of(L));
     size_t longest =
         settings != NULL ? (size_t)config_int(settings, "password.queue") : LINE_DEFAULT;
     switch (gate_enter(&op->pass, op->loop, longest)) {
@@ -121,7 +121,7 @@ static int begin(lua_State *L, operation *op)
 /* The parameters at `arg`, or the settings'. */
 static password_params check_params(lua_State *L, int arg)
 {
-    const config *settings = vm_services(vm_of(L))->config;
+    const config *settings = vm_config(vm_of(L));
     password_params p = password_default;
     if (settings != NULL)
         p = (password_params){(unsigned)config_int(settings, "password.ln"),

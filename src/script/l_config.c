@@ -102,20 +102,28 @@ static void apply_override(lua_State *L, const char *name, const char *text)
     lua_settop(L, app);
 }
 
+/* Pushes a table of the caller's own, or nil. */
+static void push_section(lua_State *L, const config *c, const char *name)
+{
+    const char *expression = config_section(c, name);
+    if (expression == NULL) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_pushfstring(L, "return %s", expression);
+    if (luaL_loadstring(L, lua_tostring(L, -1)) != LUA_OK)
+        lua_error(L);
+    lua_call(L, 0, 1);
+    lua_remove(L, -2);
+}
+
 static void push_app(lua_State *L, const config *c)
 {
-    const char *expression = config_app(c);
-    if (expression != NULL) {
-        lua_pushfstring(L, "return %s", expression);
-        if (luaL_loadstring(L, lua_tostring(L, -1)) != LUA_OK)
-            lua_error(L);
-        lua_call(L, 0, 1);
-        lua_remove(L, -2);
-    } else {
+    push_section(L, c, "app");
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
         lua_newtable(L);
     }
-    if (!lua_istable(L, -1))
-        luaL_error(L, "config.lua: app is a table of the application's own settings");
     const char *name, *text;
     for (size_t i = 0; config_app_override(c, i, &name, &text); i++)
         apply_override(L, name, text);
@@ -176,13 +184,26 @@ static int l_get(lua_State *L)
     return 1;
 }
 
+/* config.section(name) -> table | nil */
+static int l_section(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+    if (!config_is_section(name))
+        return luaL_error(L, "config.lua has no section named \"%s\"", name);
+    push_section(L, settings(L), name);
+    return 1;
+}
+
 int luaopen_host_config(lua_State *L)
 {
-    const config *c = vm_services(vm_of(L))->config;
+    const config *c = vm_config(vm_of(L));
     lua_newtable(L);
     lua_pushlightuserdata(L, (void *)(uintptr_t)c);
     lua_pushcclosure(L, l_get, 1);
     lua_setfield(L, -2, "get");
+    lua_pushlightuserdata(L, (void *)(uintptr_t)c);
+    lua_pushcclosure(L, l_section, 1);
+    lua_setfield(L, -2, "section");
     push_app(L, c);
     lua_setfield(L, -2, "app");
     protect(L);

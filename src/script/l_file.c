@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "task.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -225,16 +226,18 @@ static void add_embedded(lua_State *L, slice folder)
     }
 }
 
-/* The folder's names as one text, each with its NUL: Lua may raise, and then no DIR is open. */
-static void read_names(const char *folder, slice path, buf *names)
+/* The folder's names as one text, each with its NUL: Lua may raise, and then no DIR is open. False
+ * with a message: it is there and can't be read. */
+static bool read_names(const char *folder, slice path, buf *names, char *error, size_t error_size)
 {
-    char error[256];
-    int fd = app_folder_open(folder, path, error, sizeof error);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    int fd = app_folder_open(folder, path, error, error_size);
+    if (fd < 0)
+        return errno == ENOENT;
+    DIR *dir = fdopendir(fd);
     if (dir == NULL) {
-        if (fd >= 0)
-            close(fd);
-        return;
+        snprintf(error, error_size, "%.*s: %s", (int)path.n, path.p, strerror(errno));
+        close(fd);
+        return false;
     }
     struct dirent *entry;
     for (int count = 0; count < NAMES_MAX && (entry = readdir(dir)) != NULL; count++) {
@@ -242,6 +245,7 @@ static void read_names(const char *folder, slice path, buf *names)
             buf_append(names, entry->d_name, strlen(entry->d_name) + 1);
     }
     closedir(dir);
+    return true;
 }
 
 static int push_names(lua_State *L)
@@ -255,7 +259,8 @@ static int push_names(lua_State *L)
     return 1;
 }
 
-/* list(folder) -> the names in it, sorted, folders among them; empty where there is none */
+/* list(folder) -> the names in it, sorted, folders among them; empty where there is none, raises
+ * where it can't be read: an application must not start without its routes */
 static int file_list(lua_State *L)
 {
     lookup l = {0};
@@ -263,7 +268,8 @@ static int file_list(lua_State *L)
     lua_settop(L, 1);
     lua_pushcfunction(L, push_names);
     buf names = {0};
-    read_names(l.folder, slice_of(l.path), &names);
+    if (!read_names(l.folder, slice_of(l.path), &names, l.error, sizeof l.error))
+        return luaL_error(L, "%s", l.error);
     lua_pushlightuserdata(L, &names);
     lua_pushvalue(L, 1);
     int status = lua_pcall(L, 2, 1, 0);

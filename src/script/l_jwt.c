@@ -412,7 +412,7 @@ static int l_stats(lua_State *L)
 
 static void push_state(lua_State *L)
 {
-    const config *settings = vm_services(vm_of(L))->config;
+    const config *settings = vm_config(vm_of(L));
     int64_t limit = settings != NULL ? config_int(settings, "token.cache") : CACHE_DEFAULT;
     state *s = lua_newuserdatauv(L, sizeof *s, 2);
     *s = (state){0};

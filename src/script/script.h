@@ -9,8 +9,7 @@
 /* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */
 typedef struct services {
     uv_loop_t *loop;
-    int worker; /* index; 0 for `lunacast lua` */
-    const struct config *config;
+    int worker;               /* index; 0 for `lunacast lua` */
     struct store_port *store; /* this worker's end of the store; NULL: none */
     struct hub_port *hub;     /* this worker's end of the hub */
     struct redis_link *redis; /* NULL: not configured */
@@ -20,10 +19,11 @@ typedef struct services {
 typedef struct vm vm;
 
 typedef struct {
-    size_t memory_limit; /* bytes, 0: none */
-    uint64_t warn_us;    /* a resume longer than this is logged */
-    uint64_t limit_us;   /* CPU time after which a resume is ended with an error */
-    const char *folder;  /* the application's folder; its lua/ is searched first */
+    struct config *config; /* the settings that this VM sees; it holds them */
+    size_t memory_limit;   /* bytes, 0: none */
+    uint64_t warn_us;      /* a resume longer than this is logged */
+    uint64_t limit_us;     /* CPU time after which a resume is ended with an error */
+    const char *folder;    /* the application's folder; its lua/ is searched first */
     bool dev;
     bool trusted; /* a command line script: all of Lua's libraries, and its own globals */
 } vm_options;
@@ -38,6 +38,7 @@ void vm_drop(vm *v);
 void vm_booted(vm *v);
 /* The calling thread, a worker's, takes over a VM that was built on another. */
 void vm_adopt(vm *v);
+const struct config *vm_config(const vm *v);
 size_t vm_memory(const vm *v); /* bytes in use */
 size_t vm_count(void);         /* VMs alive in the process, for the audit */
 

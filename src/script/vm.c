@@ -8,6 +8,7 @@
  * *` of a coroutine kept across a return to the loop; lua_close inside a task. */
 #include "vm.h"
 
+#include "config.h"
 #include "heap.h"
 #include "log.h"
 #include "mem.h"
@@ -69,6 +70,7 @@ vm *vm_new(const services *s, const vm_options *options)
     vm *v = mem_alloc(sizeof *v);
     v->services = s;
     v->options = *options;
+    config_hold(options->config);
     v->folder = mem_dup(options->folder, strlen(options->folder));
     v->options.folder = v->folder;
     v->refs = 1;
@@ -109,6 +111,7 @@ void vm_drop(vm *v)
         lua_close(v->L);
     heap_free(&v->heap);
     guard_free(v->guard);
+    config_drop(v->options.config);
     free(v->folder);
     free(v);
     atomic_fetch_sub(&alive, 1);
@@ -137,6 +140,11 @@ const services *vm_services(vm *v)
 const vm_options *vm_settings(vm *v)
 {
     return &v->options;
+}
+
+const config *vm_config(const vm *v)
+{
+    return v->options.config;
 }
 
 lua_State *vm_main(vm *v)
