@@ -101,6 +101,17 @@ local function store(world)
     rows[key] = nil
     return true
   end
+  function fake.incr(key, by, options)
+    local message, code = check("incr", key)
+    if message then return nil, message, code end
+    local row = rows[key]
+    if row and row.expires and row.expires <= world.now then row = nil end
+    local value = (row and tonumber(row.value) or 0) + (by or 1)
+    local expires = row and row.expires
+    put(key, ("%d"):format(value), not row and options and options.ttl)
+    if row then rows[key].expires = expires end
+    return value
+  end
   function fake.list(prefix, options)
     local message, code = check("list", prefix)
     if message then return nil, message, code end
