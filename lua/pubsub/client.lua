@@ -15,7 +15,6 @@ local tokens = require "pubsub.tokens"
 local client = {}
 
 local LOG = { mode = "log" }
-local EXPIRED = 4401
 
 
 -- Answers the client's mistake, or the world's; the connection lives on.
@@ -131,8 +130,11 @@ commands["publish-json"] = function(ws, text)
 end
 
 
-local function expire_with(ws, claims)
-  ws:expire(math.max(claims.exp - time.now(), 0), EXPIRED, "expired")
+local function identify(ws, claims)
+  ws:identify {
+    user = claims.sub, tenant = claims.tenant_id, jti = claims.jti, iat = claims.iat,
+    exp = claims.exp,
+  }
 end
 
 
@@ -144,7 +146,7 @@ commands["refresh-token"] = function(ws, token)
     or (claims.tenant_id or "") ~= ws.data.tenant then
     return say(ws, "other_user", "this token is for another user or session than the connection's")
   end
-  expire_with(ws, claims)
+  identify(ws, claims)
 end
 
 
@@ -155,9 +157,9 @@ function client.open(ws, claims)
   local data = ws.data
   data.tenant, data.topics = "", {}
   if not claims then return end
-  ws.user, data.name, data.bound = claims.sub, claims.sub, claims.sid
+  data.name, data.bound = claims.sub, claims.sid
   data.tenant = claims.tenant_id or ""
-  expire_with(ws, claims)
+  identify(ws, claims)
 end
 
 

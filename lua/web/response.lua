@@ -16,7 +16,8 @@ local response = {}
 ---@field headers? table<string, string|string[]>
 ---@field body? string
 ---@field file? { path: string, offset?: integer, length?: integer }
----@field stream? { kind: "mixed"|"sse", topic: string, watch?: any, preamble?: string }
+---@field stream? { kind: "mixed"|"sse", topic: string, watch?: any, preamble?: string,
+--- identity?: web.Identity }
 ---@field chunks? fun(write: fun(data: string))
 
 
@@ -97,6 +98,7 @@ end
 ---@field headers? table
 ---@field watch? any from topics.open: keeps the topic live until the viewer has joined it
 ---@field preamble? string bytes after the head that readers skip (mixed) or obey (sse: retry)
+---@field identity? web.Identity whose stream it is: it ends with the token, and by revocation
 
 local function stream(kind, topic, options)
   options = options or {}
@@ -105,6 +107,7 @@ local function stream(kind, topic, options)
     headers = options.headers,
     stream = {
       kind = kind, topic = topic, watch = options.watch, preamble = options.preamble,
+      identity = options.identity,
     },
   }
 end

@@ -7,20 +7,20 @@
 -- out, so that a refusal is an ordinary answer. After a reload the next message goes to the new
 -- code: what a script keeps of a connection is plain data, which moves along as JSON.
 local errors = require "web.errors"
+local hub = require "host.hub"
 local json = require "host.json"
 local topics = require "web.topics"
 
 local sockets = {}
 
 local FUNCTIONS = { open = true, message = true, gap = true, close = true }
-local ID_BYTES = 12
 local EARLY_MAX = 1000
 local SUBSCRIPTIONS_MAX = 128
 
 ---@class web.Ws
 ---@field id string
 ---@field data table plain data of the script's own
----@field user any whose connection it is; plain data, set by the script
+---@field user any whose connection it is; plain data, set by the script or by `identify`
 ---@field params table<string, string> of `{name}` in the route's path
 ---@field pattern string the route's path
 ---@field protocol string|nil the subprotocol that was agreed on
@@ -106,8 +106,25 @@ function Ws:expire(seconds, code, reason)
 end
 
 
+---@class web.Identity
+---@field user? string
+---@field tenant? string
+---@field jti? string of its token
+---@field iat? number Unix seconds at which the token was issued; absent: now
+---@field exp? number Unix seconds at which the connection ends with 4401 "expired"
+
+--- Says whose connection it is, so that it can be found, ends with its token, and ends when the
+--- token or the user is revoked. A later call, with a newer token, takes the place of the earlier.
+---@param identity web.Identity
+function Ws:identify(identity)
+  self.user, self.identified = identity.user, true
+  if self.raw then self.raw:identify(identity) else later(self, "identify", identity) end
+end
+
+
 --- Called from C when the 101 is out.
 function Ws:opened()
+  if not self.identified and type(self.user) == "string" then self:identify { user = self.user } end
   local early = self.early or {}
   self.early, self.subscribing = nil, nil
   for _, call in ipairs(early) do
@@ -127,9 +144,8 @@ end
 
 
 local function new(handlers, pattern, req)
-  local crypto = require "host.crypto"
   return setmetatable({
-    id = crypto.base64url_encode(crypto.random(ID_BYTES)),
+    id = hub.connection_id(),
     data = {},
     params = req.params,
     pattern = pattern,
@@ -198,7 +214,7 @@ end
 -- What C calls, as tasks.
 sockets.calls = { message = call "message", gap = call "gap", close = call "close" }
 
-local MOVED = { "id", "data", "user", "params", "pattern", "protocol", "peer" }
+local MOVED = { "id", "data", "user", "identified", "params", "pattern", "protocol", "peer" }
 
 
 --- A connection as text, to be restored by newer code.

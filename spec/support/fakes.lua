@@ -191,6 +191,11 @@ local function hub(world)
   function fake.count()
     return 0
   end
+  local connections = 0
+  function fake.connection_id()
+    connections = connections + 1
+    return "connection-" .. connections
+  end
   return fake
 end
 

@@ -12,6 +12,7 @@
 #include "worker.h"
 
 #include "access.h"
+#include "audience.h"
 #include "clock.h"
 #include "config.h"
 #include "dispatch.h"
@@ -20,7 +21,6 @@
 #include "mem.h"
 #include "metrics.h"
 #include "redis_bus.h"
-#include "stream.h"
 #include "tls.h"
 #include "watch.h"
 #include "ws_session.h"
@@ -58,6 +58,7 @@ struct worker {
     uv_timer_t drain, tick;
     const worker_shared *shared;
     services services;
+    audience *audience; /* NULL: nobody can connect */
     conn_pool *conns;
     http_handler handler;
     dispatcher *dispatcher;
@@ -146,8 +147,7 @@ static void begin_stop(worker *w, uint64_t drain_ms)
     w->drain_until = clock_ms() + drain_ms;
     for (size_t i = 0; i < w->listener_count; i++)
         listener_stop(w->listeners[i]);
-    stream_end_all();
-    ws_end_all();
+    audience_end_all(&audience_going_away);
     conn_pool_each(w->conns, drain_one, NULL);
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
@@ -365,6 +365,8 @@ static void close_services(worker *w)
         redis_link_close(w->services.redis);
         redis_bus_detach(w->shared->bus, w->services.hub);
     }
+    if (w->audience != NULL)
+        audience_close(w->audience);
     if (w->services.hub != NULL)
         hub_port_close(w->services.hub);
     if (w->services.store != NULL)
@@ -393,6 +395,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
     worker *w = new_worker(shared, index);
     w->conns = conn_pool_new(&w->loop, &shared->conns);
     open_services(w);
+    w->audience = audience_open(&w->loop, w->services.hub, index);
     w->dispatcher = worker_build(w, error, error_size);
     if (w->dispatcher == NULL) {
         worker_free(w);

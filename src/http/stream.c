@@ -22,23 +22,21 @@ enum { SSE_HEARTBEAT_MS = 15000 };
 
 typedef struct stream_transport {
     hub_transport hub;
+    const audience_ops *members;
     const char *content_type;
     const slice *opening;  /* sent with the head */
     bool skips_repeats;    /* the value is not sent again to keep the line alive */
-    slice goodbye;         /* when the topic ends */
+    bool says_goodbye;     /* an event tells why it ends */
     uint64_t heartbeat_ms; /* 0: none of its own */
 } stream_transport;
 
 typedef struct {
     hub_subscriber subscriber;
-    list link; /* in `streams` */
+    audience_member member;
     conn *conn;
     frame *waiting;
     uint64_t version;
 } stream;
-
-/* Every viewer of the calling worker's thread, for the ordered end. */
-static _Thread_local list streams;
 
 static const stream_transport *transport_of(const stream *s)
 {
@@ -55,6 +53,7 @@ static void arm_heartbeat(stream *s)
 static void send_frame(stream *s, frame *f)
 {
     conn_write_frame(s->conn, f);
+    s->member.delivered++;
     metrics_add(METRIC_PICTURES_SENT, 1);
     arm_heartbeat(s);
 }
@@ -79,21 +78,64 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
     s->waiting = frame_hold(encoded);
 }
 
-static void say_goodbye(stream *s)
+static void say_goodbye(stream *s, slice data)
 {
-    slice goodbye = transport_of(s)->goodbye;
+    buf event = {0};
     frame_drop(s->waiting);
     s->waiting = NULL;
-    if (goodbye.n > 0)
-        conn_write(s->conn, goodbye.p, goodbye.n);
+    if (transport_of(s)->says_goodbye)
+        sse_event(&event, (slice){0}, SLICE("end"), data);
+    if (event.len > 0)
+        conn_write(s->conn, event.data, event.len);
+    buf_free(&event);
     conn_close(s->conn);
 }
 
 static void end(hub_subscriber *subscriber, const char *reason)
 {
+    stream *s = LIST_ENTRY(subscriber, stream, subscriber);
     (void)reason;
-    say_goodbye(LIST_ENTRY(subscriber, stream, subscriber));
+    audience_leave(&s->member, &(audience_end){0, SLICE_INIT("ended"), {"", 0}});
+    say_goodbye(s, SLICE("ended"));
 }
+
+/* Whose stream it is ------------------------------------------------------------------------- */
+
+static stream *stream_of(const audience_member *m)
+{
+    return LIST_ENTRY(m, stream, member);
+}
+
+static void member_end(audience_member *m, const audience_end *why)
+{
+    stream *s = stream_of(m);
+    buf data = {0};
+    hub_unsubscribe(&s->subscriber);
+    audience_leave(m, why);
+    buf_format(&data, "{\"code\":\"%.*s\"}", (int)why->word.n, why->word.p);
+    say_goodbye(s, (slice){data.data, data.len});
+    buf_free(&data);
+}
+
+static void member_topics(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg)
+{
+    const hub_subscriber *subscriber = &stream_of(m)->subscriber;
+    if (subscriber->topic != NULL)
+        fn(hub_topic_of(subscriber), arg);
+}
+
+/* A stream is one topic: without it there is nothing left to look at. */
+static bool member_unsubscribe(audience_member *m, slice topic)
+{
+    const hub_subscriber *subscriber = &stream_of(m)->subscriber;
+    if (subscriber->topic == NULL || !slice_eq(hub_topic_of(subscriber), topic))
+        return false;
+    member_end(m, &audience_kicked);
+    return true;
+}
+
+static const audience_ops mixed_members = {"mixed", member_end, member_topics, member_unsubscribe};
+static const audience_ops sse_members = {"sse", member_end, member_topics, member_unsubscribe};
 
 /* A viewer has nothing to say; its end of the stream is the end. */
 static void on_data(conn *c, const char *data, size_t n)
@@ -126,7 +168,7 @@ static void on_close(conn *c)
 {
     stream *s = conn_owner(c);
     hub_unsubscribe(&s->subscriber);
-    list_remove(&s->link);
+    audience_leave(&s->member, NULL);
     frame_drop(s->waiting);
     metrics_add(METRIC_VIEWERS, -1);
     free(s);
@@ -157,12 +199,14 @@ static frame *encode_sse(slice topic, const frame *data, uint64_t version)
 
 static const stream_transport transports[] = {
     {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL, NULL},
+     .members = &mixed_members,
      .content_type = MIXED_CONTENT_TYPE,
      .opening = &mixed_opening},
     {.hub = {"sse", encode_sse, deliver, end, 1, NULL, NULL},
+     .members = &sse_members,
      .content_type = "text/event-stream",
      .skips_repeats = true,
-     .goodbye = SLICE_INIT("event: end\ndata: ended\n\n"),
+     .says_goodbye = true,
      .heartbeat_ms = SSE_HEARTBEAT_MS},
 };
 
@@ -192,36 +236,26 @@ static slice opening_of(exchange *x, const stream_transport *t, slice preamble)
     return (slice){both, preamble.n + opening.n};
 }
 
-void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice topic,
-                  slice preamble)
+static stream *new_stream(conn *c, const stream_transport *t, const audience_opening *opening)
 {
-    conn *c = exchange_take(x, opening_of(x, t, preamble));
-    if (c == NULL)
-        return;
     stream *s = mem_alloc(sizeof *s);
     s->conn = c;
-    if (streams.next == NULL)
-        list_init(&streams);
-    list_append(&streams, &s->link);
     metrics_add(METRIC_VIEWERS, 1);
     conn_set_owner(c, &stream_ops, s);
     conn_deadline(c, 0);
+    audience_join(&s->member, t->members, c, opening);
+    return s;
+}
+
+void stream_start(exchange *x, const stream_transport *t, hub_port *port, slice topic,
+                  slice preamble, const audience_opening *opening)
+{
+    exchange_add_header(x, SLICE("Stream-Id"), opening->id);
+    conn *c = exchange_take(x, opening_of(x, t, preamble));
+    if (c == NULL)
+        return;
+    stream *s = new_stream(c, t, opening);
     hub_subscribe(port, topic, &s->subscriber, &t->hub);
     if (s->subscriber.topic != NULL)
         arm_heartbeat(s);
-}
-
-void stream_end_all(void)
-{
-    list all;
-    if (streams.next == NULL)
-        return;
-    list_move(&streams, &all);
-    while (!list_empty(&all)) {
-        stream *s = LIST_ENTRY(all.next, stream, link);
-        list_remove(&s->link);
-        list_append(&streams, &s->link);
-        hub_unsubscribe(&s->subscriber);
-        say_goodbye(s);
-    }
 }

@@ -1,5 +1,6 @@
 /* A connection that has become a viewer of a topic: live pictures (mixed) or events (sse). */
 #pragma once
+#include "audience.h"
 #include "exchange.h"
 #include "hub.h"
 
@@ -14,6 +15,4 @@ const char *stream_content_type(const struct stream_transport *t);
  * obey; may be empty), and makes its connection a subscriber of the topic, until the peer goes or
  * the topic ends. */
 void stream_start(exchange *x, const struct stream_transport *t, hub_port *port, slice topic,
-                  slice preamble);
-/* Ends every stream of the calling worker, with the transport's goodbye (shutdown). */
-void stream_end_all(void);
+                  slice preamble, const audience_opening *opening);

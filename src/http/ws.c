@@ -26,7 +26,7 @@ enum { CLOSE_MS = 1000 };
 typedef enum { OPEN, CLOSING, ENDED } ws_state;
 
 struct ws {
-    list link; /* in `all` */
+    audience_member member;
     conn *c;
     hub_port *port;
     const ws_ops *ops;
@@ -38,10 +38,7 @@ struct ws {
     uint16_t subscription_count;
     uint8_t state;
     bool told, paused, feeding, pinged;
-    uint64_t due;     /* of the next ping, or of the end of patience; conn_now */
-    uint64_t expires; /* 0: never */
-    int expire_code;
-    char *expire_reason;
+    uint64_t due; /* of the next ping, or of the end of patience; conn_now */
     bucket rate;
 };
 
@@ -52,9 +49,6 @@ typedef struct {
     frame *waiting; /* the newest value, until the client has taken what was before */
 } subscription;
 
-/* Of the calling worker's thread, for the ordered end. */
-static _Thread_local list all;
-
 /* Closing ----------------------------------------------------------------------------------- */
 
 static void tell(ws *w, int code, slice reason)
@@ -62,6 +56,7 @@ static void tell(ws *w, int code, slice reason)
     if (w->told)
         return;
     w->told = true;
+    audience_leave(&w->member, &(audience_end){code, {"", 0}, reason});
     w->ops->on_close(w, code, reason);
 }
 
@@ -114,20 +109,6 @@ void ws_close(ws *w, int code, slice reason)
     ws_resume(w);
 }
 
-void ws_end_all(void)
-{
-    list ending;
-    if (all.next == NULL)
-        return;
-    list_move(&all, &ending);
-    while (!list_empty(&ending)) {
-        ws *w = LIST_ENTRY(ending.next, ws, link);
-        list_remove(&w->link);
-        list_append(&all, &w->link);
-        ws_close(w, WS_GOING_AWAY, SLICE("the server is going away"));
-    }
-}
-
 /* Sending ----------------------------------------------------------------------------------- */
 
 static void give_up_slow(ws *w)
@@ -165,6 +146,7 @@ bool ws_send(ws *w, ws_opcode opcode, slice data)
 {
     if (!write_small(w, opcode, data))
         return false;
+    w->member.delivered++;
     metrics_add(METRIC_WS_SENT, 1);
     return true;
 }
@@ -174,6 +156,7 @@ static void send_frame(ws *w, frame *f)
     if (!has_room(w, f->len))
         return;
     conn_write_frame(w->c, f);
+    w->member.delivered++;
     metrics_add(METRIC_WS_SENT, 1);
 }
 
@@ -266,6 +249,34 @@ bool ws_unsubscribe(ws *w, slice topic)
     return s != NULL;
 }
 
+static ws *ws_of(const audience_member *m)
+{
+    return LIST_ENTRY(m, ws, member);
+}
+
+static void member_end(audience_member *m, const audience_end *why)
+{
+    ws_close(ws_of(m), why->code, why->reason.n > 0 ? why->reason : why->word);
+}
+
+static void member_topics(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg)
+{
+    LIST_FOR_EACH (it, &ws_of(m)->subscriptions)
+        fn(hub_topic_of(&LIST_ENTRY(it, subscription, link)->subscriber), arg);
+}
+
+static bool member_unsubscribe(audience_member *m, slice topic)
+{
+    return ws_unsubscribe(ws_of(m), topic);
+}
+
+static const audience_ops member_ops = {"ws", member_end, member_topics, member_unsubscribe};
+
+audience_member *ws_member(ws *w)
+{
+    return &w->member;
+}
+
 /* Receiving --------------------------------------------------------------------------------- */
 
 static void on_peer_close(ws *w, const ws_message *m)
@@ -343,8 +354,7 @@ void ws_resume(ws *w)
 static void arm(ws *w)
 {
     uint64_t now = conn_now(w->c);
-    uint64_t at = w->expires != 0 && w->expires < w->due ? w->expires : w->due;
-    conn_deadline(w->c, at > now ? at - now : 1);
+    conn_deadline(w->c, w->due > now ? w->due - now : 1);
 }
 
 static void plan_ping(ws *w)
@@ -360,17 +370,6 @@ static void ping(ws *w)
         return;
     w->pinged = true;
     w->due = conn_now(w->c) + w->limits->pong_ms;
-    arm(w);
-}
-
-void ws_expire(ws *w, uint64_t ms, int code, slice reason)
-{
-    if (w->state != OPEN)
-        return;
-    free(w->expire_reason);
-    w->expire_reason = mem_dup(reason.p, reason.n);
-    w->expire_code = code;
-    w->expires = ms > 0 ? conn_now(w->c) + ms : 0;
     arm(w);
 }
 
@@ -390,8 +389,6 @@ static void on_deadline(conn *c)
     uint64_t now = conn_now(c);
     if (w->state == CLOSING) {
         end_closing(w);
-    } else if (w->expires != 0 && now >= w->expires) {
-        ws_close(w, w->expire_code, slice_of(w->expire_reason));
     } else if (now < w->due || w->paused) {
         /* While we read nothing, its pong can't be seen. */
         if (now >= w->due)
@@ -439,6 +436,7 @@ static void on_drain(conn *c)
         if (next == NULL)
             continue;
         conn_write_frame(c, next);
+        w->member.delivered++;
         metrics_add(METRIC_WS_SENT, 1);
         frame_drop(next);
     }
@@ -450,17 +448,16 @@ static void on_close(conn *c)
     w->state = ENDED;
     leave_topics(w);
     tell(w, WS_ABNORMAL, SLICE("the connection was lost"));
-    list_remove(&w->link);
     metrics_add(METRIC_WEBSOCKETS, -1);
     ws_parser_free(&w->parser);
     buf_free(&w->rest);
-    free(w->expire_reason);
     free(w);
 }
 
 static const conn_ops ws_conn_ops = {on_data, on_drain, on_deadline, on_close};
 
-ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
+ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,
+             const audience_opening *opening)
 {
     char accept[WS_ACCEPT_SIZE];
     ws_accept(exchange_header(x, SLICE("sec-websocket-key")), accept);
@@ -478,12 +475,10 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner)
     w->parser.max_message = limits->message;
     w->rate = bucket_full(limits->rate, conn_now(c));
     list_init(&w->subscriptions);
-    if (all.next == NULL)
-        list_init(&all);
-    list_append(&all, &w->link);
     metrics_add(METRIC_WEBSOCKETS, 1);
     conn_set_owner(c, &ws_conn_ops, w);
     plan_ping(w);
+    audience_join(&w->member, &member_ops, c, opening);
     return w;
 }
 

@@ -7,6 +7,7 @@
  *
  * The connection owns it; the owner above forgets its pointer in on_close, which comes once. */
 #pragma once
+#include "audience.h"
 #include "exchange.h"
 #include "hub.h"
 #include "ws_frame.h"
@@ -35,7 +36,8 @@ bool ws_wanted(const exchange *x);
 const ws_refusal *ws_check(const exchange *x);
 /* Sends the head that was begun on x with status 101 (its other headers are set) and takes its
  * connection over. NULL: the peer is gone, and nothing is called. */
-ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner);
+ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,
+             const audience_opening *opening);
 /* Once, when the owner is ready: reads what the client has sent before it was answered. */
 void ws_begin(ws *w);
 void *ws_owner(const ws *w);
@@ -51,9 +53,6 @@ bool ws_unsubscribe(ws *w, slice topic); /* false: it was not subscribed */
 /* No more on_message until resumed; the peer is held back by TCP. */
 void ws_pause(ws *w);
 void ws_resume(ws *w);
-/* Closes it by itself after ms (0: never). */
-void ws_expire(ws *w, uint64_t ms, int code, slice reason);
+/* Whose it is, and until when. */
+audience_member *ws_member(ws *w);
 void ws_close(ws *w, int code, slice reason);
-
-/* Closes every WebSocket of the calling worker with 1001 (shutdown). */
-void ws_end_all(void);

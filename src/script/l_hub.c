@@ -4,6 +4,7 @@
 
 #include "box.h"
 #include "hub.h"
+#include "l_audience.h"
 #include "mem.h"
 #include "task.h"
 #include <stdlib.h>
@@ -331,5 +332,6 @@ int luaopen_host_hub(lua_State *L)
                                          {"topics", hub_topics},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
+    audience_open_functions(L);
     return 1;
 }

@@ -2,6 +2,7 @@
  * gone; every method goes through check_socket. */
 #include "l_ws.h"
 
+#include "l_audience.h"
 #include "l_hub.h"
 #include <math.h>
 
@@ -100,7 +101,17 @@ static int ws_expire_socket(lua_State *L)
     slice reason = check_reason(L, 4);
     luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 2, "seconds, not negative");
     if (w != NULL)
-        ws_expire(w, (uint64_t)ceil(seconds * 1000) + 1, code, reason);
+        audience_expire(ws_member(w), (uint64_t)ceil(seconds * 1000) + 1, code, reason);
+    return 0;
+}
+
+/* identify{ user, tenant, jti, iat, exp } */
+static int ws_identify_socket(lua_State *L)
+{
+    ws *w = check_socket(L);
+    audience_identity who = audience_check_identity(L, 2);
+    if (w != NULL)
+        audience_identify(ws_member(w), &who);
     return 0;
 }
 
@@ -114,6 +125,7 @@ ws_box *ws_box_push(lua_State *L)
                                            {"unsubscribe", ws_unsubscribe_topic},
                                            {"close", ws_close_socket},
                                            {"expire", ws_expire_socket},
+                                           {"identify", ws_identify_socket},
                                            {NULL, NULL}};
         luaL_newlib(L, methods);
         lua_setfield(L, -2, "__index");
@@ -131,11 +143,12 @@ void ws_open(lua_State *L, int index, exchange *x)
         luaL_error(L, "boot.lua returns no table `ws`: WebSockets can't be served");
     ws_box *box = ws_box_push(L);
     lua_setfield(L, index, "raw");
+    audience_opening opening = {.id = vm_opt_slice(L, index, "id", (slice){0})};
     lua_getfield(L, index, "opened");
     lua_pushvalue(L, index);
     lua_pushvalue(L, index);
     int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    ws_session *s = ws_session_start(x, d, ref, box);
+    ws_session *s = ws_session_start(x, d, ref, box, &opening);
     if (s == NULL) {
         luaL_unref(L, LUA_REGISTRYINDEX, ref);
         return;

@@ -5,6 +5,7 @@
 
 #include "app_file.h"
 #include "hub.h"
+#include "l_audience.h"
 #include "l_hub.h"
 #include "l_ws.h"
 #include "stream.h"
@@ -80,6 +81,19 @@ static void add_type(lua_State *L, int index, exchange *x)
     lua_pop(L, 1);
 }
 
+/* { id, identity = { user, ... } }; what is on the stack must stay while the opening is used. */
+static audience_opening check_opening(lua_State *L, int stream, char id[AUDIENCE_ID_MAX + 1])
+{
+    audience_opening opening = {.id = vm_opt_slice(L, stream, "id", (slice){0})};
+    if (opening.id.n == 0 || opening.id.n > AUDIENCE_ID_MAX) {
+        audience_make_id(id);
+        opening.id = slice_of(id);
+    }
+    lua_getfield(L, stream, "identity");
+    opening.who = audience_check_identity(L, lua_gettop(L));
+    return opening;
+}
+
 static response_kind start_stream(lua_State *L, int stream, exchange *x)
 {
     slice kind = vm_opt_slice(L, stream, "kind", SLICE("mixed"));
@@ -95,9 +109,11 @@ static response_kind start_stream(lua_State *L, int stream, exchange *x)
     slice preamble = vm_opt_slice(L, stream, "preamble", (slice){0});
     if (preamble.n > PREAMBLE_MAX)
         luaL_error(L, "a stream's preamble has at most %d bytes", PREAMBLE_MAX);
+    char id[AUDIENCE_ID_MAX + 1];
+    audience_opening opening = check_opening(L, stream, id);
     slice type = slice_of(stream_content_type(transport));
     exchange_add_header(x, SLICE("Content-Type"), type);
-    stream_start(x, transport, port, topic, preamble);
+    stream_start(x, transport, port, topic, preamble, &opening);
     lua_getfield(L, stream, "watch");
     hub_watch_close(L, lua_gettop(L));
     return RESPONSE_DONE;

@@ -296,11 +296,12 @@ static void on_close(ws *w, int code, slice reason)
 
 static const ws_ops ops_of_socket = {on_message, on_gap, on_close};
 
-ws_session *ws_session_start(exchange *x, dispatcher *d, int ref, struct ws_box *box)
+ws_session *ws_session_start(exchange *x, dispatcher *d, int ref, struct ws_box *box,
+                             const audience_opening *opening)
 {
     hub_port *port = vm_services(dispatcher_vm(d))->hub;
     ws_session *s = mem_alloc(sizeof *s);
-    ws *w = ws_start(x, port, &ops_of_socket, s);
+    ws *w = ws_start(x, port, &ops_of_socket, s, opening);
     if (w == NULL) {
         free(s);
         return NULL;

@@ -11,7 +11,8 @@ struct ws_box;
 /* Opens x as a WebSocket (its head is begun, status 101) whose script object has the registry
  * reference `ref` in d's VM and whose box is `box`; takes the reference over. NULL: the peer is
  * gone, and the reference is still the caller's. */
-ws_session *ws_session_start(exchange *x, dispatcher *d, int ref, struct ws_box *box);
+ws_session *ws_session_start(exchange *x, dispatcher *d, int ref, struct ws_box *box,
+                             const audience_opening *opening);
 /* NULL: it is closed. */
 ws *ws_session_socket(const ws_session *s);
 

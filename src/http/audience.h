@@ -1,0 +1,101 @@
+/* Who is connected: every WebSocket and stream of a worker, whose it is, until when it may stay,
+ * and what it has been sent. Each transport embeds an audience_member, so that whoever wants to
+ * list, expire, disconnect or revoke needs to know nothing of transports.
+ *
+ *   exchange taken -> audience_join -> [audience_identify ...] -> audience_leave
+ *                                          \-- expired, revoked, disconnected: ops->end --/
+ *
+ * One audience per worker, on its thread only. Workers and nodes ask each other by messages on a
+ * topic of the hub (audience_bus.c). What must never happen: a member that is freed before it has
+ * left; a member with an expired or revoked token that stays. */
+#pragma once
+#include "conn.h"
+#include "due.h"
+#include "hub.h"
+#include "map.h"
+#include "slice.h"
+
+enum { AUDIENCE_ID_MAX = 32 };
+
+/* Whose connection it is. Empty texts: unknown. Times are Unix seconds. */
+typedef struct {
+    slice user, tenant, jti;
+    int64_t issued;  /* of the token; 0: now */
+    int64_t expires; /* 0: never */
+} audience_identity;
+
+/* Why a connection ends, for its client: a WebSocket's close code and reason, and the code in the
+ * last event of an SSE stream. */
+typedef struct {
+    int code;
+    slice word;   /* "expired" */
+    slice reason; /* "": the word */
+} audience_end;
+
+extern const audience_end audience_expired, audience_revoked, audience_kicked, audience_overloaded,
+    audience_going_away;
+
+typedef struct audience audience;
+typedef struct audience_member audience_member;
+
+typedef struct {
+    const char *transport; /* "ws", "sse", "mixed" */
+    /* Ends the connection; afterwards the member has left, or will with its connection. */
+    void (*end)(audience_member *m, const audience_end *why);
+    /* Each topic it is subscribed to. fn may not change that. */
+    void (*each_topic)(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg);
+    bool (*unsubscribe)(audience_member *m, slice topic); /* false: it was not subscribed */
+} audience_ops;
+
+struct audience_member {
+    audience *home; /* NULL: not joined */
+    const audience_ops *ops;
+    conn *conn;
+    list link; /* in home->members */
+    map_node by_id;
+    due_node due; /* when it expires */
+    struct audience_user *user;
+    list user_link;
+    char *texts; /* user, tenant and jti, one behind the other */
+    uint16_t user_n, tenant_n, jti_n;
+    bool ended;                      /* told to end */
+    int64_t issued, expires, opened; /* Unix seconds */
+    uint64_t opened_ms;              /* clock_ms */
+    uint64_t delivered;              /* messages; counted by the transport */
+    int expire_code;                 /* 0: the token's end */
+    char *expire_reason;
+    char id[AUDIENCE_ID_MAX + 1];
+};
+
+/* An id of its own over all nodes; not a secret. */
+void audience_make_id(char id[AUDIENCE_ID_MAX + 1]);
+
+/* What a connection begins with. */
+typedef struct {
+    slice id; /* "": one is made */
+    audience_identity who;
+} audience_opening;
+
+/* The transport's connection is open. `opening` may be NULL. */
+void audience_join(audience_member *m, const audience_ops *ops, conn *c,
+                   const audience_opening *opening);
+/* Before the member is freed, and already when its closing has begun. `why` NULL: the peer went.
+ * Harmless the second time. */
+void audience_leave(audience_member *m, const audience_end *why);
+/* Sets whose it is; a token that is over or revoked ends it in the loop's next turn. */
+void audience_identify(audience_member *m, const audience_identity *who);
+/* Ends it after ms (0: never) with a code and a reason of the owner's; takes the place of the
+ * token's end. */
+void audience_expire(audience_member *m, uint64_t ms, int code, slice reason);
+slice audience_id(const audience_member *m);
+audience_identity audience_identity_of(const audience_member *m);
+
+/* The worker's side ------------------------------------------------------------------------- */
+
+/* Of the calling thread; the hub's port may be NULL. */
+audience *audience_open(uv_loop_t *loop, hub_port *port, int worker);
+/* After all its members have left; freed when its handles are closed. */
+void audience_close(audience *a);
+audience *audience_here(void); /* the calling thread's; NULL: none */
+/* Ends every member of the calling thread's. */
+void audience_end_all(const audience_end *why);

@@ -1,0 +1,35 @@
+/* What audience.c (members and their times) and audience_bus.c (questions between workers and
+ * nodes) share. */
+#pragma once
+#include "audience.h"
+#include "buf.h"
+
+struct audience {
+    uv_timer_t timer;
+    hub_port *port;
+    int worker;
+    list members;
+    size_t count;
+    map by_id, users;
+    due_heap due;
+    struct audience_bus *bus; /* NULL: no hub */
+};
+
+/* The members of one user of one tenant. */
+typedef struct audience_user {
+    map_node node; /* key: tenant's length, ':', tenant, user */
+    list members;  /* audience_member.user_link */
+    size_t count;
+    char key[];
+} audience_user;
+
+/* The timer is set anew to what is due first. */
+void audience_plan(audience *a);
+/* The name of this process among the nodes. */
+slice audience_node(void);
+
+struct audience_bus *audience_bus_open(audience *a);
+void audience_bus_close(struct audience_bus *b);
+/* When the first question has waited long enough (clock_ms); 0: none waits. */
+uint64_t audience_bus_due(const struct audience_bus *b);
+void audience_bus_tick(struct audience_bus *b, uint64_t now);
