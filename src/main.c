@@ -1,11 +1,16 @@
-/* The command line: which subcommand, which settings. Exit codes: 0 done, 1 it did not work, 2 the
- * command line is wrong. Whatever a person mistypes is answered by the nearest right word.
+/* The command line: which subcommand, which settings. run, dev, lua and config are done here; every
+ * other word is a command in Lua (lua/cli/, lua/commands/), with the settings of the application's
+ * folder. Help and the nearest right command are Lua's too, which knows all of them.
+ *
+ * Exit codes: 0 done, 1 it did not work, 2 the command line is wrong. Whatever a person mistypes is
+ * answered by the nearest right word.
  *
  * Owner of the settings: main, from the first argument to the end of the process. */
 #include "config.h"
 #include "config_file.h"
 #include "host.h"
 #include "log.h"
+#include "mem.h"
 #include "metrics.h"
 #include "nearest.h"
 
@@ -19,57 +24,34 @@
 
 enum { OK = 0, FAILED = 1, USAGE = 2 };
 
-static const char usage[] =
-    "lunacast " LUNACAST_VERSION " - a realtime server that you script\n"
-    "\n"
-    "  lunacast run [DIR] [options]     serve the application in DIR (default: here)\n"
-    "  lunacast lua FILE [args]         run a Lua file as a task, with every module\n"
-    "  lunacast config [DIR] [options]  print each setting, its value and where it comes from\n"
-    "  lunacast --version, --help\n"
-    "\n"
-    "options of run and config:\n"
-    "  --listen HOST:PORT   accept here; again for more; port 0 picks a free one; unix:PATH\n"
-    "  --workers N          threads that serve (default: one per core)\n"
-    "  --data DIR           folder of the embedded store (default: DIR/data)\n"
-    "  --set KEY=VALUE      any setting, again for more\n"
-    "  --markdown           config only: a table of all settings\n"
-    "\n"
-    "Settings: defaults < DIR/config.lua < environment (LUNACAST_MAX_FPS, REDIS_URL) < options.\n"
-    "\n"
-    "examples:\n"
-    "  lunacast run\n"
-    "  lunacast run shop --listen 127.0.0.1:8080 --listen unix:/run/shop.sock\n"
-    "  lunacast run --workers 2 --set max_fps=30 --set redis.url=redis://localhost\n"
-    "  lunacast config shop\n"
-    "  lunacast lua script.lua first second\n";
-
 typedef struct {
     const char *flag, *key; /* key NULL: KEY=VALUE */
     bool list;
 } option;
 
+static const char app_flag[] = "--app"; /* the application's folder */
+
 static const option options[] = {
-    {"--listen", "listen", true}, {"--workers", "workers", false},
-    {"--data", "data", false},    {"--set", NULL, false},
-    {NULL, NULL, false},
+    {"--listen", "listen", true}, {"--workers", "workers", false}, {"--data", "data", false},
+    {"--set", NULL, false},       {app_flag, NULL, false},         {NULL, NULL, false},
 };
+
+/* Commands in Lua whose first word is the application's folder, as it is for run. */
+static const char *const of_folder[] = {"check",  "connections", "reload", "routes",    "sessions",
+                                        "status", "test",        "topics", "upstreams", NULL};
 
 typedef struct {
     const char *command, *folder;
     int argc;
-    char **argv; /* after the command */
+    char **argv;   /* after the command */
+    bool scripted; /* a command in Lua: what is not ours here is its */
     bool markdown;
     config *config;
+    char **rest; /* the words for a command in Lua */
+    int rest_count;
 } call;
 
 /* Errors ------------------------------------------------------------------------------------ */
-
-static int wrong_word(const char *what, const char *word, const char *found)
-{
-    fprintf(stderr, "lunacast: %s \"%s\"%s%s%s; `lunacast --help` shows all\n", what, word,
-            found ? "; did you mean \"" : "", found ? found : "", found ? "\"?" : "");
-    return USAGE;
-}
 
 static int wrong_flag(const call *c, const char *flag)
 {
@@ -78,18 +60,11 @@ static int wrong_flag(const call *c, const char *flag)
     for (const option *o = options; o->flag != NULL; o++)
         nearest_try(&near, o->flag);
     nearest_try(&near, "--help");
-    char what[64];
-    snprintf(what, sizeof what, "%s has no option", c->command);
-    return wrong_word(what, flag, nearest_found(&near));
-}
-
-static int wrong_command(const char *word)
-{
-    static const char *const commands[] = {"run", "lua", "config", "--version", "--help"};
-    nearest near = nearest_to(slice_of(word));
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        nearest_try(&near, commands[i]);
-    return wrong_word("there is no command", word, nearest_found(&near));
+    const char *found = nearest_found(&near);
+    fprintf(stderr, "lunacast: %s has no option \"%s\"%s%s%s; `lunacast %s --help` shows all\n",
+            c->command, flag, found ? "; did you mean \"" : "", found ? found : "",
+            found ? "\"?" : "", c->command);
+    return USAGE;
 }
 
 static int fail(int code, const char *message)
@@ -154,35 +129,72 @@ static const option *find_option(const char *flag, const char **value)
     return NULL;
 }
 
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        if (strcmp(word, *words) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int take_folder(call *c, const char *folder)
+{
+    if (c->folder != NULL)
+        return fail(USAGE, "one folder, please; `lunacast --help` shows how");
+    c->folder = folder;
+    return OK;
+}
+
+/* A word that is no option of ours. */
+static int take_word(call *c, char *word)
+{
+    if (c->scripted && (word[0] == '-' || c->folder != NULL || !is_one_of(c->command, of_folder))) {
+        c->rest[c->rest_count++] = word;
+        return OK;
+    }
+    if (strcmp(word, "--markdown") == 0 && strcmp(c->command, "config") == 0) {
+        c->markdown = true;
+        return OK;
+    }
+    return word[0] == '-' ? wrong_flag(c, word) : take_folder(c, word);
+}
+
+static int take_option(call *c, const option *o, const char *value, bool apply_now)
+{
+    if (o->flag == app_flag)
+        return take_folder(c, value);
+    return apply_now ? apply(c->config, o, value) : OK;
+}
+
 /* Walks the arguments once for the folder (apply_now false), and once more, after config.lua and
  * the environment, for the settings, which win over both. */
 static int read_arguments(call *c, int argc, char **argv, bool apply_now)
 {
     c->folder = NULL;
-    for (int i = 0; i < argc; i++) {
-        const char *value, *word = argv[i];
-        const option *o = find_option(word, &value);
-        if (o == NULL && strcmp(word, "--markdown") == 0 && strcmp(c->command, "config") == 0) {
-            c->markdown = true;
-        } else if (o == NULL && word[0] == '-') {
-            return wrong_flag(c, word);
-        } else if (o == NULL) {
-            if (c->folder != NULL)
-                return fail(USAGE, "one folder, please; `lunacast --help` shows how");
-            c->folder = word;
-        } else {
-            if (value == NULL && ++i < argc)
-                value = argv[i];
-            if (value == NULL)
-                return fail(USAGE, "the last option lacks its value; `lunacast --help` shows how");
-            int code = apply_now ? apply(c->config, o, value) : OK;
-            if (code != OK)
-                return code;
+    c->rest_count = c->scripted ? 1 : 0; /* the first is the command */
+    int code = OK;
+    for (int i = 0; i < argc && code == OK; i++) {
+        const char *value;
+        if (c->scripted && strcmp(argv[i], "--") == 0) {
+            while (i < argc)
+                c->rest[c->rest_count++] = argv[i++];
+            break;
         }
+        const option *o = find_option(argv[i], &value);
+        if (o == NULL) {
+            code = take_word(c, argv[i]);
+            continue;
+        }
+        if (value == NULL && ++i < argc)
+            value = argv[i];
+        if (value == NULL)
+            return fail(USAGE, "the last option lacks its value; `lunacast --help` shows how");
+        code = take_option(c, o, value, apply_now);
     }
     if (c->folder == NULL)
         c->folder = ".";
-    return OK;
+    return code;
 }
 
 /* Settings ---------------------------------------------------------------------------------- */
@@ -206,10 +218,24 @@ static void configure_log(const config *c)
         log_configure(level, json);
 }
 
+/* What lunacast dev is, besides run; config.lua, environment and options win. */
+static int set_development(config *c, char *error, size_t size)
+{
+    static const char *const pairs[][2] = {
+        {"dev", "true"}, {"workers", "1"}, {"log.format", "text"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (config_set(c, pairs[i][0], pairs[i][1], "lunacast dev", error, size) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 /* The settings from all sources. FAILED with a message, or USAGE, which was said. */
 static int gather(call *c, char *error, size_t error_size)
 {
-    if (config_file_load(c->config, c->folder, error, error_size) != 0 ||
+    bool dev = strcmp(c->command, "dev") == 0;
+    if ((dev && set_development(c->config, error, error_size) != 0) ||
+        config_file_load(c->config, c->folder, error, error_size) != 0 ||
         config_set_environment(c->config, environ, error, error_size) != 0)
         return FAILED;
     int code = read_arguments(c, c->argc, c->argv, true);
@@ -306,43 +332,57 @@ static int run_file(call *c, int argc, char **argv)
     return code == OK ? host_lua(c->config, argv[0], argc - 1, argv + 1) : code;
 }
 
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A command in Lua, by name and arguments. Help and a new application need no settings, so that
+ * nothing wrong in them stands in the way. */
+static int run_command(call *c, const char *name, bool with_settings, int argc, char **argv)
+{
+    c->scripted = true;
+    c->rest = mem_alloc(((size_t)argc + 2) * sizeof *c->rest);
+    c->rest[0] = (char *)name;
+    int code = with_settings ? load_settings(c, argc, argv) : read_arguments(c, argc, argv, false);
+    if (code == OK)
+        code = host_command(c->config, c->folder, c->rest_count, c->rest);
+    free(c->rest);
+    return code;
+}
+
 static int dispatch(call *c, int argc, char **argv)
 {
+    if (wants_help(argc, argv))
+        return run_command(c, "help", false, argc, argv);
     if (strcmp(c->command, "lua") == 0)
-        return run_file(c, argc, argv);
-    bool run = strcmp(c->command, "run") == 0;
-    if (!run && strcmp(c->command, "config") != 0)
-        return wrong_command(c->command);
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
-            fputs(usage, stdout);
-            return OK;
-        }
+        return run_file(c, argc - 1, argv + 1);
+    if (!is_one_of(c->command, (const char *const[]){"run", "dev", "config", NULL})) {
+        bool early = is_one_of(c->command, (const char *const[]){"help", "new", NULL});
+        return run_command(c, c->command, !early, argc - 1, argv + 1);
     }
-    int code = load_settings(c, argc, argv);
+    int code = load_settings(c, argc - 1, argv + 1);
     if (code != OK)
         return code;
+    if (strcmp(c->command, "config") == 0)
+        return print_config(c);
     const host_settings settings = {c->config, gather_again, c};
-    return run ? host_run(&settings, c->folder) : print_config(c);
+    return host_run(&settings, c->folder);
 }
 
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    if (argc < 2) {
-        fputs(usage, stderr);
-        return USAGE;
-    }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        fputs(usage, stdout);
-        return OK;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("lunacast " LUNACAST_VERSION);
         return OK;
     }
-    call c = {.command = argv[1], .config = config_new()};
-    int code = dispatch(&c, argc - 2, argv + 2);
+    call c = {.command = argc > 1 ? argv[1] : "", .config = config_new()};
+    int code = argc > 1 ? dispatch(&c, argc - 1, argv + 1) : run_command(&c, "", false, 0, NULL);
     config_drop(c.config);
     return code;
 }

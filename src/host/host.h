@@ -20,3 +20,7 @@ int host_run(const host_settings *settings, const char *folder);
  * are its arguments (`...` and the global `arg`). The exit code: 0, 1 when it raised, or the
  * integer that the file returns. */
 int host_lua(struct config *config, const char *file, int argc, char **argv);
+
+/* Runs a command of lua/commands/ on the application in `folder`: argv[0] is its name. The store is
+ * opened when the command asks for it. The exit code: the command's, or 1 when it raised. */
+int host_command(struct config *config, const char *folder, int argc, char **argv);

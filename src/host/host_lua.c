@@ -1,6 +1,8 @@
-/* `lunacast lua FILE`: one worker without listeners, one task, then the ordered end. The store is
- * opened where there is one (Redis, or a data folder that exists or was named), so that a script
- * leaves no folder behind that nobody asked for; while a server holds it, host.store answers
+/* `lunacast lua FILE` and the commands in Lua: one worker without listeners, one task, then the
+ * ordered end. For a file the store is opened where there is one (Redis, or a data folder that
+ * exists or was named), so that a script leaves no folder behind that nobody asked for. For a
+ * command it is opened when the command asks: most need none, and the embedded one can be open in
+ * one process only, which is the server's right. While a server holds it, host.store answers
  * "unavailable". */
 #include "host.h"
 
@@ -13,6 +15,8 @@
 #include <unistd.h>
 
 typedef struct {
+    worker_shared shared;
+    host_api api;
     worker *worker;
     int code;
     bool ended;
@@ -34,34 +38,69 @@ static bool wants_store(const config *c)
            access(config_text(c, "data"), F_OK) == 0;
 }
 
-static int run_file(worker_shared *shared, const char *file, int argc, char **argv)
+/* file NULL: a command. */
+static int run_script(run *r, const char *file, int argc, char **argv)
 {
-    run r = {.worker = worker_new_bare(shared), .code = 1};
-    if (r.worker == NULL)
+    r->worker = worker_new_bare(&r->shared);
+    if (r->worker == NULL)
         return 1;
-    script_start(worker_vm(r.worker), file, argc, argv, on_end, &r);
-    if (!r.ended)
-        uv_run(worker_loop(r.worker), UV_RUN_DEFAULT);
-    if (!r.ended) {
-        fprintf(stderr, "lunacast: %s waits for something that will never come\n", file);
-        r.code = 1;
+    r->code = 1;
+    script_start(worker_vm(r->worker), file, argc, argv, on_end, r);
+    if (!r->ended)
+        uv_run(worker_loop(r->worker), UV_RUN_DEFAULT);
+    if (!r->ended) {
+        fprintf(stderr, "lunacast: %s waits for something that will never come\n",
+                file != NULL ? file : argv[0]);
+        r->code = 1;
     }
-    worker_free(r.worker);
-    return r.code;
+    worker_free(r->worker);
+    return r->code;
+}
+
+static void set_trusted(run *r, config *c, const char *folder)
+{
+    setup_limits(&r->shared, c, folder);
+    r->shared.script.trusted = true;
+    r->shared.script.memory_limit = 0;
+    r->shared.script.warn_us = 0;
+    r->shared.script.limit_us = 0;
 }
 
 int host_lua(config *c, const char *file, int argc, char **argv)
 {
-    worker_shared shared = {0};
+    run r = {0};
     char error[1024];
-    setup_limits(&shared, c, ".");
-    shared.script.trusted = true;
-    shared.script.memory_limit = 0;
-    shared.script.warn_us = 0;
-    shared.script.limit_us = 0;
-    if (setup_open(&shared, wants_store(c), error, sizeof error) != 0)
+    set_trusted(&r, c, ".");
+    if (setup_open(&r.shared, wants_store(c), error, sizeof error) != 0)
         log_warn("the store can't be opened", LOG_TEXT("error", error));
-    int code = run_file(&shared, file, argc, argv);
-    setup_close(&shared);
+    int code = run_script(&r, file, argc, argv);
+    setup_close(&r.shared);
+    return code;
+}
+
+static int open_store(void *arg, char *error, size_t error_size)
+{
+    run *r = arg;
+    if (r->shared.store != NULL)
+        return 0;
+    if (setup_open_store(&r->shared, error, error_size) != 0)
+        return -1;
+    worker_open_store(r->worker);
+    return 0;
+}
+
+int host_command(config *c, const char *folder, int argc, char **argv)
+{
+    run r = {0};
+    char error[1024];
+    set_trusted(&r, c, folder);
+    r.api = (host_api){.arg = &r, .open_store = open_store};
+    r.shared.host = &r.api;
+    if (setup_open(&r.shared, false, error, sizeof error) != 0) {
+        fprintf(stderr, "lunacast: %s\n", error);
+        return 1;
+    }
+    int code = run_script(&r, NULL, argc, argv);
+    setup_close(&r.shared);
     return code;
 }

@@ -126,6 +126,12 @@ static int open_embedded(worker_shared *s, char *error, size_t size)
     return s->store != NULL ? 0 : -1;
 }
 
+int setup_open_store(worker_shared *s, char *error, size_t size)
+{
+    bool redis = config_text(s->config, "redis.url")[0] != '\0';
+    return redis ? open_redis(s, error, size) : open_embedded(s, error, size);
+}
+
 int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
 {
     hub_options options = {
@@ -133,10 +139,7 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
         .keep_alive_ms = config_ms(s->config, "keepalive"),
     };
     s->hub = hub_new(&options);
-    if (!with_store)
-        return 0;
-    bool redis = config_text(s->config, "redis.url")[0] != '\0';
-    return redis ? open_redis(s, error, size) : open_embedded(s, error, size);
+    return with_store ? setup_open_store(s, error, size) : 0;
 }
 
 void setup_adopt(worker_shared *s, config *c)

@@ -15,4 +15,6 @@ void setup_raise_file_limit(worker_shared *s);
 int setup_open(worker_shared *s, bool with_store, char *error, size_t error_size);
 /* After a reload: what C keeps of the settings that may change takes effect. */
 void setup_adopt(worker_shared *s, struct config *config);
+/* The store alone, after setup_open without it. */
+int setup_open_store(worker_shared *s, char *error, size_t error_size);
 void setup_close(worker_shared *s);

@@ -342,17 +342,23 @@ static worker *new_worker(const worker_shared *shared, int index)
     uv_prepare_start(&w->before_poll, on_before_poll);
     uv_check_start(&w->after_poll, on_after_poll);
     pthread_mutex_init(&w->mail.lock, NULL);
-    w->services = (services){.loop = &w->loop, .worker = index};
+    w->services = (services){.loop = &w->loop, .worker = index, .host = shared->host};
     return w;
 }
 
 static void open_services(worker *w)
 {
     const worker_shared *s = w->shared;
-    if (s->store != NULL)
-        w->services.store = store_port_new(s->store, &w->loop);
     if (s->hub != NULL)
         w->services.hub = hub_port_new(s->hub, &w->loop);
+    worker_open_store(w);
+}
+
+void worker_open_store(worker *w)
+{
+    const worker_shared *s = w->shared;
+    if (s->store != NULL)
+        w->services.store = store_port_new(s->store, &w->loop);
     if (s->redis == NULL)
         return;
     redis_bus_attach(s->bus, w->services.hub, &w->loop);

@@ -19,13 +19,17 @@ typedef struct {
     hub *hub;
     struct redis_options *redis; /* NULL: embedded, one node */
     struct redis_bus *bus;
+    const host_api *host;
     conn_limits conns;
     http_limits http;
     vm_options script;
 } worker_shared;
 
-/* On the calling thread, without listeners: for `lunacast lua`. NULL: it was said on stderr. */
+/* On the calling thread, without listeners: for `lunacast lua` and commands. NULL: it was said on
+ * stderr. */
 worker *worker_new_bare(const worker_shared *shared);
+/* For a worker without listeners: the store of `shared` has been opened since. */
+void worker_open_store(worker *w);
 
 /* Everything but the listeners: loop, VM, boot. On the worker's own thread. NULL with a message. */
 worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);

@@ -1,6 +1,7 @@
 /* The table of C modules that scripts can require: one row per l_<name>.c. */
 #include "vm.h"
 
+int luaopen_host_command(lua_State *L);
 int luaopen_host_config(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
 int luaopen_host_event(lua_State *L);
@@ -22,6 +23,7 @@ int luaopen_host_zone(lua_State *L);
 
 /* clang-format off */
 const luaL_Reg vm_modules[] = {
+    {"host.command", luaopen_host_command},
     {"host.config", luaopen_host_config},
     {"host.crypto", luaopen_host_crypto},
     {"host.event", luaopen_host_event},

@@ -6,6 +6,13 @@
 #include <stdint.h>
 #include <uv.h>
 
+/* What a script may ask of the process; a function that is NULL is not possible there. */
+typedef struct {
+    void *arg;
+    /* Opens the store for a command: 0, or -1 with a message. */
+    int (*open_store)(void *arg, char *error, size_t error_size);
+} host_api;
+
 /* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */
 typedef struct services {
     uv_loop_t *loop;
@@ -13,7 +20,7 @@ typedef struct services {
     struct store_port *store; /* this worker's end of the store; NULL: none */
     struct hub_port *hub;     /* this worker's end of the hub */
     struct redis_link *redis; /* NULL: not configured */
-    struct host_api *host;    /* upward calls: metrics text, health, shutdown */
+    const host_api *host;     /* upward calls; NULL: none */
 } services;
 
 typedef struct vm vm;
@@ -53,7 +60,8 @@ void task_cancel_vm(vm *v, bool resident_only);
 /* Frees the calling thread's token table; after its last VM. */
 void task_thread_exit(void);
 
-/* Runs a file as a task; on_end(arg, code) once, maybe before this returns: 0, the integer that the
- * file returned, or 1 when it raised (the message is on stderr). */
+/* Runs a file (NULL: the command line, lua/cli/) as a task; on_end(arg, code) once, maybe before
+ * this returns: 0, the integer that the file returned, or 1 when it raised (the message is on
+ * stderr). */
 void script_start(vm *v, const char *file, int argc, char **argv,
                   void (*on_end)(void *arg, int code), void *arg);

@@ -1,4 +1,5 @@
-/* A file as a task: `lunacast lua`. It gets the modules, timers and waits of the server. */
+/* A file as a task: `lunacast lua`, or the command line's own module for all other commands. It
+ * gets the modules, timers and waits of the server. */
 #include "task.h"
 
 #include "mem.h"
@@ -14,18 +15,26 @@ typedef struct {
     int code;
 } script;
 
+static int load(lua_State *L, const char *file)
+{
+    static const char command_line[] = "return require('cli').main(...)";
+    if (file != NULL)
+        return luaL_loadfilex(L, file, "t");
+    return luaL_loadbufferx(L, command_line, sizeof command_line - 1, "=lunacast", "t");
+}
+
 static int fill(lua_State *L, void *data)
 {
     script *s = data;
     lua_createtable(L, s->argc, 1);
-    lua_pushstring(L, s->file);
+    lua_pushstring(L, s->file != NULL ? s->file : "lunacast");
     lua_rawseti(L, -2, 0);
     for (int i = 0; i < s->argc; i++) {
         lua_pushstring(L, s->argv[i]);
         lua_rawseti(L, -2, i + 1);
     }
     lua_setglobal(L, "arg");
-    if (luaL_loadfilex(L, s->file, "t") != LUA_OK)
+    if (load(L, s->file) != LUA_OK)
         lua_error(L);
     luaL_checkstack(L, s->argc, "too many arguments");
     for (int i = 0; i < s->argc; i++)

@@ -1,0 +1,17 @@
+---@meta host.command
+
+--- What a command of the command line needs of the process around it; there only.
+---@class host.command
+---@field folder string the application's folder
+---@field data string its data folder
+---@field version string of lunacast
+local command = {}
+
+--- Opens the store of the application, until the command ends. The embedded one can't be opened while
+--- a server holds it.
+---@return true|nil
+---@return string|nil message
+---@return "unavailable"|nil code
+function command.open_store() end
+
+return command
