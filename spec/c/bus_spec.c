@@ -28,8 +28,9 @@ typedef struct {
     bool ended;
 } viewer;
 
-static frame *encode(slice topic, const frame *data, uint64_t version)
+static frame *encode(slice topic, const frame *data, uint64_t version, hub_position position)
 {
+    (void)position;
     (void)topic;
     (void)version;
     return frame_new(data->data, data->len);
@@ -49,7 +50,7 @@ static void end(hub_subscriber *s, const char *reason)
     LIST_ENTRY(s, viewer, subscriber)->ended = true;
 }
 
-static const hub_transport transport = {"spec", encode, deliver, end, 0, NULL, NULL};
+static const hub_transport transport = {"spec", encode, deliver, end, 0, NULL, NULL, NULL};
 
 typedef struct {
     uv_loop_t loop;
@@ -125,8 +126,9 @@ static void turn_for(uint64_t ms)
 
 static int published, publish_failed;
 
-static void on_published(void *ctx, int status)
+static void on_published(void *ctx, int status, hub_position position)
 {
+    (void)position;
     (void)ctx;
     *(status == 0 ? &published : &publish_failed) += 1;
 }

@@ -23,8 +23,9 @@ typedef struct {
 
 static _Atomic int encodings;
 
-static frame *encode(slice topic, const frame *data, uint64_t version)
+static frame *encode(slice topic, const frame *data, uint64_t version, hub_position position)
 {
+    (void)position;
     (void)topic;
     (void)version;
     encodings++;
@@ -50,7 +51,7 @@ static void end(hub_subscriber *s, const char *reason)
     LIST_ENTRY(s, viewer, subscriber)->ends++;
 }
 
-static const hub_transport transport = {"test", encode, deliver, end, 0, NULL, NULL};
+static const hub_transport transport = {"test", encode, deliver, end, 0, NULL, NULL, NULL};
 
 typedef struct {
     hub_subscriber subscriber;
@@ -71,12 +72,13 @@ static void read_message(reader *r, const frame *encoded)
         hub_unsubscribe(&r->subscriber);
 }
 
-static void read_messages(hub_subscriber *s, frame *const *frames, size_t count)
+static size_t read_messages(hub_subscriber *s, frame *const *frames, size_t count)
 {
     reader *r = LIST_ENTRY(s, reader, subscriber);
     assert_true(count > 0);
     for (size_t i = 0; i < count && s->topic != NULL; i++)
         read_message(r, frames[i]);
+    return count;
 }
 static void read_gap(hub_subscriber *s, uint64_t lost)
 {
@@ -92,7 +94,8 @@ static void read_end(hub_subscriber *s, const char *reason)
     (void)reason;
 }
 
-static const hub_transport reading = {"read", encode, NULL, read_end, 1, read_messages, read_gap};
+static const hub_transport reading = {"read", encode,        NULL,     read_end,
+                                      1,      read_messages, read_gap, NULL};
 
 /* Keeps a loop waiting for the hub's own, unreferenced timers. */
 static void on_awake(uv_timer_t *timer)
@@ -145,7 +148,7 @@ static void publish_message(world *w, const char *topic, const char *text)
 
 static void subscribe_log(world *w, const char *topic, reader *r)
 {
-    hub_subscribe_log(w->port, slice_of(topic), &r->subscriber, &reading);
+    hub_subscribe_log(w->port, slice_of(topic), &r->subscriber, &reading, NULL);
 }
 
 static void every_message_reaches_its_subscribers_in_order_encoded_once(void **state)
@@ -496,13 +499,13 @@ static void leave(void *arg, slice topic)
 }
 
 static void publish_remote(void *arg, hub_port *from, slice topic, slice payload,
-                           void (*done)(void *ctx, int status), void *ctx)
+                           hub_published done, void *ctx)
 {
     (void)arg;
     (void)from;
     hub_receive(remote_hub, topic, payload);
     if (done != NULL)
-        done(ctx, 0);
+        done(ctx, 0, (hub_position){0});
 }
 
 static void refreshed(slice topic, void *arg)

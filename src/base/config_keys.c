@@ -32,6 +32,8 @@ const config_key config_keys[] = {
      "pictures a second and session that reach the wire; 0: no limit"},
     {"keepalive", CONFIG_TIME, "30s", SECOND, DAY, ANY, true,
      "a stream repeats the newest picture after this silence"},
+    {"history.max_bytes", CONFIG_SIZE, "64M", 0, 1024 * GiB, ANY, false,
+     "memory for the messages that topics keep; the topic used least recently loses its own first"},
     {"rerender", CONFIG_BOOL, "false", 0, 0, ANY, true,
      "after a reload of scripts, pictures that somebody watches are rendered anew and sent"},
     {"session.expire", CONFIG_TIME, "1d", SECOND, 3650 * DAY, ANY, true,

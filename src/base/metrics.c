@@ -58,7 +58,11 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_WS_SLOW] = COUNTER("lunacast_websockets_slow_total",
         "WebSockets closed since the client read too slowly."),
     [METRIC_MESSAGES_LOST] = COUNTER("lunacast_messages_lost_total",
-        "Messages dropped since a worker did not get to them; its subscribers were told."),
+        "Messages that subscribers did not get; they were told."),
+    [METRIC_HISTORY_BYTES] = GAUGE("lunacast_history_bytes",
+        "Memory of the topics' histories; history.max_bytes is its limit."),
+    [METRIC_HISTORY_EVICTED] = COUNTER("lunacast_history_evicted_total",
+        "Times that a topic lost history since all histories together were too large."),
     [METRIC_SCRIPT_ERRORS] = COUNTER("lunacast_script_errors_total", "Handlers that raised."),
     [METRIC_RELOADS] = COUNTER("lunacast_reloads_total", "New scripts that went live."),
     [METRIC_RELOADS_FAILED] =

@@ -28,6 +28,8 @@ typedef enum {
     METRIC_WS_SENT,          /* messages to clients */
     METRIC_WS_SLOW,          /* WebSockets closed since the peer read too slowly */
     METRIC_MESSAGES_LOST,    /* dropped since a worker was too slow */
+    METRIC_HISTORY_BYTES,    /* gauge: of all topics' histories */
+    METRIC_HISTORY_EVICTED,  /* histories shortened since all together were too large */
     METRIC_SCRIPT_ERRORS,    /* handlers that raised */
     METRIC_SCRIPTS_STOPPED,  /* over their time budget */
     METRIC_RELOADS,          /* new scripts went live */

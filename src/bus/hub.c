@@ -40,6 +40,7 @@ hub *hub_new(const hub_options *options)
     hub *h = mem_alloc(sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
     hub_set_pace(h, options->max_fps, options->keep_alive_ms);
+    hub_histories_init(&h->histories, options->history_bytes);
     return h;
 }
 
@@ -52,8 +53,31 @@ void hub_set_remote(hub *h, const hub_remote *remote)
 void hub_free(hub *h)
 {
     map_free(&h->topics);
+    hub_histories_free(&h->histories);
+    hub_rules_free(&h->rules);
     pthread_mutex_destroy(&h->lock);
     free(h);
+}
+
+void hub_set_rules(hub *h, hub_rules *r)
+{
+    size_t slot = 0;
+    pthread_mutex_lock(&h->lock);
+    hub_rules_free(&h->rules);
+    h->rules = *r;
+    *r = (hub_rules){0};
+    for (map_node *n = map_next(&h->topics, &slot, NULL); n != NULL;
+         n = map_next(&h->topics, &slot, n))
+        MAP_ENTRY(n, topic_state, node)->rule = hub_rules_find(&h->rules, n->key);
+    pthread_mutex_unlock(&h->lock);
+}
+
+hub_rule hub_rule_of(hub *h, slice topic)
+{
+    pthread_mutex_lock(&h->lock);
+    hub_rule rule = hub_rules_find(&h->rules, topic);
+    pthread_mutex_unlock(&h->lock);
+    return rule;
 }
 
 /* Topic states ------------------------------------------------------------------------------ */
@@ -71,6 +95,7 @@ static topic_state *make_state(hub *h, slice name)
     s->node.key = (slice){s->name, name.n};
     list_init(&s->listeners);
     s->joined = !h->has_remote;
+    s->rule = hub_rules_find(&h->rules, s->node.key);
     map_insert(&h->topics, &s->node);
     return s;
 }
@@ -156,22 +181,31 @@ static void accept_end(hub *h, topic_state *s, hub_port *from)
         h->remote.leave(h->remote.arg, s->node.key);
 }
 
-static void accept_message(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
+static hub_position keep(hub *h, slice name, const hub_rule *rule, frame *data)
+{
+    hub_history *y = hub_log_history(h, name, rule);
+    if (y == NULL)
+        return (hub_position){0};
+    hub_position position = {y->epoch, y->last + 1};
+    hub_history_append(&h->histories, y, data, clock_wall_ms());
+    return position;
+}
+
+static hub_position accept_message(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
 {
     pthread_mutex_lock(&h->lock);
     topic_state *s = find_state(h, name);
+    hub_rule rule = s != NULL ? s->rule : hub_rules_find(&h->rules, name);
+    hub_position position = keep(h, name, &rule, data);
     if (s != NULL)
-        hub_log_append(s, data, meta.version != 0 ? meta.version : next_version(h), from);
+        hub_log_append(s, data, meta.version != 0 ? meta.version : next_version(h), position, from);
     pthread_mutex_unlock(&h->lock);
+    return position;
 }
 
 static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
 {
     frame *old = NULL;
-    if (meta.log) {
-        accept_message(h, name, data, meta, from);
-        return;
-    }
     pthread_mutex_lock(&h->lock);
     topic_state *s = find_state(h, name);
     if (s != NULL && meta.ended) {
@@ -190,9 +224,17 @@ static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_por
     frame_drop(old);
 }
 
+static hub_position take_in(hub *h, slice topic, frame *data, hub_meta meta, hub_port *from)
+{
+    if (meta.log)
+        return accept_message(h, topic, data, meta, from);
+    accept_value(h, topic, data, meta, from);
+    return (hub_position){0};
+}
+
 void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta)
 {
-    accept_value(p->hub, topic, data, meta, p);
+    take_in(p->hub, topic, data, meta, p);
 }
 
 static int flags_of(hub_meta meta)
@@ -200,14 +242,16 @@ static int flags_of(hub_meta meta)
     return (meta.ended ? FLAG_ENDED : 0) | (meta.log ? FLAG_LOG : 0);
 }
 
-void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
-                 void (*done)(void *ctx, int status), void *ctx)
+void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_published done,
+                 void *ctx)
 {
     hub *h = p->hub;
     if (!h->has_remote) {
-        accept_value(h, topic, data, meta, p);
+        hub_position position = take_in(h, topic, data, meta, p);
+        if (position.epoch != 0)
+            hub_tick(p);
         if (done != NULL)
-            done(ctx, 0);
+            done(ctx, 0, position);
         return;
     }
     if (meta.version == 0) {
@@ -255,7 +299,7 @@ void hub_receive(hub *h, slice topic, slice payload)
     frame *f = frame_new(data.p, data.n);
     if (f == NULL)
         return;
-    accept_value(h, topic, f, meta, NULL);
+    take_in(h, topic, f, meta, NULL);
     frame_drop(f);
 }
 

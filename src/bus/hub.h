@@ -1,7 +1,8 @@
 /* Topics; from a publisher to every subscriber on every worker (and, with a remote, on every node),
  * in one order per topic. A topic has a newest value, of which a slow subscriber skips some, and
  * messages (hub_meta.log), of which each one goes to each of those who subscribed to them; a topic
- * is used for one of the two.
+ * is used for one of the two. Where its rule keeps a history (hub_rules.h), each message has a
+ * position, and who comes back with one gets what it missed.
  *
  *   publish -> hub (lock: order, newest value, who listens) -> mailbox of each worker that listens
  *           -> hub_port on that worker's loop -> encode once per transport -> subscribers
@@ -12,8 +13,9 @@
  * one; a topic without subscribers kept past its life. */
 #pragma once
 #include "frame.h"
+#include "hub_position.h"
+#include "hub_rules.h"
 #include "list.h"
-#include "slice.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
@@ -36,33 +38,49 @@ struct hub_subscriber {
     list link;        /* in the topic's list */
     hub_topic *topic; /* NULL: not subscribed */
     const struct hub_transport *transport;
-    bool log; /* subscribed to messages */
+    bool log;              /* subscribed to messages */
+    bool replaying;        /* what it is given now comes from the history: it sets the pace */
+    hub_position position; /* of the last message it took; none: the topic keeps no history */
 };
+
+/* What `begun` says of a subscriber that came with a position. */
+typedef enum {
+    HUB_FROM_NOW,     /* it came without one */
+    HUB_RECOVERED,    /* all that it missed follows */
+    HUB_NOT_RECOVERED /* something is lost for good; the newest follows */
+} hub_recovery;
 
 /* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it.
  */
 typedef struct hub_transport {
     const char *name;
     /* Encodes for this transport; one call per value and worker. NULL: memory is out. */
-    frame *(*encode)(slice topic, const frame *data, uint64_t version);
+    frame *(*encode)(slice topic, const frame *data, uint64_t version, hub_position position);
     /* The encoded value; the subscriber holds its own reference if it keeps it. May unsubscribe. */
     void (*deliver)(hub_subscriber *s, frame *encoded, uint64_t version);
     /* The topic has ended (deleted, expired): the subscriber is unsubscribed already. */
     void (*end)(hub_subscriber *s, const char *reason);
     int index; /* 0 .. HUB_TRANSPORTS-1, the slot of the encoded cache */
     /* For hub_subscribe_log; NULL where there is none. The next messages of the topic, in order;
-     * may unsubscribe, and gets no more of them then. */
-    void (*messages)(hub_subscriber *s, frame *const *encoded, size_t n);
+     * may unsubscribe, and returns n then. Less than n (a topic with history only): the subscriber
+     * took so many and gets the others from the history after hub_resume. */
+    size_t (*messages)(hub_subscriber *s, frame *const *encoded, size_t n);
     /* So many messages (0: nobody knows) were lost before the next one. */
     void (*gap)(hub_subscriber *s, uint64_t lost);
+    /* Once, before all messages, of a topic with history: they follow on `at`. May be NULL. */
+    void (*begun)(hub_subscriber *s, hub_position at, hub_recovery recovery);
 } hub_transport;
 
-enum { HUB_TRANSPORTS = 4 };
+enum { HUB_TRANSPORTS = 8 };
 
 typedef struct {
     uint32_t max_fps;       /* deliveries per topic and second; 0: no limit */
     uint64_t keep_alive_ms; /* the newest value is delivered again after this silence */
+    size_t history_bytes;   /* of all histories of the process together */
 } hub_options;
+
+/* status 0, or -1 when the remote could not be reached. */
+typedef void (*hub_published)(void *ctx, int status, hub_position position);
 
 /* The link to other nodes; implemented over Redis (redis_bus.c). All calls from any worker's
  * thread. */
@@ -70,8 +88,8 @@ typedef struct hub_remote {
     void (*join)(void *arg, slice topic); /* this node now listens; then hub_joined */
     void (*leave)(void *arg, slice topic);
     /* payload is opaque to the remote. done(ctx, status) once, on port's loop; status 0 or -1. */
-    void (*publish)(void *arg, hub_port *from, slice topic, slice payload,
-                    void (*done)(void *ctx, int status), void *ctx);
+    void (*publish)(void *arg, hub_port *from, slice topic, slice payload, hub_published done,
+                    void *ctx);
     void *arg;
 } hub_remote;
 
@@ -79,6 +97,9 @@ hub *hub_new(const hub_options *options);
 void hub_set_pace(hub *h, uint32_t max_fps, uint64_t keep_alive_ms); /* from any thread */
 void hub_set_remote(hub *h, const hub_remote *remote);               /* before the first port */
 void hub_free(hub *h);                                               /* after all ports */
+/* Takes the rules over, in place of those that were there; r is empty after. */
+void hub_set_rules(hub *h, hub_rules *r);
+hub_rule hub_rule_of(hub *h, slice topic);
 
 /* From the remote, any thread. */
 void hub_receive(hub *h, slice topic, slice payload);
@@ -105,10 +126,10 @@ typedef struct {
     bool log;         /* a message and not the newest value */
 } hub_meta;
 
-/* Takes its own reference on data. done may be NULL; it is called once, on p's loop, maybe at once:
- * 0, or -1 when the remote could not be reached. */
-void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta,
-                 void (*done)(void *ctx, int status), void *ctx);
+/* Takes its own reference on data. done may be NULL; it is called once, on p's loop, maybe at once.
+ */
+void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_published done,
+                 void *ctx);
 /* This node only: a value that was read from the store. */
 void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta);
 
@@ -128,8 +149,17 @@ frame *hub_latest(hub_port *p, slice topic, uint64_t *version);
 /* Joins the topic; when it has a value, s gets it through deliver, before this returns or in the
  * same turn of the worker. */
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
-/* Joins for the messages to come: each one, in order. */
-void hub_subscribe_log(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport);
+typedef struct {
+    hub_position since; /* the last message that it has; none: it has none */
+    uint32_t history; /* so many of the newest ones first, when it has none or they don't follow */
+} hub_log_start;
+
+/* Joins for the messages to come: each one, in order, none twice. What it missed comes in the
+ * worker's next turn, so that the caller can write something before it. start may be NULL. */
+void hub_subscribe_log(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport,
+                       const hub_log_start *start);
+/* It takes messages again, after `messages` returned less than it was given. */
+void hub_resume(hub_subscriber *s);
 void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
 /* The name of the topic that s is subscribed to; it lives as long as the subscription. */
 slice hub_topic_of(const hub_subscriber *s);

@@ -50,16 +50,23 @@ hub_topic *hub_get_topic(hub_port *p, slice name)
     list_init(&t->log);
     list_init(&t->subscribers);
     list_init(&t->log_subscribers);
+    list_init(&t->replays);
+    list_init(&t->paused);
     list_init(&t->watches);
     list_init(&t->paced_link);
     list_init(&t->quiet_link);
     hub_listen(t, name);
     map_insert(&p->topics, &t->node);
-    if (!p->ticking) {
-        p->ticking = true;
-        uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
-    }
+    hub_tick(p);
     return t;
+}
+
+void hub_tick(hub_port *p)
+{
+    if (p->ticking || p->closing)
+        return;
+    p->ticking = true;
+    uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
 }
 
 static void drop_encoded(hub_topic *t)
@@ -83,10 +90,6 @@ static void free_if_unused(hub_topic *t)
     hub_unlisten(t);
     hub_log_clear(t);
     free(t);
-    if (p->topics.count == 0 && p->ticking) {
-        p->ticking = false;
-        uv_timer_stop(&p->tick);
-    }
 }
 
 /* Delivery ---------------------------------------------------------------------------------- */
@@ -95,7 +98,7 @@ static frame *encoded_for(hub_topic *t, const hub_transport *transport)
 {
     frame **cached = &t->encoded[transport->index];
     if (*cached == NULL)
-        *cached = transport->encode(t->node.key, t->latest, t->version);
+        *cached = transport->encode(t->node.key, t->latest, t->version, (hub_position){0});
     return *cached;
 }
 
@@ -186,6 +189,8 @@ static void end_topic(hub_topic *t)
     t->delivering = true;
     end_subscribers(&t->subscribers);
     end_subscribers(&t->log_subscribers);
+    end_subscribers(&t->replays);
+    end_subscribers(&t->paused);
     while (!list_empty(&t->watches)) {
         hub_watch *w = LIST_ENTRY(t->watches.next, hub_watch, link);
         list_remove(&w->link);
@@ -331,6 +336,20 @@ static void keep_quiet_alive(hub_port *p, uint64_t now)
     }
 }
 
+/* Histories outlive their topics, and so does the tick that lets them age. */
+static void age_histories(hub_port *p)
+{
+    hub *h = p->hub;
+    pthread_mutex_lock(&h->lock);
+    hub_histories_sweep(&h->histories, clock_wall_ms());
+    bool over = p->topics.count == 0 && h->histories.by_name.count == 0;
+    pthread_mutex_unlock(&h->lock);
+    if (!over)
+        return;
+    p->ticking = false;
+    uv_timer_stop(&p->tick);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     hub_port *p = timer->data;
@@ -347,6 +366,7 @@ static void on_tick(uv_timer_t *timer)
         free_if_unused(t);
     }
     hub_port_run(p);
+    age_histories(p);
 }
 
 /* The face ---------------------------------------------------------------------------------- */

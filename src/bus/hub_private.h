@@ -1,6 +1,7 @@
 /* What hub.c (the process's side), hub_port.c (a worker's side) and hub_log.c (messages) share. */
 #pragma once
 #include "hub.h"
+#include "hub_history.h"
 #include "map.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@ typedef struct topic_state {
     uint64_t expires_ms; /* clock_ms; 0: never */
     bool joined;         /* the remote delivers it (always true without a remote) */
     bool ended;          /* out of the map; its listeners have still to hear of it */
+    hub_rule rule;
     char name[];
 } topic_state;
 
@@ -30,6 +32,8 @@ struct hub {
     hub_port *ports[HUB_PORTS_MAX];
     size_t port_count;
     uint64_t last_version;
+    hub_rules rules;
+    hub_histories histories;
 };
 
 /* A topic as one worker sees it. */
@@ -45,6 +49,8 @@ struct hub_topic {
     bool log_broken; /* more may be lost: the link to other nodes was down */
     /* The rest is the worker's own. */
     list subscribers, log_subscribers;
+    list replays; /* of messages, to be served from the history in the next turn */
+    list paused;  /* of messages, that took less than they were given */
     _Atomic size_t log_subscriber_count; /* as subscriber_count, which is of both kinds */
     _Atomic size_t subscriber_count;     /* written here, read by others under the lock */
     list watches;
@@ -77,10 +83,15 @@ struct hub_port {
 /* Under the lock: the port has to look. `from` is the calling worker's own port, which runs its
  * turn anyway; others are woken. */
 void hub_mark(hub_topic *t, hub_port *from);
+/* The second's tick goes on while there is something to look after. */
+void hub_tick(hub_port *p);
 /* The topic of that name, made when it is new; it must get a subscriber or a watch at once. */
 hub_topic *hub_get_topic(hub_port *p, slice name);
 /* Under the lock: a message for every worker that has subscribers to messages. */
-void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_port *from);
+void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position position,
+                    hub_port *from);
+/* Under the lock: the history of a topic; NULL: it keeps none. */
+hub_history *hub_log_history(hub *h, slice topic, const hub_rule *rule);
 /* Under the lock: messages may have been missed. */
 void hub_log_break(topic_state *s);
 /* On the worker's loop: what has gathered goes to its subscribers. */

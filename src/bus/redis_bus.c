@@ -37,7 +37,7 @@ struct redis_bus {
 };
 
 typedef struct {
-    void (*done)(void *ctx, int status);
+    hub_published done;
     void *ctx;
 } publishing;
 
@@ -51,7 +51,7 @@ static void on_published(const redisReply *reply, const char *problem, bool unsu
         log_debug("a message was not published",
                   LOG_TEXT("problem", reply == NULL ? problem : reply->str));
     if (p.done != NULL)
-        p.done(p.ctx, failed ? -1 : 0);
+        p.done(p.ctx, failed ? -1 : 0, (hub_position){0});
 }
 
 static redis_link *link_of(redis_bus *b, const hub_port *port)
@@ -66,14 +66,14 @@ static redis_link *link_of(redis_bus *b, const hub_port *port)
     return found;
 }
 
-static void publish(void *arg, hub_port *from, slice topic, slice payload,
-                    void (*done)(void *ctx, int status), void *ctx)
+static void publish(void *arg, hub_port *from, slice topic, slice payload, hub_published done,
+                    void *ctx)
 {
     redis_bus *b = arg;
     redis_link *l = link_of(b, from);
     if (l == NULL) {
         if (done != NULL)
-            done(ctx, -1);
+            done(ctx, -1, (hub_position){0});
         return;
     }
     publishing *p = mem_alloc(sizeof *p);

@@ -137,6 +137,7 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
     hub_options options = {
         .max_fps = (uint32_t)config_int(s->config, "max_fps"),
         .keep_alive_ms = config_ms(s->config, "keepalive"),
+        .history_bytes = config_size(s->config, "history.max_bytes"),
     };
     s->hub = hub_new(&options);
     return with_store ? setup_open_store(s, error, size) : 0;

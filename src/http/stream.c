@@ -178,15 +178,17 @@ static const conn_ops stream_ops = {on_data, on_drain, on_deadline, on_close};
 
 /* Transports -------------------------------------------------------------------------------- */
 
-static frame *encode_mixed(slice topic, const frame *data, uint64_t version)
+static frame *encode_mixed(slice topic, const frame *data, uint64_t version, hub_position position)
 {
+    (void)position;
     (void)topic;
     (void)version;
     return mixed_encode(data);
 }
 
-static frame *encode_sse(slice topic, const frame *data, uint64_t version)
+static frame *encode_sse(slice topic, const frame *data, uint64_t version, hub_position position)
 {
+    (void)position;
     (void)topic;
     buf id = {0}, out = {0};
     buf_uint(&id, version);
@@ -198,11 +200,11 @@ static frame *encode_sse(slice topic, const frame *data, uint64_t version)
 }
 
 static const stream_transport transports[] = {
-    {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL, NULL},
+    {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL, NULL, NULL},
      .members = &mixed_members,
      .content_type = MIXED_CONTENT_TYPE,
      .opening = &mixed_opening},
-    {.hub = {"sse", encode_sse, deliver, end, 1, NULL, NULL},
+    {.hub = {"sse", encode_sse, deliver, end, 1, NULL, NULL, NULL},
      .members = &sse_members,
      .content_type = "text/event-stream",
      .skips_repeats = true,

@@ -162,8 +162,9 @@ static void send_frame(ws *w, frame *f)
 
 /* Topics ------------------------------------------------------------------------------------ */
 
-static frame *encode(slice topic, const frame *data, uint64_t version)
+static frame *encode(slice topic, const frame *data, uint64_t version, hub_position position)
 {
+    (void)position;
     (void)topic;
     (void)version;
     slice bytes = {data->data, data->len};
@@ -185,7 +186,7 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
 }
 
 /* The subscription goes with the first message that is too much for the client; w stays. */
-static void deliver_messages(hub_subscriber *subscriber, frame *const *encoded, size_t n)
+static size_t deliver_messages(hub_subscriber *subscriber, frame *const *encoded, size_t n)
 {
     ws *w = LIST_ENTRY(subscriber, subscription, subscriber)->w;
     bool corked = n > 1 && conn_cork(w->c);
@@ -193,6 +194,7 @@ static void deliver_messages(hub_subscriber *subscriber, frame *const *encoded, 
         send_frame(w, encoded[i]);
     if (corked)
         conn_uncork(w->c);
+    return n;
 }
 
 static void end(hub_subscriber *subscriber, const char *reason)
@@ -207,7 +209,7 @@ static void gap(hub_subscriber *subscriber, uint64_t lost)
     w->ops->on_gap(w, hub_topic_of(subscriber), lost);
 }
 
-static const hub_transport transport = {"ws", encode, deliver, end, 2, deliver_messages, gap};
+static const hub_transport transport = {"ws", encode, deliver, end, 2, deliver_messages, gap, NULL};
 
 static subscription *find(ws *w, slice topic)
 {
@@ -235,7 +237,7 @@ bool ws_subscribe(ws *w, slice topic, bool log)
     list_append(&w->subscriptions, &s->link);
     w->subscription_count++;
     if (log)
-        hub_subscribe_log(w->port, topic, &s->subscriber, &transport);
+        hub_subscribe_log(w->port, topic, &s->subscriber, &transport, NULL);
     else
         hub_subscribe(w->port, topic, &s->subscriber, &transport);
     return true;

@@ -37,6 +37,15 @@ bool hub_check_log(lua_State *L, int arg)
     return log;
 }
 
+int hub_push_position(lua_State *L, hub_position position)
+{
+    char text[HUB_POSITION_TEXT];
+    size_t n = hub_position_text(position, text);
+    if (n > 0)
+        lua_pushlstring(L, text, n);
+    return n > 0 ? 1 : 0;
+}
+
 static hub_meta check_meta(lua_State *L, int arg)
 {
     lua_Integer version = vm_opt_integer(L, arg, "version", 0);
@@ -54,6 +63,7 @@ static hub_meta check_meta(lua_State *L, int arg)
 typedef struct {
     task_token token;
     int status;
+    hub_position position;
     bool done, parked;
 } publication;
 
@@ -63,13 +73,14 @@ static int push_published(lua_State *L, void *data)
     if (p->status != 0)
         return vm_fail(L, "unavailable", "the message did not reach the bus: Redis is away");
     lua_pushboolean(L, 1);
-    return 1;
+    return 1 + hub_push_position(L, p->position);
 }
 
-static void on_published(void *ctx, int status)
+static void on_published(void *ctx, int status, hub_position position)
 {
     publication *p = ctx;
     p->status = status;
+    p->position = position;
     p->done = true;
     if (p->parked)
         task_wake(p->token, push_published, free, p);

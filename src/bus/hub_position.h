@@ -1,0 +1,17 @@
+/* Where a message stands in its topic. Offsets count from 1 and by one; the epoch names the life of
+ * the counter: another epoch, and nothing can be said about what lies between.
+ * As text: "EPOCH:OFFSET", the epoch in hexadecimal digits, the offset in decimal ones. */
+#pragma once
+#include "slice.h"
+#include <stdint.h>
+
+typedef struct {
+    uint64_t epoch, offset; /* epoch 0: no position */
+} hub_position;
+
+enum { HUB_POSITION_TEXT = 16 + 1 + 20 + 1 };
+
+/* Returns the length; "" when there is none. */
+size_t hub_position_text(hub_position p, char out[HUB_POSITION_TEXT]);
+/* False: it is not one. */
+bool hub_position_parse(slice text, hub_position *p);
