@@ -123,6 +123,12 @@ const config_key config_keys[] = {
      "a WebSocket client that sends nothing for so long after a ping is gone"},
     {"ws.origins", CONFIG_LIST, "", 0, 0, ANY, false,
      "web origins, besides the same host, whose pages may open WebSockets: https://a.example; *: any"},
+    {"ws.deflate", CONFIG_BOOL, "false", 0, 0, ANY, false,
+     "WebSocket messages are compressed for clients that offer permessage-deflate"},
+    {"ws.deflate_min", CONFIG_SIZE, "256", 0, GiB, ANY, false,
+     "WebSocket messages from this size are compressed"},
+    {"ws.inflate", CONFIG_INT, "10", 0, 1100, ANY, false,
+     "a compressed message may become so many times larger, or 4 KiB (1009); 0: any, up to limits.ws_message"},
     {NULL, CONFIG_TEXT, NULL, 0, 0, ANY, false, NULL},
 };
 /* clang-format on */

@@ -42,6 +42,9 @@ static ws_limits ws_limits_of(const config *c)
         .ping_ms = config_ms(c, "ws.ping"),
         .pong_ms = config_ms(c, "ws.pong"),
         .origins = origins,
+        .deflate = config_bool(c, "ws.deflate"),
+        .deflate_min = config_size(c, "ws.deflate_min"),
+        .inflate = (unsigned)config_int(c, "ws.inflate"),
     };
 }
 

@@ -466,5 +466,6 @@ void worker_free(worker *w)
         tls_context_drop(w->mail.tls);
     pthread_mutex_destroy(&w->mail.lock);
     task_thread_exit();
+    ws_thread_exit();
     free(w);
 }

@@ -30,6 +30,9 @@ typedef struct {
     unsigned rate;              /* messages of a client per second, as many at once; 0: any */
     uint64_t ping_ms, pong_ms;  /* a ping after 25 s, its answer within 10 s */
     const char *const *origins; /* other than the same host; NULL-terminated; "*": any */
+    bool deflate;               /* permessage-deflate is agreed to */
+    size_t deflate_min;         /* messages from this size are compressed */
+    unsigned inflate;           /* a client's message may be so many times its compressed size */
 } ws_limits;
 
 typedef struct {

@@ -12,6 +12,7 @@
  * happen: a stream subscribed after its connection's on_close. */
 #include "stream.h"
 
+#include "http_slots.h"
 #include "mem.h"
 #include "metrics.h"
 #include "mixed_part.h"
@@ -200,11 +201,11 @@ static frame *encode_sse(slice topic, const frame *data, uint64_t version, hub_p
 }
 
 static const stream_transport transports[] = {
-    {.hub = {"mixed", encode_mixed, deliver, end, 0, NULL, NULL, NULL},
+    {.hub = {"mixed", encode_mixed, deliver, end, SLOT_MIXED, NULL, NULL, NULL},
      .members = &mixed_members,
      .content_type = MIXED_CONTENT_TYPE,
      .opening = &mixed_opening},
-    {.hub = {"sse", encode_sse, deliver, end, 1, NULL, NULL, NULL},
+    {.hub = {"sse", encode_sse, deliver, end, SLOT_SSE, NULL, NULL, NULL},
      .members = &sse_members,
      .content_type = "text/event-stream",
      .skips_repeats = true,

@@ -15,10 +15,12 @@
 #include "ws.h"
 
 #include "bucket.h"
+#include "http_slots.h"
 #include "list.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "ws_pack.h"
 #include <stdlib.h>
 
 enum { CLOSE_MS = 1000 };
@@ -38,6 +40,7 @@ struct ws {
     uint16_t subscription_count;
     uint8_t state;
     bool told, paused, feeding, pinged;
+    bool packs;   /* what is sent may be compressed */
     uint64_t due; /* of the next ping, or of the end of patience; conn_now */
     bucket rate;
 };
@@ -142,22 +145,29 @@ static bool write_small(ws *w, ws_opcode opcode, slice data)
     return true;
 }
 
-bool ws_send(ws *w, ws_opcode opcode, slice data)
+static bool send_frame(ws *w, frame *f)
 {
-    if (!write_small(w, opcode, data))
+    if (!has_room(w, f->len))
         return false;
+    conn_write_frame(w->c, f);
     w->member.delivered++;
     metrics_add(METRIC_WS_SENT, 1);
     return true;
 }
 
-static void send_frame(ws *w, frame *f)
+bool ws_send(ws *w, ws_opcode opcode, slice data)
 {
-    if (!has_room(w, f->len))
-        return;
-    conn_write_frame(w->c, f);
+    frame *packed = w->packs && w->state == OPEN ? ws_pack(opcode, data) : NULL;
+    if (packed != NULL) {
+        bool sent = send_frame(w, packed);
+        frame_drop(packed);
+        return sent;
+    }
+    if (!write_small(w, opcode, data))
+        return false;
     w->member.delivered++;
     metrics_add(METRIC_WS_SENT, 1);
+    return true;
 }
 
 /* Topics ------------------------------------------------------------------------------------ */
@@ -169,6 +179,14 @@ static frame *encode(slice topic, const frame *data, uint64_t version, hub_posit
     (void)version;
     slice bytes = {data->data, data->len};
     return ws_frame_new(utf8_valid(bytes) ? WS_TEXT : WS_BINARY, false, bytes);
+}
+
+/* For those with permessage-deflate: once for all of them. */
+static frame *encode_packed(slice topic, const frame *data, uint64_t version, hub_position position)
+{
+    slice bytes = {data->data, data->len};
+    frame *packed = ws_pack(utf8_valid(bytes) ? WS_TEXT : WS_BINARY, bytes);
+    return packed != NULL ? packed : encode(topic, data, version, position);
 }
 
 static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
@@ -209,7 +227,10 @@ static void gap(hub_subscriber *subscriber, uint64_t lost)
     w->ops->on_gap(w, hub_topic_of(subscriber), lost);
 }
 
-static const hub_transport transport = {"ws", encode, deliver, end, 2, deliver_messages, gap, NULL};
+static const hub_transport plain = {"ws",    encode,           deliver, end,
+                                    SLOT_WS, deliver_messages, gap,     NULL};
+static const hub_transport packed = {"ws",           encode_packed,    deliver, end,
+                                     SLOT_WS_PACKED, deliver_messages, gap,     NULL};
 
 static subscription *find(ws *w, slice topic)
 {
@@ -236,10 +257,11 @@ bool ws_subscribe(ws *w, slice topic, bool log)
     s->w = w;
     list_append(&w->subscriptions, &s->link);
     w->subscription_count++;
+    const hub_transport *transport = w->packs ? &packed : &plain;
     if (log)
-        hub_subscribe_log(w->port, topic, &s->subscriber, &transport, NULL);
+        hub_subscribe_log(w->port, topic, &s->subscriber, transport, NULL);
     else
-        hub_subscribe(w->port, topic, &s->subscriber, &transport);
+        hub_subscribe(w->port, topic, &s->subscriber, transport);
     return true;
 }
 
@@ -288,6 +310,24 @@ static void on_peer_close(ws *w, const ws_message *m)
     finish(w, m->code, m->data);
 }
 
+static void take_data(ws *w, ws_opcode opcode, slice data)
+{
+    metrics_add(METRIC_WS_RECEIVED, 1);
+    w->ops->on_message(w, opcode == WS_BINARY, data);
+}
+
+static void take_packed(ws *w, const ws_message *m)
+{
+    buf data = {0};
+    const char *why;
+    int code = ws_unpack(m, w->limits, &data, &why);
+    if (code != 0)
+        fail(w, code, why);
+    else
+        take_data(w, m->opcode, (slice){data.data != NULL ? data.data : "", data.len});
+    buf_free(&data);
+}
+
 static void take_message(ws *w, const ws_message *m)
 {
     if (m->opcode == WS_CLOSE) {
@@ -304,8 +344,10 @@ static void take_message(ws *w, const ws_message *m)
         write_small(w, WS_PONG, m->data);
     if (m->opcode != WS_TEXT && m->opcode != WS_BINARY)
         return;
-    metrics_add(METRIC_WS_RECEIVED, 1);
-    w->ops->on_message(w, m->opcode == WS_BINARY, m->data);
+    if (m->compressed)
+        take_packed(w, m);
+    else
+        take_data(w, m->opcode, m->data);
 }
 
 /* Returns what is not used, because reading was paused. */
@@ -465,6 +507,7 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,
     ws_accept(exchange_header(x, SLICE("sec-websocket-key")), accept);
     exchange_add_header(x, SLICE("Upgrade"), SLICE("websocket"));
     exchange_add_header(x, SLICE("Sec-WebSocket-Accept"), (slice){accept, sizeof accept});
+    ws_deflate_terms terms = ws_pack_agree(x);
     const ws_limits *limits = &exchange_limits(x)->ws;
     buf rest = exchange_take_rest(x);
     conn *c = exchange_take(x, (slice){0});
@@ -475,6 +518,8 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,
     ws *w = mem_alloc(sizeof *w);
     *w = (ws){.c = c, .port = port, .ops = ops, .owner = owner, .limits = limits, .rest = rest};
     w->parser.max_message = limits->message;
+    w->parser.deflate = terms.agreed;
+    w->packs = ws_deflate_may_send(&terms);
     w->rate = bucket_full(limits->rate, conn_now(c));
     list_init(&w->subscriptions);
     metrics_add(METRIC_WEBSOCKETS, 1);
@@ -493,4 +538,9 @@ void ws_begin(ws *w)
 void *ws_owner(const ws *w)
 {
     return w->owner;
+}
+
+void ws_thread_exit(void)
+{
+    ws_deflate_thread_exit();
 }

@@ -56,3 +56,6 @@ void ws_resume(ws *w);
 /* Whose it is, and until when. */
 audience_member *ws_member(ws *w);
 void ws_close(ws *w, int code, slice reason);
+
+/* Frees what the calling thread keeps for all of them; after the last. */
+void ws_thread_exit(void);
