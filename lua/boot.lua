@@ -26,16 +26,7 @@ local function wrap(handler, route, origin, method)
   return middleware.wrap(app.middleware, inner, "config.lua")
 end
 
-loader.each("routes", function(value, origin)
-  if type(value) ~= "table" then
-    error(("%s: a route file returns a table, it returned a %s"):format(origin, type(value)), 0)
-  end
-  if value.path ~= nil then
-    routes:add(value, origin, wrap)
-  else
-    for _, route in ipairs(value) do routes:add(route, origin, wrap) end
-  end
-end)
+loader.routes("routes", function(route, origin) routes:add(route, origin, wrap) end)
 routes:finish()
 topics.load()
 hooks.load()
@@ -100,6 +91,7 @@ function boot.dispatch(x, method, path)
   }, Request))
 end
 
+boot.control = require("web.control").load()
 boot.failed = failure.response
 boot.ws = sockets.calls
 boot.refresh = topics.refresh

@@ -2,11 +2,10 @@
 -- nothing else, or, in development, a page with file, line and source.
 local errors = require "web.errors"
 local escape = require "web.escape"
-local file = require "host.file"
+local source = require "web.source"
 
 local failure = {}
 
-local CONTEXT = 6 -- lines shown before and after the one that failed
 local PAGE = [[
 <!doctype html><html lang="en"><meta charset="utf-8"><title>500</title>
 <style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;
@@ -15,31 +14,9 @@ background:color-mix(in srgb,currentColor 8%%,transparent)}mark{display:block}</
 <h1>%s</h1><p>%s, request %s</p><pre>%s</pre><h2>Traceback</h2><pre>%s</pre>]]
 
 
--- The first place in the message, else in the traceback, whose source can be read.
-local function place(message, traceback)
-  for path, line in (message .. "\n" .. traceback):gmatch "([^%s:]+%.lua):(%d+)" do
-    local name = path:match ".*(lua/.+)$" or path -- files of the application come with their folder
-    local source = file.source(name)
-    if source then return name, tonumber(line), source end
-  end
-end
-
-
-local function excerpt(name, wanted, source)
-  local lines, number = { name .. ":" }, 0
-  for line in (source .. "\n"):gmatch "(.-)\n" do
-    number = number + 1
-    if math.abs(number - wanted) <= CONTEXT then
-      lines[#lines + 1] = ("%s %4d  %s"):format(number == wanted and ">" or " ", number, line)
-    end
-  end
-  return table.concat(lines, "\n")
-end
-
-
 local function development(message, traceback, x)
-  local name, line, source = place(message, traceback)
-  local shown = name and excerpt(name, line, source) or "no source at hand"
+  local place = source.place(message, traceback)
+  local shown = place and place.file .. ":\n" .. place.excerpt or "no source at hand"
   local accept = x:header "accept" or ""
   if not accept:find("text/html", 1, true) then
     local text = ("%s\n\n%s\n\n%s\n\nrequest %s\n"):format(message, shown, traceback, x:id())

@@ -35,4 +35,18 @@ function loader.each(folder, visit)
   for _, name in ipairs(loader.modules(folder)) do visit(require(name), loader.path(name)) end
 end
 
+
+--- The routes of a folder: a file returns one, or a list of them; visit(route, path) for each.
+---@param folder string
+---@param visit fun(route: web.Route, path: string)
+function loader.routes(folder, visit)
+  loader.each(folder, function(value, origin)
+    if type(value) ~= "table" then
+      error(("%s: a route file returns a table, it returned a %s"):format(origin, type(value)), 0)
+    end
+    if value.path ~= nil then return visit(value, origin) end
+    for _, route in ipairs(value) do visit(route, origin) end
+  end)
+end
+
 return loader

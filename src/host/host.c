@@ -8,17 +8,19 @@
  *
  * What must never happen: the ready line before every address accepts; a worker's thread left when
  * the store closes. */
-#include "host.h"
+#include "host_private.h"
 
 #include "access.h"
 #include "clock.h"
 #include "config.h"
+#include "control_socket.h"
 #include "exchange.h"
 #include "frame.h"
 #include "listener.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "reload_state.h"
 #include "setup.h"
 #include "tls.h"
 #include "worker.h"
@@ -29,34 +31,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { ERROR_BYTES = 4096 };
-
-typedef struct host host;
-
-typedef struct {
-    host *host;
-    int index;
-    pthread_t thread;
-    worker *worker; /* set before `booted` */
-    bool started;
-    int *fds; /* one per address */
-    char error[ERROR_BYTES];
-} seat;
-
-struct host {
-    const host_settings *settings;
-    config *config; /* the current ones; the host holds them */
-    worker_shared shared;
-    listen_address *addresses;
-    size_t address_count;
-    struct tls_context *tls;
-    seat *seats;
-    int seat_count;
-    uv_sem_t booted;    /* posted by each worker */
-    uv_sem_t may_serve; /* posted by the main thread for each worker */
-    bool go;            /* under may_serve: serve, or leave */
-};
-
 /* Saved files are a signal to the main thread, which builds the new VMs. */
 static void on_change(void *arg)
 {
@@ -65,6 +39,14 @@ static void on_change(void *arg)
 }
 
 /* Workers ----------------------------------------------------------------------------------- */
+
+static void start_first(host *h, worker *w)
+{
+    worker_start_application(w, on_change, NULL);
+    if (h->control.fd >= 0)
+        worker_listen_control(w, h->control.fd);
+    h->control.fd = -1;
+}
 
 static void *work(void *arg)
 {
@@ -83,7 +65,7 @@ static void *work(void *arg)
             s->fds[i] = -1; /* the listener's now */
         }
         if (s->index == 0)
-            worker_start_application(s->worker, on_change, NULL);
+            start_first(h, s->worker);
         uv_sem_post(&h->booted);
         worker_run(s->worker);
     }
@@ -210,118 +192,6 @@ static void print_ready(const host *h)
     fflush(stdout);
 }
 
-/* The certificate --------------------------------------------------------------------------- */
-
-static int load_tls(host *h, struct tls_context **tls, char *error, size_t size)
-{
-    *tls = NULL;
-    if (config_text(h->config, "tls.cert")[0] == '\0')
-        return 0;
-    char *cert = setup_path(&h->shared, "tls.cert"), *key = setup_path(&h->shared, "tls.key");
-    *tls = tls_context_new(cert, key, error, size);
-    free(cert);
-    free(key);
-    return *tls != NULL ? 0 : -1;
-}
-
-static void reload_tls(host *h)
-{
-    struct tls_context *tls;
-    char error[ERROR_BYTES];
-    if (load_tls(h, &tls, error, sizeof error) != 0) {
-        log_error("the new certificate is wrong, the old one stays", LOG_TEXT("error", error));
-        return;
-    }
-    if (tls == NULL || h->tls == NULL) {
-        if (tls != NULL || h->tls != NULL)
-            log_warn("TLS is switched on or off by a restart only",
-                     LOG_TEXT("setting", "tls.cert"));
-        if (tls != NULL)
-            tls_context_drop(tls);
-        return;
-    }
-    for (int i = 0; i < h->seat_count; i++)
-        worker_set_tls(h->seats[i].worker, tls);
-    tls_context_drop(h->tls);
-    h->tls = tls;
-    log_info("the certificate was read again",
-             LOG_TEXT("file", config_text(h->config, "tls.cert")));
-}
-
-/* A reload ---------------------------------------------------------------------------------- */
-
-/* What takes effect at the start only keeps its value, so that no script sees one that the process
- * does not follow. */
-static void keep_fixed(const host *h, config *next)
-{
-    for (const config_key *key = config_keys; key->name != NULL; key++) {
-        if (key->reloadable || config_same(next, h->config, key))
-            continue;
-        log_warn("a changed setting needs a restart", LOG_TEXT("setting", key->name),
-                 LOG_TEXT("source", config_source(next, key)));
-        config_copy(next, h->config, key);
-    }
-}
-
-static bool build_all(host *h, dispatcher **next, char *error, size_t error_size)
-{
-    for (int i = 0; i < h->seat_count; i++) {
-        next[i] = worker_build(h->seats[i].worker, error, error_size);
-        if (next[i] != NULL)
-            continue;
-        while (i-- > 0)
-            dispatcher_drop(next[i]);
-        return false;
-    }
-    return true;
-}
-
-static void adopt(host *h, config *next)
-{
-    bool other_tls = !config_same(next, h->config, config_find("tls.cert")) ||
-                     !config_same(next, h->config, config_find("tls.key"));
-    setup_adopt(&h->shared, next);
-    config_drop(h->config);
-    h->config = next;
-    if (other_tls)
-        reload_tls(h);
-}
-
-/* All or nothing: the settings are read, and a VM for every worker is built with them beside the
- * running ones, here on the main thread; only when all are good does anything change. */
-static bool try_reload(host *h, char *error, size_t error_size)
-{
-    config *next = h->settings->read(h->settings->arg, error, error_size);
-    if (next == NULL)
-        return false;
-    keep_fixed(h, next);
-    dispatcher **built = mem_alloc((size_t)h->seat_count * sizeof(dispatcher *));
-    h->shared.script.config = next;
-    bool good = build_all(h, built, error, error_size);
-    for (int i = 0; good && i < h->seat_count; i++)
-        worker_swap(h->seats[i].worker, built[i]);
-    free(built);
-    if (good) {
-        adopt(h, next);
-    } else {
-        h->shared.script.config = h->config;
-        config_drop(next);
-    }
-    return good;
-}
-
-static void reload(host *h)
-{
-    char error[ERROR_BYTES];
-    uint64_t began = clock_ms();
-    bool good = try_reload(h, error, sizeof error);
-    metrics_add(good ? METRIC_RELOADS : METRIC_RELOADS_FAILED, 1);
-    if (good)
-        log_info("the scripts were reloaded", LOG_NUM("ms", clock_ms() - began));
-    else
-        log_error("the new scripts are wrong, the old ones serve on", LOG_TEXT("error", error));
-}
-
 /* Signals ----------------------------------------------------------------------------------- */
 
 /* Lives to the end of the process, longer than any stack but its own. */
@@ -341,12 +211,15 @@ static void serve_until_signal(host *h, const sigset_t *waited)
     while (number != SIGTERM && number != SIGINT) {
         sigwait(waited, &number);
         if (number == SIGHUP || number == SIGUSR1)
-            reload(h);
+            host_reload(h);
         if (number == SIGHUP)
-            reload_tls(h);
+            host_reload_tls(h);
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
+    reload_state_stop(&h->reloads);
+    for (int i = 0; i < h->seat_count; i++)
+        worker_reloaded(h->seats[i].worker, false);
     pthread_t second;
     if (pthread_create(&second, NULL, exit_at_second_signal, NULL) == 0)
         pthread_detach(second);
@@ -374,26 +247,32 @@ static int audit(void)
 static int open_all(host *h, char *error, size_t size)
 {
     setup_raise_file_limit(&h->shared);
-    if (load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
+    if (host_load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
         open_addresses(h, error, size) != 0)
         return -1;
-    return setup_open(&h->shared, true, error, size);
+    if (setup_open(&h->shared, true, error, size) != 0)
+        return -1;
+    h->control = control_socket_open(&h->shared);
+    return 0;
 }
 
 static void close_all(host *h)
 {
+    control_socket_close(&h->control);
     setup_close(&h->shared);
     close_addresses(h);
     if (h->tls != NULL)
         tls_context_drop(h->tls);
     uv_sem_destroy(&h->booted);
     uv_sem_destroy(&h->may_serve);
+    host_close_api(h);
     free(h->seats);
 }
 
 int host_run(const host_settings *settings, const char *folder)
 {
     host h = {.settings = settings, .config = config_hold(settings->config)};
+    h.control.fd = -1;
     config *c = h.config;
     sigset_t waited;
     char error[ERROR_BYTES];
@@ -402,6 +281,7 @@ int host_run(const host_settings *settings, const char *folder)
     access_configure(config_bool(c, "log.access"));
     h.seat_count = setup_workers(c);
     h.seats = mem_alloc((size_t)h.seat_count * sizeof *h.seats);
+    host_open_api(&h);
     uv_sem_init(&h.booted, 0);
     uv_sem_init(&h.may_serve, 0);
     int code = 1;

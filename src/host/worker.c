@@ -9,7 +9,7 @@
  * ones as they finish; what is left after the drain time is cut. Then tasks, VM, hub, store, loop.
  *
  * What must never happen: another thread touching anything here but through `mail`. */
-#include "worker.h"
+#include "worker_private.h"
 
 #include "access.h"
 #include "audience.h"
@@ -27,53 +27,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-enum {
-    LISTENERS_MAX = 32,
-    SLOW_TURN_MS = 50,
-    DRAIN_LOOK_MS = 20,
-    TICK_MS = 1000,
-    RETIRED_MAX = 16
-};
-
-typedef struct {
-    pthread_mutex_t lock;
-    bool stop, tls_changed;
-    uint64_t drain_ms;
-    struct tls_context *tls;
-    dispatcher *next; /* built elsewhere, to be swapped in */
-} mail;
-
-/* A VM that was replaced and still has tasks. */
-typedef struct {
-    vm *vm;
-    uint64_t until;
-} retired;
-
-struct worker {
-    uv_loop_t loop;
-    uv_prepare_t before_poll;
-    uv_check_t after_poll;
-    uv_async_t wake;
-    uv_timer_t drain, tick;
-    const worker_shared *shared;
-    services services;
-    audience *audience; /* NULL: nobody can connect */
-    conn_pool *conns;
-    http_handler handler;
-    dispatcher *dispatcher;
-    vm *vm;
-    listener *listeners[LISTENERS_MAX];
-    bool listener_tls[LISTENERS_MAX];
-    size_t listener_count;
-    watch *watch;
-    retired retired[RETIRED_MAX];
-    size_t retired_count;
-    uint64_t longest_turn; /* ms, since the last tick */
-    bool stopping;
-    uint64_t drain_until;
-    mail mail;
-};
 
 /* Turns ------------------------------------------------------------------------------------- */
 
@@ -139,7 +92,7 @@ static void on_drain(uv_timer_t *timer)
     uv_stop(&w->loop);
 }
 
-static void begin_stop(worker *w, uint64_t drain_ms)
+void worker_begin_stop(worker *w, uint64_t drain_ms)
 {
     if (w->stopping)
         return;
@@ -185,12 +138,33 @@ static void look_after_retired(worker *w)
         ws_sessions_follow();
 }
 
+static void note_facts(worker *w)
+{
+    if (w->shared->boards == NULL)
+        return;
+    host_worker facts = {
+        .lua_memory = vm_memory(w->vm),
+        .tasks = task_count(w->vm),
+        .connections = w->conns != NULL ? conn_pool_count(w->conns) : 0,
+        .websockets = ws_sessions_count(),
+        .draining_vms = w->retired_count,
+        .longest_turn_us = w->longest_turn * 1000,
+    };
+    for (size_t i = 0; i < w->retired_count; i++)
+        facts.draining_tasks += task_count(w->retired[i].vm);
+    worker_board *board = &w->shared->boards[w->services.worker];
+    pthread_mutex_lock(&board->lock);
+    board->facts = facts;
+    pthread_mutex_unlock(&board->lock);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     worker *w = timer->data;
     look_after_retired(w);
     if (w->vm == NULL)
         return;
+    note_facts(w);
     metrics_set(METRIC_LUA_MEMORY, (int64_t)vm_memory(w->vm));
     metrics_set(METRIC_TASKS, (int64_t)task_count(w->vm));
     metrics_set(METRIC_LOOP_LAG, (int64_t)w->longest_turn * 1000);
@@ -198,68 +172,22 @@ static void on_tick(uv_timer_t *timer)
 }
 
 /* New scripts: requests that run stay with the old VM, which goes with the last of them. */
-static void swap(worker *w, dispatcher *next)
+void worker_take_scripts(worker *w, dispatcher *next)
 {
     dispatcher *old = w->dispatcher;
     vm *old_vm = w->vm;
     w->dispatcher = next;
     w->vm = vm_hold(dispatcher_vm(next));
     vm_adopt(w->vm);
-    w->handler.arg = next;
+    w->handler.arg = w->control.arg = next;
     ws_sessions_use(next);
     dispatcher_drop(old);
     retire(w, old_vm);
+    note_facts(w);
     if (w->services.worker != 0)
         return;
     dispatcher_start(next);
     dispatcher_reloaded(next);
-}
-
-/* Mail from other threads ------------------------------------------------------------------- */
-
-static void on_wake(uv_async_t *async)
-{
-    worker *w = async->data;
-    pthread_mutex_lock(&w->mail.lock);
-    bool stop = w->mail.stop, tls_changed = w->mail.tls_changed;
-    struct tls_context *tls = w->mail.tls;
-    w->mail.tls_changed = false;
-    w->mail.tls = NULL;
-    dispatcher *next = w->mail.next;
-    w->mail.next = NULL;
-    uint64_t drain_ms = w->mail.drain_ms;
-    pthread_mutex_unlock(&w->mail.lock);
-    for (size_t i = 0; tls_changed && i < w->listener_count && !w->stopping; i++) {
-        if (w->listener_tls[i])
-            listener_set_tls(w->listeners[i], tls);
-    }
-    if (tls != NULL)
-        tls_context_drop(tls);
-    if (next != NULL)
-        swap(w, next);
-    if (stop)
-        begin_stop(w, drain_ms);
-}
-
-void worker_stop(worker *w, uint64_t drain_ms)
-{
-    pthread_mutex_lock(&w->mail.lock);
-    w->mail.stop = true;
-    w->mail.drain_ms = drain_ms;
-    pthread_mutex_unlock(&w->mail.lock);
-    uv_async_send(&w->wake);
-}
-
-void worker_set_tls(worker *w, struct tls_context *tls)
-{
-    pthread_mutex_lock(&w->mail.lock);
-    struct tls_context *before = w->mail.tls;
-    w->mail.tls = tls_context_hold(tls);
-    w->mail.tls_changed = true;
-    pthread_mutex_unlock(&w->mail.lock);
-    if (before != NULL)
-        tls_context_drop(before);
-    uv_async_send(&w->wake);
 }
 
 dispatcher *worker_build(worker *w, char *error, size_t error_size)
@@ -274,17 +202,6 @@ dispatcher *worker_build(worker *w, char *error, size_t error_size)
     return d;
 }
 
-void worker_swap(worker *w, dispatcher *next)
-{
-    pthread_mutex_lock(&w->mail.lock);
-    dispatcher *before = w->mail.next;
-    w->mail.next = next;
-    pthread_mutex_unlock(&w->mail.lock);
-    if (before != NULL)
-        dispatcher_drop(before);
-    uv_async_send(&w->wake);
-}
-
 /* Serving ----------------------------------------------------------------------------------- */
 
 static void on_conn(conn *c, bool full, void *arg)
@@ -293,14 +210,32 @@ static void on_conn(conn *c, bool full, void *arg)
     http_conn_start(c, &w->handler, full);
 }
 
-void worker_listen(worker *w, int fd, struct tls_context *tls)
+static void on_control_conn(conn *c, bool full, void *arg)
+{
+    worker *w = arg;
+    (void)full; /* a server in trouble is when people ask */
+    http_conn_start(c, &w->control, false);
+}
+
+static void listen_with(worker *w, int fd, struct tls_context *tls,
+                        void (*on)(conn *c, bool full, void *arg))
 {
     if (w->listener_count == LISTENERS_MAX) {
         close(fd);
         return;
     }
     w->listener_tls[w->listener_count] = tls != NULL;
-    w->listeners[w->listener_count++] = listener_start(w->conns, fd, tls, on_conn, w);
+    w->listeners[w->listener_count++] = listener_start(w->conns, fd, tls, on, w);
+}
+
+void worker_listen(worker *w, int fd, struct tls_context *tls)
+{
+    listen_with(w, fd, tls, on_conn);
+}
+
+void worker_listen_control(worker *w, int fd)
+{
+    listen_with(w, fd, NULL, on_control_conn);
 }
 
 static void on_refresh(slice topic, void *arg)
@@ -332,7 +267,7 @@ static worker *new_worker(const worker_shared *shared, int index)
     uv_loop_init(&w->loop);
     uv_prepare_init(&w->loop, &w->before_poll);
     uv_check_init(&w->loop, &w->after_poll);
-    uv_async_init(&w->loop, &w->wake, on_wake);
+    uv_async_init(&w->loop, &w->wake, worker_on_wake);
     uv_timer_init(&w->loop, &w->drain);
     uv_timer_init(&w->loop, &w->tick);
     w->before_poll.data = w->after_poll.data = w->wake.data = w->drain.data = w;
@@ -414,6 +349,10 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
                                 .on_done = access_on_done,
                                 .arg = w->dispatcher,
                                 .limits = &shared->http};
+    w->control = w->handler;
+    w->control.on_exchange = dispatcher_on_control;
+    w->control.on_done = NULL;
+    note_facts(w);
     return w;
 }
 

@@ -6,10 +6,17 @@
 #include "hub.h"
 #include "script.h"
 #include "store.h"
+#include <pthread.h>
 
 struct config;
 struct tls_context;
 typedef struct worker worker;
+
+/* What other threads may know of a worker. */
+typedef struct {
+    pthread_mutex_t lock;
+    host_worker facts; /* of its last tick */
+} worker_board;
 
 /* What the process gives to each of its workers; outlives them. */
 typedef struct {
@@ -20,6 +27,7 @@ typedef struct {
     struct redis_options *redis; /* NULL: embedded, one node */
     struct redis_bus *bus;
     const host_api *host;
+    worker_board *boards; /* one per worker; NULL: nobody looks */
     conn_limits conns;
     http_limits http;
     vm_options script;
@@ -35,6 +43,8 @@ void worker_open_store(worker *w);
 worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);
 /* Serves fd (an address of the process), which it takes over, with tls or without. */
 void worker_listen(worker *w, int fd, struct tls_context *tls);
+/* The same for the control socket: boot.control answers, and a full worker still takes it. */
+void worker_listen_control(worker *w, int fd);
 /* boot.start, on one worker of the process. on_change: files of the application have changed. */
 void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg);
 /* Runs until worker_stop and the ordered end that follows. */
@@ -49,8 +59,11 @@ void worker_set_tls(worker *w, struct tls_context *tls);
 /* Builds a VM for this worker from the scripts as they are now, on the calling thread (not a
  * worker's). NULL with a message: the scripts are wrong, and nothing has changed. */
 dispatcher *worker_build(worker *w, char *error, size_t error_size);
-/* The worker serves new requests with it from its next turn on; takes the reference. */
-void worker_swap(worker *w, dispatcher *next);
+/* The worker serves new requests with it from its next turn on, and posts `done`; takes the
+ * reference. */
+void worker_swap(worker *w, dispatcher *next, uv_sem_t *done);
+/* An attempt to reload has ended: who waits for it goes on; `failed`: scripts are told. */
+void worker_reloaded(worker *w, bool failed);
 
 uv_loop_t *worker_loop(worker *w);
 vm *worker_vm(worker *w);

@@ -241,7 +241,9 @@ static int open_unix(const listen_address *address, char *error, size_t error_si
         unlink(address->host);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&name, sizeof name) == 0 && listen(fd, BACKLOG) == 0)
+    /* Linux gives the name the mode that the socket has. */
+    if (fd >= 0 && (address->mode == 0 || fchmod(fd, address->mode) == 0) &&
+        bind(fd, (struct sockaddr *)&name, sizeof name) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     snprintf(error, error_size, "cannot listen on unix:%s: %s", address->host, strerror(errno));
     if (fd >= 0)

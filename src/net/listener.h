@@ -12,6 +12,7 @@ typedef struct {
     uint16_t port;  /* 0: the kernel picks */
     bool is_unix;
     bool tls;
+    unsigned mode; /* of a unix socket; 0: what the umask leaves */
     bool opened; /* set by listen_open: the port is ours, and further sockets of it may be opened */
 } listen_address;
 

@@ -26,7 +26,7 @@
 struct dispatcher {
     vm *vm;
     size_t refs;
-    int dispatch, failed, start, reloaded, refresh; /* registry references */
+    int dispatch, control, failed, start, reloaded, refused, refresh; /* registry references */
     bool has_ws;
     dispatcher_ws_functions ws;
 };
@@ -36,6 +36,7 @@ typedef struct {
     exchange *x;
     exchange_box *box;
     task_token token;
+    int entry; /* registry reference: who answers */
 } request;
 
 /* Boot -------------------------------------------------------------------------------------- */
@@ -75,7 +76,9 @@ static int boot(lua_State *L)
     d->dispatch = field_ref(L, "dispatch", true);
     d->failed = field_ref(L, "failed", true);
     d->start = field_ref(L, "start", false);
+    d->control = field_ref(L, "control", false);
     d->reloaded = field_ref(L, "reloaded", false);
+    d->refused = field_ref(L, "refused", false);
     d->refresh = field_ref(L, "refresh", false);
     read_ws(L, d);
     sandbox_lock_globals(L);
@@ -127,7 +130,7 @@ static int fill(lua_State *L, void *data)
     request *r = data;
     r->token = task_token_of(L);
     r->box = exchange_box_push(L, r->x);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->dispatch);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->entry);
     lua_pushvalue(L, 1);
     vm_push_slice(L, exchange_method(r->x));
     vm_push_slice(L, exchange_path(r->x));
@@ -228,15 +231,26 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
     return 0;
 }
 
-void dispatcher_on_exchange(exchange *x, void *arg)
+static void begin(exchange *x, dispatcher *d, int entry)
 {
-    dispatcher *d = arg;
     request *r = arena_alloc(exchange_arena(x), sizeof *r);
-    *r = (request){.d = d, .x = x};
+    *r = (request){.d = d, .x = x, .entry = entry};
     dispatcher_hold(d);
     exchange_set_data(x, r);
     static const task_ops ops = {fill, on_end, on_done};
     task_start(d->vm, &ops, r);
+}
+
+void dispatcher_on_exchange(exchange *x, void *arg)
+{
+    dispatcher *d = arg;
+    begin(x, d, d->dispatch);
+}
+
+void dispatcher_on_control(exchange *x, void *arg)
+{
+    dispatcher *d = arg;
+    begin(x, d, d->control != LUA_NOREF ? d->control : d->dispatch);
 }
 
 dispatcher *dispatcher_of(const exchange *x)
@@ -288,6 +302,20 @@ void dispatcher_reloaded(dispatcher *d)
 {
     static const task_ops ops = {fill_reloaded, NULL, NULL};
     if (d->reloaded != LUA_NOREF)
+        task_spawn_resident(d->vm, &ops, d);
+}
+
+static int fill_refused(lua_State *L, void *data)
+{
+    dispatcher *d = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, d->refused);
+    return 0;
+}
+
+void dispatcher_refused(dispatcher *d)
+{
+    static const task_ops ops = {fill_refused, NULL, NULL};
+    if (d->refused != LUA_NOREF)
         task_spawn_resident(d->vm, &ops, d);
 }
 

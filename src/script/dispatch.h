@@ -29,10 +29,14 @@ dispatcher *dispatcher_of(const exchange *x);
 /* For http_handler; arg is the dispatcher. */
 void dispatcher_on_exchange(exchange *x, void *arg);
 void dispatcher_on_abandon(exchange *x, void *arg);
+/* The same for requests over the control socket: boot.control. */
+void dispatcher_on_control(exchange *x, void *arg);
 
 /* boot.start, once per process, when the listeners accept. */
 void dispatcher_start(dispatcher *d);
 /* boot.reloaded, once per process, when new scripts have been swapped in. */
 void dispatcher_reloaded(dispatcher *d);
+/* boot.refused, once per process, when new scripts were wrong. */
+void dispatcher_refused(dispatcher *d);
 /* boot.refresh(topic) as a task. */
 void dispatcher_refresh(dispatcher *d, slice topic);

@@ -3,6 +3,7 @@
 
 int luaopen_host_command(lua_State *L);
 int luaopen_host_config(lua_State *L);
+int luaopen_host_control(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
 int luaopen_host_event(lua_State *L);
 int luaopen_host_file(lua_State *L);
@@ -25,6 +26,7 @@ int luaopen_host_zone(lua_State *L);
 const luaL_Reg vm_modules[] = {
     {"host.command", luaopen_host_command},
     {"host.config", luaopen_host_config},
+    {"host.control", luaopen_host_control},
     {"host.crypto", luaopen_host_crypto},
     {"host.event", luaopen_host_event},
     {"host.file", luaopen_host_file},

@@ -6,11 +6,32 @@
 #include <stdint.h>
 #include <uv.h>
 
+enum { HOST_ERROR_BYTES = 4096 };
+
+/* How the server's scripts are doing. */
+typedef struct {
+    uint64_t generation;         /* from 1, one more with each reload that went well */
+    int64_t since_ms, failed_ms; /* Unix time; failed 0: the files are what is served */
+    uint64_t attempts;           /* to reload, that have ended */
+    bool stopping;
+    char error[HOST_ERROR_BYTES]; /* of the failed load */
+} host_facts;
+
+typedef struct {
+    size_t lua_memory, tasks, connections, websockets;
+    size_t draining_vms, draining_tasks; /* of scripts that were replaced */
+    uint64_t longest_turn_us;            /* of the loop, in the last second */
+} host_worker;
+
 /* What a script may ask of the process; a function that is NULL is not possible there. */
 typedef struct {
     void *arg;
     /* Opens the store for a command: 0, or -1 with a message. */
     int (*open_store)(void *arg, char *error, size_t error_size);
+    /* Begins a reload; the number of the attempt, 0: the server is stopping. */
+    uint64_t (*reload)(void *arg);
+    void (*look)(void *arg, host_facts *out);
+    bool (*worker)(void *arg, int index, host_worker *out); /* false: there is none */
 } host_api;
 
 /* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */

@@ -1,0 +1,67 @@
+-- Where an error is: the first file and line in a message whose source can be read, and the lines
+-- around it.
+local file = require "host.file"
+
+local source = {}
+
+local CONTEXT = 6 -- lines shown before and after the one that failed
+
+---@class web.Place
+---@field file string
+---@field line? integer
+---@field message string without the place
+---@field excerpt? string
+
+
+local function excerpt(wanted, text)
+  local lines, number = {}, 0
+  for line in (text .. "\n"):gmatch "(.-)\r?\n" do
+    number = number + 1
+    if math.abs(number - wanted) <= CONTEXT then
+      lines[#lines + 1] = ("%s %4d  %s"):format(number == wanted and ">" or " ", number, line)
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+
+-- "name.lua:3: what" -> "what"; a message may begin with the file it passed through.
+local function without_place(message, path, line)
+  local from, to = message:find(("%s:%d: "):format(path, line), 1, true)
+  return from and message:sub(to + 1) or message
+end
+
+
+--- Finds the place of an error. Nil: none of its files can be read.
+---@param message string
+---@param traceback? string
+---@return web.Place|nil
+function source.place(message, traceback)
+  for path, line in (message .. "\n" .. (traceback or "")):gmatch "([^%s:'\"]+%.lua):(%d+)" do
+    local name = path:match ".*(lua/.+)$" or path:match "[^/]+$" -- files come with their folder
+    local text = file.source(name)
+    if text then
+      line = math.tointeger(tonumber(line))
+      return {
+        file = name, line = line, excerpt = excerpt(line, text),
+        message = without_place(message, path, line),
+      }
+    end
+  end
+end
+
+
+--- A load's error, message and traceback in one text, for people: { message, file, line, excerpt }.
+---@param text string
+---@return { message: string, file?: string, line?: integer, excerpt?: string, trace?: string }
+function source.explain(text)
+  local message, trace = text:match "^(.-)\nstack traceback:\n(.*)$"
+  message = message or text
+  local name, rest = message:match "^([%w_/.-]+%.lua): (.*)$" -- a load that knows no line
+  local place = name and { file = name, message = rest }
+    or source.place(message, trace) or { message = message }
+  place.trace = trace
+  return place
+end
+
+return source

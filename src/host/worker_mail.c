@@ -1,0 +1,79 @@
+/* A worker's mail: what other threads want of it. They write it under its lock and wake the loop;
+ * the worker takes all of it at once. */
+#include "worker_private.h"
+
+#include "control.h"
+#include "listener.h"
+#include "tls.h"
+
+static void take_tls(worker *w, struct tls_context *tls)
+{
+    for (size_t i = 0; i < w->listener_count && !w->stopping; i++) {
+        if (w->listener_tls[i])
+            listener_set_tls(w->listeners[i], tls);
+    }
+    if (tls != NULL)
+        tls_context_drop(tls);
+}
+
+void worker_on_wake(uv_async_t *async)
+{
+    worker *w = async->data;
+    pthread_mutex_lock(&w->mail.lock);
+    mail m = w->mail; /* its lock is not used */
+    w->mail.tls_changed = w->mail.reloaded = w->mail.failed = false;
+    w->mail.tls = NULL;
+    w->mail.next = NULL;
+    pthread_mutex_unlock(&w->mail.lock);
+    if (m.tls_changed)
+        take_tls(w, m.tls);
+    if (m.next != NULL) {
+        worker_take_scripts(w, m.next);
+        uv_sem_post(m.swapped);
+    }
+    if (m.reloaded)
+        control_reload_ended(w->shared->host);
+    if (m.failed && w->services.worker == 0)
+        dispatcher_refused(w->dispatcher);
+    if (m.stop)
+        worker_begin_stop(w, m.drain_ms);
+}
+
+void worker_stop(worker *w, uint64_t drain_ms)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.stop = true;
+    w->mail.drain_ms = drain_ms;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
+}
+
+void worker_set_tls(worker *w, struct tls_context *tls)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    struct tls_context *before = w->mail.tls;
+    w->mail.tls = tls_context_hold(tls);
+    w->mail.tls_changed = true;
+    pthread_mutex_unlock(&w->mail.lock);
+    if (before != NULL)
+        tls_context_drop(before);
+    uv_async_send(&w->wake);
+}
+
+void worker_swap(worker *w, dispatcher *next, uv_sem_t *done)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.next = next;
+    w->mail.swapped = done;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
+}
+
+void worker_reloaded(worker *w, bool failed)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.reloaded = true;
+    w->mail.failed = w->mail.failed || failed;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
+}
