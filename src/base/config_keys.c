@@ -129,6 +129,14 @@ const config_key config_keys[] = {
      "WebSocket messages from this size are compressed"},
     {"ws.inflate", CONFIG_INT, "10", 0, 1100, ANY, false,
      "a compressed message may become so many times larger, or 4 KiB (1009); 0: any, up to limits.ws_message"},
+    {"client.connections", CONFIG_INT, "500", 1, 100000, ANY, false,
+     "connections of a worker to one upstream; further requests wait, and as many idle ones are kept"},
+    {"client.idle", CONFIG_TIME, "60s", SECOND, DAY, ANY, false,
+     "an unused connection to an upstream is kept so long"},
+    {"client.ca", CONFIG_TEXT, "", 0, 0, ANY, false,
+     "PEM file with the authorities that upstreams' certificates are checked against; empty: the system's"},
+    {"client.allow", CONFIG_LIST, "", 0, 0, ANY, false,
+     "private address ranges that requests to user-named addresses may reach: 10.1.0.0/16, ::1"},
     {NULL, CONFIG_TEXT, NULL, 0, 0, ANY, false, NULL},
 };
 /* clang-format on */

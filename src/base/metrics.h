@@ -19,6 +19,11 @@ typedef enum {
     METRIC_ACCEPT_PAUSES,       /* full, or no descriptor left */
     METRIC_BYTES_RECEIVED,
     METRIC_BYTES_SENT,
+    METRIC_CLIENT_CONNECTIONS, /* gauge: to upstreams, idle ones included */
+    METRIC_CLIENT_CONNECTIONS_OPENED,
+    METRIC_CLIENT_REQUESTS,
+    METRIC_CLIENT_FAILURES, /* without a whole answer */
+    METRIC_CLIENT_RETRIES,
     METRIC_VIEWERS, /* gauge: open picture streams */
     METRIC_PICTURES_RENDERED,
     METRIC_PICTURES_SENT,

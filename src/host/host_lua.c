@@ -38,6 +38,16 @@ static bool wants_store(const config *c)
            access(config_text(c, "data"), F_OK) == 0;
 }
 
+/* The last close callback of a loop may be what a task waits for: it is resumed before we give up.
+ */
+static void run_till_idle(run *r)
+{
+    do {
+        uv_run(worker_loop(r->worker), UV_RUN_DEFAULT);
+        task_run_ready();
+    } while (!r->ended && uv_loop_alive(worker_loop(r->worker)));
+}
+
 /* file NULL: a command. */
 static int run_script(run *r, const char *file, int argc, char **argv)
 {
@@ -46,8 +56,7 @@ static int run_script(run *r, const char *file, int argc, char **argv)
         return 1;
     r->code = 1;
     script_start(worker_vm(r->worker), file, argc, argv, on_end, r);
-    if (!r->ended)
-        uv_run(worker_loop(r->worker), UV_RUN_DEFAULT);
+    run_till_idle(r);
     if (!r->ended) {
         fprintf(stderr, "lunacast: %s waits for something that will never come\n",
                 file != NULL ? file : argv[0]);

@@ -65,11 +65,31 @@ static void set_http(http_limits *l, const config *c)
     };
 }
 
+enum { ALLOWED_MAX = 64 };
+
+static void set_client(client_options *o, const config *c)
+{
+    static const char *allowed[ALLOWED_MAX + 1];
+    for (size_t i = 0; i < ALLOWED_MAX; i++)
+        allowed[i] = config_item(c, "client.allow", i);
+    *o = (client_options){
+        .connections = (size_t)config_int(c, "client.connections"),
+        .waiting = 1000,
+        .kept = (size_t)config_int(c, "client.connections"),
+        .idle_ms = config_ms(c, "client.idle"),
+        .ca_file = config_text(c, "client.ca"),
+        .allowed = allowed,
+        .header_block = 64 << 10,
+        .headers = 200,
+    };
+}
+
 void setup_limits(worker_shared *s, config *c, const char *folder)
 {
     s->config = c;
     s->folder = folder;
     set_http(&s->http, c);
+    set_client(&s->client, c);
     s->conns = (conn_limits){
         .write_stall_ms = config_ms(c, "limits.write_stall"),
         .linger_ms = 1000,

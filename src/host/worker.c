@@ -284,6 +284,7 @@ static worker *new_worker(const worker_shared *shared, int index)
 static void open_services(worker *w)
 {
     const worker_shared *s = w->shared;
+    w->services.client = client_new(&w->loop, &s->client);
     if (s->hub != NULL)
         w->services.hub = hub_port_new(s->hub, &w->loop);
     worker_open_store(w);
@@ -302,6 +303,7 @@ void worker_open_store(worker *w)
 
 static void close_services(worker *w)
 {
+    client_close(w->services.client);
     if (w->services.redis != NULL) {
         redis_link_close(w->services.redis);
         redis_bus_detach(w->shared->bus, w->services.hub);
@@ -401,6 +403,7 @@ void worker_free(worker *w)
         log_error("handles are open at the end", LOG_NUM("worker", w->services.worker));
     if (w->conns != NULL)
         conn_pool_free(w->conns);
+    client_free(w->services.client);
     if (w->mail.tls != NULL)
         tls_context_drop(w->mail.tls);
     pthread_mutex_destroy(&w->mail.lock);

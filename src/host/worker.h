@@ -1,5 +1,6 @@
 /* One worker: a thread's loop, its VM, its ends of store and hub, its listeners and connections. */
 #pragma once
+#include "client.h"
 #include "conn.h"
 #include "dispatch.h"
 #include "exchange.h"
@@ -30,6 +31,7 @@ typedef struct {
     worker_board *boards; /* one per worker; NULL: nobody looks */
     conn_limits conns;
     http_limits http;
+    client_options client;
     vm_options script;
 } worker_shared;
 

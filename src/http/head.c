@@ -90,7 +90,7 @@ static slice trim(const char *p, const char *end)
     return (slice){p, (size_t)(end - p)};
 }
 
-static bool clean_value(slice value)
+bool head_is_clean(slice value)
 {
     for (size_t i = 0; i < value.n; i++) {
         unsigned char byte = (unsigned char)value.p[i];
@@ -98,6 +98,20 @@ static bool clean_value(slice value)
             return false;
     }
     return true;
+}
+
+/* "a, b": is the word one of the list? */
+bool head_list_has(slice value, slice word)
+{
+    const char *p = value.p, *end = value.p + value.n;
+    while (p < end) {
+        const char *comma = memchr(p, ',', (size_t)(end - p));
+        const char *stop = comma != NULL ? comma : end;
+        if (slice_ieq(trim(p, stop), word))
+            return true;
+        p = stop + 1;
+    }
+    return false;
 }
 
 /* One header line without its LF. */
@@ -112,7 +126,7 @@ static int split_header(slice line, http_header *out, const char **why)
         return refuse(400, "a header must be NAME: VALUE on one line", why);
     out->name = (slice){line.p, (size_t)(colon - line.p)};
     out->value = trim(colon + 1, end);
-    if (!clean_value(out->value))
+    if (!head_is_clean(out->value))
         return refuse(400, "a header's value holds a control character", why);
     return 0;
 }
@@ -128,20 +142,22 @@ static size_t count_lines(const char *p, const char *end)
 }
 
 /* `p` to `end`: the header lines and the empty one. */
-static int split_headers(exchange *x, const char *p, const char *end, const char **why)
+int head_split(arena *memory, const char *p, const char *end, size_t limit, http_header **headers,
+               size_t *header_count, const char **why)
 {
-    size_t count = count_lines(p, end) - 1, limit = x->handler->limits->headers;
+    size_t count = count_lines(p, end) - 1;
     if (count > limit)
         return refuse(431, "there are too many headers", why);
-    x->headers = arena_alloc(&x->arena, (count + 1) * sizeof *x->headers);
+    http_header *split = arena_alloc(memory, (count + 1) * sizeof *split);
     for (size_t i = 0; i < count; i++) {
         const char *lf = memchr(p, '\n', (size_t)(end - p));
-        int status = split_header((slice){p, (size_t)(lf - p)}, &x->headers[i], why);
+        int status = split_header((slice){p, (size_t)(lf - p)}, &split[i], why);
         if (status != 0)
             return status;
         p = lf + 1;
     }
-    x->header_count = count;
+    *headers = split;
+    *header_count = count;
     if (end - p != 2 || *p != '\r')
         return refuse(400, "lines must end with CRLF", why);
     return 0;
@@ -275,7 +291,8 @@ int head_read(exchange *x, llhttp_t *parser, const char *head, size_t n, const c
     x->keep = llhttp_should_keep_alive(parser);
     if (parser->method == HTTP_CONNECT)
         return refuse(501, "this server is no tunnel: CONNECT is not implemented", why);
-    status = split_headers(x, lf + 1, end, why);
+    status = head_split(&x->arena, lf + 1, end, x->handler->limits->headers, &x->headers,
+                        &x->header_count, why);
     if (status != 0)
         return status;
     framing f = {0};

@@ -77,16 +77,6 @@ static bool of_host(slice name)
     return false;
 }
 
-static bool clean(slice value)
-{
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char byte = (unsigned char)value.p[i];
-        if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
-            return false;
-    }
-    return true;
-}
-
 static void note(exchange *x, slice name, slice value, size_t at)
 {
     if (name.n == 12 && slice_ieq(name, SLICE("content-type"))) {
@@ -102,7 +92,7 @@ static void note(exchange *x, slice name, slice value, size_t at)
 
 int exchange_add_header(exchange *x, slice name, slice value)
 {
-    if (!head_is_token(name.p, name.n) || !clean(value) || of_host(name))
+    if (!head_is_token(name.p, name.n) || !head_is_clean(value) || of_host(name))
         return -1;
     char *room = buf_reserve(&x->out, name.n + value.n + 4);
     memcpy(room, name.p, name.n);

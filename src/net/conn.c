@@ -35,6 +35,12 @@ conn_pool *conn_pool_new(uv_loop_t *loop, const conn_limits *limits)
     return pool;
 }
 
+void conn_pool_set_outgoing(conn_pool *pool)
+{
+    pool->outgoing = true;
+    uv_unref((uv_handle_t *)&pool->wheel.timer);
+}
+
 void conn_pool_close(conn_pool *pool)
 {
     if (pool->closing)
@@ -91,12 +97,17 @@ uv_loop_t *conn_pool_loop(const conn_pool *pool)
     return pool->loop;
 }
 
+static metric gauge_of(const conn_pool *pool)
+{
+    return pool->outgoing ? METRIC_CLIENT_CONNECTIONS : METRIC_CONNECTIONS;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     conn *c = handle->data;
     list_remove(&c->node);
     c->pool->count--;
-    metrics_add(METRIC_CONNECTIONS, -1);
+    metrics_add(gauge_of(c->pool), -1);
     if (c->ops != NULL && c->ops->on_close != NULL)
         c->ops->on_close(c);
     if (c->tls != NULL)
@@ -248,6 +259,8 @@ static void handshake_done(conn *c)
 {
     c->handshaking = false;
     conn_touch(c);
+    if (c->head == NULL && c->ops != NULL && c->ops->on_drain != NULL)
+        c->ops->on_drain(c); /* what waited for it has gone */
 }
 
 static void decrypt(conn *c, slice bytes)
@@ -360,7 +373,7 @@ static void name_peer(conn *c)
         inet_ntop(AF_INET6, in6, c->peer, sizeof c->peer);
 }
 
-conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
+static conn *open_conn(conn_pool *pool, int fd)
 {
     conn *c = calloc(1, sizeof *c);
     if (c == NULL || pool->closing || uv_poll_init(pool->loop, &c->poll, fd) != 0) {
@@ -374,17 +387,68 @@ conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
     wheel_entry_init(&c->timer);
     list_append(&pool->conns, &c->node);
     pool->count++;
-    metrics_add(METRIC_CONNECTIONS, 1);
-    metrics_add(METRIC_CONNECTIONS_ACCEPTED, 1);
+    metrics_add(gauge_of(pool), 1);
     name_peer(c);
-    if (tls != NULL) {
-        c->tls = tls_session_new(tls);
-        c->handshaking = true;
-        c->cut = conn_now(c) + pool->limits.handshake_ms;
-        arm(c);
+    return c;
+}
+
+static void start_tls(conn *c, tls_session *tls)
+{
+    c->tls = tls;
+    c->handshaking = true;
+    c->cut = conn_now(c) + c->pool->limits.handshake_ms;
+    arm(c);
+}
+
+conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
+{
+    conn *c = open_conn(pool, fd);
+    if (c == NULL)
+        return NULL;
+    metrics_add(METRIC_CONNECTIONS_ACCEPTED, 1);
+    if (tls != NULL)
+        start_tls(c, tls_session_new(tls));
+    conn_watch(c);
+    return c;
+}
+
+conn *conn_open_to(conn_pool *pool, int fd, struct tls_context *tls, const char *host)
+{
+    tls_session *session = tls != NULL ? tls_session_new_client(tls, host) : NULL;
+    if (tls != NULL && session == NULL) {
+        close(fd);
+        return NULL;
+    }
+    conn *c = open_conn(pool, fd);
+    if (c == NULL) {
+        tls_session_free(session);
+        return NULL;
+    }
+    metrics_add(METRIC_CLIENT_CONNECTIONS_OPENED, 1);
+    if (session != NULL) {
+        start_tls(c, session);
+        decrypt(c, (slice){"", 0}); /* says hello */
     }
     conn_watch(c);
     return c;
+}
+
+bool conn_handshaking(const conn *c)
+{
+    return c->handshaking;
+}
+
+const char *conn_tls_failure(const conn *c)
+{
+    return c->tls != NULL ? tls_failure(c->tls) : "";
+}
+
+void conn_rest(conn *c, bool resting)
+{
+    if (resting)
+        uv_unref((uv_handle_t *)&c->poll);
+    else
+        uv_ref((uv_handle_t *)&c->poll);
 }
 
 void conn_set_owner(conn *c, const conn_ops *ops, void *owner)

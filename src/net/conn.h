@@ -42,6 +42,8 @@ typedef struct {
 } conn_limits;
 
 conn_pool *conn_pool_new(uv_loop_t *loop, const conn_limits *limits);
+/* Of connections that we open: counted apart, and its timer keeps no loop alive. */
+void conn_pool_set_outgoing(conn_pool *pool);
 /* Aborts what is open and closes the pool's timer; the loop must run until conn_pool_count is 0. */
 void conn_pool_close(conn_pool *pool);
 void conn_pool_free(conn_pool *pool); /* after the loop has run dry */
@@ -58,6 +60,15 @@ uv_loop_t *conn_pool_loop(const conn_pool *pool);
 /* Takes over an accepted stream socket. `tls` may be NULL; a reference is held while the connection
  * lives. NULL: out of memory or a bad descriptor, which is closed. */
 conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls);
+
+/* The same for a socket that we have connected; with `tls` as the client, which checks that the
+ * peer is `host`. */
+conn *conn_open_to(conn_pool *pool, int fd, struct tls_context *tls, const char *host);
+bool conn_handshaking(const conn *c); /* TLS is not ready */
+/* Why TLS failed, also during on_close; "": it did not. */
+const char *conn_tls_failure(const conn *c);
+/* A resting connection keeps no loop alive. */
+void conn_rest(conn *c, bool resting);
 
 /* The owner above. Replaced at an upgrade; the new owner gets the events from then on. */
 void conn_set_owner(conn *c, const conn_ops *ops, void *owner);

@@ -51,7 +51,7 @@ struct conn_pool {
     list conns;
     size_t count;
     wheel wheel;
-    bool closing;
+    bool closing, outgoing;
     conn *corked; /* its bytes go to batch */
     buf batch;
     buf spare;  /* conn_reserve of another one */

@@ -225,7 +225,8 @@ void conn_write_frame(conn *c, frame *f)
 
 size_t conn_queued(const conn *c)
 {
-    return c->queued + (c->pool->corked == c ? c->pool->batch.len : 0);
+    size_t waiting = c->handshaking ? tls_waiting(c->tls) : 0;
+    return c->queued + waiting + (c->pool->corked == c ? c->pool->batch.len : 0);
 }
 
 static size_t fill_iov(const conn *c, struct iovec *iov)

@@ -16,11 +16,13 @@
 
 #include "clock.h"
 #include "mem.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +218,38 @@ tls_context *tls_context_new(const char *cert_file, const char *key_file, char *
     return NULL;
 }
 
+static bool set_client_policy(SSL_CTX *ctx, bool verify)
+{
+    static const unsigned char http11[] = "\x08http/1.1";
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_verify(ctx, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+           SSL_CTX_set_alpn_protos(ctx, http11, sizeof http11 - 1) == 0;
+}
+
+tls_context *tls_context_new_client(const char *ca_file, bool verify, char *error,
+                                    size_t error_size)
+{
+    ERR_clear_error();
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    bool good = ctx != NULL && set_client_policy(ctx, verify);
+    if (good && ca_file != NULL && *ca_file != '\0')
+        good = SSL_CTX_load_verify_file(ctx, ca_file) == 1;
+    else if (good && verify)
+        good = SSL_CTX_set_default_verify_paths(ctx) == 1;
+    if (!good)
+        snprintf(error, error_size,
+                 "the certificates that upstreams are checked with (client.ca) can't be used: %s",
+                 openssl_reason());
+    ERR_clear_error();
+    if (good)
+        return (tls_context *)ctx;
+    SSL_CTX_free(ctx);
+    return NULL;
+}
+
 tls_context *tls_context_hold(tls_context *c)
 {
     SSL_CTX_up_ref(ctx_of(c));
@@ -229,7 +263,7 @@ void tls_context_drop(tls_context *c)
 
 /* The session -------------------------------------------------------------------------------- */
 
-tls_session *tls_session_new(tls_context *c)
+static tls_session *new_session(tls_context *c)
 {
     pthread_once(&bio_once, make_bio_method);
     tls_session *s = mem_alloc(sizeof *s);
@@ -243,8 +277,41 @@ tls_session *tls_session_new(tls_context *c)
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
-    SSL_set_accept_state(s->ssl);
     return s;
+}
+
+tls_session *tls_session_new(tls_context *c)
+{
+    tls_session *s = new_session(c);
+    if (s != NULL)
+        SSL_set_accept_state(s->ssl);
+    return s;
+}
+
+/* A name is asked for and must be in the certificate; an address must be there as an address. */
+static bool expect_peer(SSL *ssl, const char *host)
+{
+    struct in6_addr address;
+    bool is_address =
+        inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
+    X509_VERIFY_PARAM *rules = SSL_get0_param(ssl);
+    X509_VERIFY_PARAM_set_hostflags(rules, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_address)
+        return X509_VERIFY_PARAM_set1_ip_asc(rules, host) == 1;
+    return SSL_set_tlsext_host_name(ssl, host) == 1 &&
+           X509_VERIFY_PARAM_set1_host(rules, host, 0) == 1;
+}
+
+tls_session *tls_session_new_client(tls_context *c, const char *host)
+{
+    tls_session *s = new_session(c);
+    if (s == NULL)
+        return NULL;
+    SSL_set_connect_state(s->ssl);
+    if (expect_peer(s->ssl, host))
+        return s;
+    tls_session_free(s);
+    return NULL;
 }
 
 void tls_session_free(tls_session *s)
@@ -278,7 +345,8 @@ static tls_result settle(tls_session *s, int status)
     if (ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL &&
         (reason == SSL_R_HTTP_REQUEST || reason == SSL_R_HTTPS_PROXY_REQUEST))
         answer_plain_http(s->out);
-    s->failure = openssl_reason();
+    long verdict = SSL_get_verify_result(s->ssl);
+    s->failure = verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : openssl_reason();
     ERR_clear_error();
     return s->state = TLS_FAILED;
 }
@@ -346,6 +414,11 @@ void tls_shutdown(tls_session *s, buf *out)
     SSL_shutdown(s->ssl);
     ERR_clear_error();
     s->out = NULL;
+}
+
+size_t tls_waiting(const tls_session *s)
+{
+    return s->waiting.len;
 }
 
 bool tls_ready(const tls_session *s)

@@ -13,10 +13,17 @@ typedef struct tls_session tls_session; /* one connection */
  * not match, expired). ALPN offers http/1.1; session tickets on; renegotiation and 0-RTT off. */
 tls_context *tls_context_new(const char *cert_file, const char *key_file, char *error,
                              size_t error_size);
+/* For connections that we open: the peer's certificate is checked against ca_file (PEM), or the
+ * system's authorities where it is NULL or empty. NULL with a message. */
+tls_context *tls_context_new_client(const char *ca_file, bool verify, char *error,
+                                    size_t error_size);
 tls_context *tls_context_hold(tls_context *c);
 void tls_context_drop(tls_context *c);
 
 tls_session *tls_session_new(tls_context *c); /* server side; holds c */
+/* Our side opens: `host` is asked for by SNI and must be in the certificate. An empty tls_feed
+ * begins the handshake. */
+tls_session *tls_session_new_client(tls_context *c, const char *host);
 void tls_session_free(tls_session *s);
 
 typedef enum { TLS_OK, TLS_PEER_ENDED, TLS_FAILED } tls_result;
@@ -28,6 +35,7 @@ tls_result tls_feed(tls_session *s, slice cipher, buf *plain, buf *out);
 tls_result tls_write(tls_session *s, slice plain, buf *out);
 /* close_notify. */
 void tls_shutdown(tls_session *s, buf *out);
-bool tls_ready(const tls_session *s); /* the handshake is done */
+size_t tls_waiting(const tls_session *s); /* plaintext that waits for the handshake */
+bool tls_ready(const tls_session *s);     /* the handshake is done */
 /* Why the session failed, in OpenSSL's words (for the log); "" when it did not. */
 const char *tls_failure(const tls_session *s);

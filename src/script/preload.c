@@ -1,6 +1,7 @@
 /* The table of C modules that scripts can require: one row per l_<name>.c. */
 #include "vm.h"
 
+int luaopen_host_client(lua_State *L);
 int luaopen_host_command(lua_State *L);
 int luaopen_host_config(lua_State *L);
 int luaopen_host_control(lua_State *L);
@@ -24,6 +25,7 @@ int luaopen_host_zone(lua_State *L);
 
 /* clang-format off */
 const luaL_Reg vm_modules[] = {
+    {"host.client", luaopen_host_client},
     {"host.command", luaopen_host_command},
     {"host.config", luaopen_host_config},
     {"host.control", luaopen_host_control},

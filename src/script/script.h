@@ -41,6 +41,7 @@ typedef struct services {
     struct store_port *store; /* this worker's end of the store; NULL: none */
     struct hub_port *hub;     /* this worker's end of the hub */
     struct redis_link *redis; /* NULL: not configured */
+    struct client *client;    /* requests to other servers */
     const host_api *host;     /* upward calls; NULL: none */
 } services;
 
