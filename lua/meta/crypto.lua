@@ -109,4 +109,78 @@ function crypto.password_verify(password, hash) end
 ---@return boolean
 function crypto.needs_rehash(hash, params) end
 
+---From a secret as many bytes as needed (HKDF with SHA-256, RFC 5869).
+---@param secret string
+---@param salt string "": none
+---@param info string what the bytes are for
+---@param size integer 1 to 8160
+---@return string bytes
+function crypto.hkdf(secret, salt, info, size) end
+
+---@alias crypto.curve "P-256"|"X25519"
+
+---A new key pair for an agreement. Its private half never leaves it.
+---@param curve crypto.curve
+---@return crypto.Pair
+function crypto.key_pair(curve) end
+
+---A secret that two sides share already. It can't be read out again.
+---@param bytes string 16 to 1024 bytes
+---@return crypto.Secret
+function crypto.secret(bytes) end
+
+---@class crypto.Pair
+local pair = {}
+
+---@return crypto.curve
+function pair:curve() end
+
+---The public half as WebCrypto imports it.
+---@param form? "raw"|"spki"|"jwk" default "raw"
+---@return string|table
+function pair:public(form) end
+
+---The secret shared with the owner of a public key, and that key in raw form. Derive keys from it;
+---it is none itself. Code "bad_key": no key of this curve, off the curve, or of low order.
+---@param public string|table raw, SPKI, or a JWK
+---@return crypto.Secret? secret
+---@return string raw or the message
+---@return "bad_key"? code
+function pair:agree(public) end
+
+---@class crypto.Secret
+local secret = {}
+
+---A secret for one purpose (HKDF with SHA-256).
+---@param info string the purpose
+---@param options? { salt?: string, size?: integer } size: 16 to 1024, default 32
+---@return crypto.Secret
+function secret:derive(info, options) end
+
+---Two keys (AES-256-GCM), one for each direction: what one side calls `send`, the other calls
+---`receive`. Make one channel only of a secret and a salt: each counts from one.
+---@param names { salt?: string, send: string, receive: string }
+---@return crypto.Channel
+function secret:channel(names) end
+
+---@class crypto.Channel
+local channel = {}
+
+---Seals a text; its number makes the nonce and is never used again. Code "used_up": after 2^32.
+---@param text string
+---@param aad? string what the other side must know too, such as where the message belongs
+---@return integer? number
+---@return string sealed or the message
+---@return "used_up"? code
+function channel:seal(text, aad) end
+
+---Opens what the other side has sealed. Numbers must grow. Codes: "replay", "not_opened".
+---@param number integer
+---@param sealed string
+---@param aad? string
+---@return string? text
+---@return string? message
+---@return "replay"|"not_opened"|nil code
+function channel:open(number, sealed, aad) end
+
 return crypto

@@ -2,19 +2,21 @@
 -- connection, so that it lives on through a reload.
 --
 -- data: name, session (as registered), bound (the token's session), tenant, topics (key -> { topic,
--- session } of what it follows, to name a gap).
+-- session } of what it follows, to name a gap), sealed (true: its messages are).
 --
 -- What must never happen: a topic of the hub made from a client's text anywhere but in `place`.
 local errors = require "web.errors"
 local hub = require "host.hub"
 local json = require "host.json"
 local names = require "pubsub.names"
+local sealed = require "pubsub.sealed"
 local time = require "host.time"
 local tokens = require "pubsub.tokens"
 
 local client = {}
 
 local LOG = { mode = "log" }
+local SEALED = "sealed:"
 
 
 -- Answers the client's mistake, or the world's; the connection lives on.
@@ -163,17 +165,39 @@ function client.open(ws, claims)
 end
 
 
+commands["hello-json"] = function(ws, text)
+  local ok, message, code = sealed.agree(ws, text)
+  if not ok then return say(ws, code, message) end
+  ws.data.sealed = true
+end
+
+
+-- What a message says; nothing when the client was told what is wrong. A sealed connection takes
+-- nothing in the clear: somebody on the way could have put it there.
+local function words_of(ws, text)
+  if not ws.data.sealed then return text end
+  if text:sub(1, #SEALED) ~= SEALED then
+    return say(ws, "not_sealed", "this connection is sealed; the message was in the clear")
+  end
+  local plain, message, code = ws:unseal(text)
+  if not plain then return say(ws, code, message) end
+  return plain
+end
+
+
 --- Handles a message.
 ---@param ws web.Ws
 ---@param text string
 ---@param binary boolean
 function client.message(ws, text, binary)
   if binary then return say(ws, "binary", "this protocol is text; the message was binary") end
-  local name, rest = text:match "^([%a-]+):(.*)$"
+  local words = words_of(ws, text)
+  if not words then return end
+  local name, rest = words:match "^([%a-]+):(.*)$"
   local command = name and commands[name]
   if not command then
     return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "
-      .. "unsubscribe:, publish-json: or refresh-token: and what belongs to it")
+      .. "unsubscribe:, publish-json:, refresh-token: or hello-json: and what belongs to it")
   end
   command(ws, rest)
 end

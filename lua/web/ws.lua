@@ -85,6 +85,30 @@ function Ws:unsubscribe(topic)
 end
 
 
+--- Seals the connection: the greeting leaves in the clear, everything after it sealed with the
+--- channel's keys, which are the connection's from now on.
+---@param channel crypto.Channel
+---@param greeting string
+---@return true|nil sealed
+---@return string|nil message
+---@return "closed"|"too_late"|nil code too_late: it is sealed already, or has subscribed
+function Ws:seal(channel, greeting)
+  if self.raw then return self.raw:seal(channel, greeting) end
+  return later(self, "seal", channel, greeting)
+end
+
+
+--- What a sealed message from the client holds.
+---@param text string "sealed:NUMBER:DATA"
+---@return string|nil plain
+---@return string|nil message
+---@return "replay"|"out_of_order"|"not_opened"|"closed"|nil code
+function Ws:unseal(text)
+  if self.raw then return self.raw:unseal(text) end
+  return nil, "this WebSocket is not open yet", "closed"
+end
+
+
 --- Closes the connection; the handler `close` is called with the same code and reason.
 ---@param code? integer 1000 when absent; 3000 to 3999 registered, 4000 to 4999 the application's
 ---@param reason? string at most 123 bytes

@@ -257,6 +257,13 @@ frame *ws_frame_new(ws_opcode opcode, bool compressed, slice data)
     return frame_join(header, n, data.p, data.n);
 }
 
+slice ws_frame_data(const frame *f)
+{
+    unsigned length = (unsigned char)f->data[1];
+    size_t header = length < 126 ? 2 : length == 126 ? 4 : WS_HEADER_MAX;
+    return (slice){f->data + header, f->len - header};
+}
+
 /* As much of the reason as fits, in whole characters. */
 static size_t fitting(slice reason)
 {

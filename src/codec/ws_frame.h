@@ -86,6 +86,8 @@ bool ws_close_code_valid(int code);
 size_t ws_put_header(char out[WS_HEADER_MAX], ws_opcode opcode, bool compressed, uint64_t n);
 /* A whole message as one frame. NULL: memory is out. */
 frame *ws_frame_new(ws_opcode opcode, bool compressed, slice data);
+/* What such a frame carries. */
+slice ws_frame_data(const frame *f);
 /* A close frame, its reason cut to what fits at the end of a character. WS_NO_CODE: an empty one.
  */
 size_t ws_put_close(char out[WS_CONTROL_MAX + 2], int code, slice reason);

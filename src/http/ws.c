@@ -10,8 +10,11 @@
  * come while reading is paused lie in `rest`, at most what one read brought. Any byte from the peer
  * counts as the answer to a ping: a pong may lie behind a long message.
  *
+ * A client that has agreed on keys gets every message sealed for it: the shared frame is read, and
+ * one for this client is made when it goes to the wire, so that the numbers have no holes.
+ *
  * Owner: the connection. What must never happen: a call upward after on_close; a subscription after
- * the start of closing. */
+ * the start of closing; a message in the clear after ws_seal. */
 #include "ws.h"
 
 #include "bucket.h"
@@ -43,6 +46,7 @@ struct ws {
     bool packs;   /* what is sent may be compressed */
     uint64_t due; /* of the next ping, or of the end of patience; conn_now */
     bucket rate;
+    seal_channel *keys; /* NULL: messages leave as they are */
 };
 
 typedef struct {
@@ -145,18 +149,45 @@ static bool write_small(ws *w, ws_opcode opcode, slice data)
     return true;
 }
 
-static bool send_frame(ws *w, frame *f)
+static void count_sent(ws *w)
 {
-    if (!has_room(w, f->len))
-        return false;
-    conn_write_frame(w->c, f);
     w->member.delivered++;
     metrics_add(METRIC_WS_SENT, 1);
+}
+
+/* A key that is used up ends the connection: the client comes back with a new one. */
+static bool write_sealed(ws *w, slice data)
+{
+    buf sealed = {0};
+    bool good = seal_text_close(&w->keys->out, data, &sealed);
+    if (!good)
+        ws_close(w, WS_GOING_AWAY, SLICE("the keys are used up"));
+    good = good && write_small(w, WS_TEXT, (slice){sealed.data, sealed.len});
+    buf_free(&sealed);
+    if (good)
+        count_sent(w);
+    return good;
+}
+
+/* A topic's message to the wire; whoever is sealed gets frames that are not packed. */
+static bool put_frame(ws *w, frame *f)
+{
+    if (w->keys != NULL)
+        return write_sealed(w, ws_frame_data(f));
+    conn_write_frame(w->c, f);
+    count_sent(w);
     return true;
+}
+
+static bool send_frame(ws *w, frame *f)
+{
+    return has_room(w, f->len) && put_frame(w, f);
 }
 
 bool ws_send(ws *w, ws_opcode opcode, slice data)
 {
+    if (w->state == OPEN && w->keys != NULL)
+        return write_sealed(w, data);
     frame *packed = w->packs && w->state == OPEN ? ws_pack(opcode, data) : NULL;
     if (packed != NULL) {
         bool sent = send_frame(w, packed);
@@ -165,9 +196,24 @@ bool ws_send(ws *w, ws_opcode opcode, slice data)
     }
     if (!write_small(w, opcode, data))
         return false;
-    w->member.delivered++;
-    metrics_add(METRIC_WS_SENT, 1);
+    count_sent(w);
     return true;
+}
+
+bool ws_can_seal(const ws *w)
+{
+    return w->keys == NULL && w->subscription_count == 0;
+}
+
+void ws_seal(ws *w, seal_channel *keys)
+{
+    w->keys = keys;
+    w->packs = false; /* ciphertext does not get smaller */
+}
+
+seal_result ws_unseal(ws *w, slice text, buf *out)
+{
+    return w->keys != NULL ? seal_text_open(&w->keys->in, text, out) : SEAL_BROKEN;
 }
 
 /* Topics ------------------------------------------------------------------------------------ */
@@ -479,10 +525,10 @@ static void on_drain(conn *c)
         s->waiting = NULL;
         if (next == NULL)
             continue;
-        conn_write_frame(c, next);
-        w->member.delivered++;
-        metrics_add(METRIC_WS_SENT, 1);
+        put_frame(w, next);
         frame_drop(next);
+        if (w->state != OPEN)
+            return; /* all subscriptions are gone */
     }
 }
 
@@ -495,6 +541,7 @@ static void on_close(conn *c)
     metrics_add(METRIC_WEBSOCKETS, -1);
     ws_parser_free(&w->parser);
     buf_free(&w->rest);
+    seal_channel_free(w->keys);
     free(w);
 }
 

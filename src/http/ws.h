@@ -10,6 +10,7 @@
 #include "audience.h"
 #include "exchange.h"
 #include "hub.h"
+#include "seal.h"
 #include "ws_frame.h"
 
 typedef struct ws ws;
@@ -46,6 +47,13 @@ void *ws_owner(const ws *w);
 
 /* False: it is closing (maybe because of this message, which the client is too slow for). */
 bool ws_send(ws *w, ws_opcode opcode, slice data);
+/* Has it no keys yet, and no subscriptions? */
+bool ws_can_seal(const ws *w);
+/* From now on every message leaves sealed, as text; takes the keys over. */
+void ws_seal(ws *w, seal_channel *keys);
+/* Opens a sealed message from the client and appends what it holds; SEAL_BROKEN when there are no
+ * keys. */
+seal_result ws_unseal(ws *w, slice text, buf *out);
 enum { WS_SUBSCRIPTIONS_MAX = 128 };
 /* Once per topic; again with another mode changes it. False: too many. */
 bool ws_subscribe(ws *w, slice topic, bool log);

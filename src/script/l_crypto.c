@@ -1,6 +1,8 @@
 /* host.crypto: random bytes, digests, bytes as text, comparison in constant time. Password hashing
- * is in crypto_password.c. Everything here is short and done at once. */
+ * is in crypto_password.c, key agreement and sealing in crypto_agree.c. Everything here is short
+ * and done at once. */
 #include "base64url.h"
+#include "crypto_agree.h"
 #include "crypto_password.h"
 #include "digest.h"
 #include "vm.h"
@@ -148,8 +150,12 @@ int luaopen_host_crypto(lua_State *L)
         {"password_hash", crypto_password_hash},
         {"password_verify", crypto_password_verify},
         {"needs_rehash", crypto_needs_rehash},
+        {"key_pair", crypto_key_pair},
+        {"secret", crypto_secret},
+        {"hkdf", crypto_hkdf},
         {NULL, NULL},
     };
+    crypto_agree_types(L);
     luaL_newlib(L, functions);
     return 1;
 }

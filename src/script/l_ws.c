@@ -2,6 +2,8 @@
  * gone; every method goes through check_socket. */
 #include "l_ws.h"
 
+#include "box.h"
+#include "crypto_agree.h"
 #include "l_audience.h"
 #include "l_hub.h"
 #include <math.h>
@@ -115,6 +117,46 @@ static int ws_identify_socket(lua_State *L)
     return 0;
 }
 
+/* seal(channel, greeting): the greeting is the last message that leaves in the clear */
+static int ws_seal_socket(lua_State *L)
+{
+    ws *w = check_socket(L);
+    slice greeting = vm_check_slice(L, 3);
+    luaL_argcheck(L, utf8_valid(greeting), 3, "a text message must be UTF-8");
+    crypto_check_channel(L, 2);
+    if (w != NULL && !ws_can_seal(w))
+        return vm_fail(L, "too_late", "a connection is sealed once, and before it subscribes");
+    if (w == NULL || !ws_send(w, WS_TEXT, greeting))
+        return fail_closed(L);
+    ws_seal(w, crypto_take_channel(L, 2));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int fail_unsealed(lua_State *L, seal_result result)
+{
+    if (result == SEAL_REPLAY)
+        return vm_fail(L, "replay", "a sealed message of this number has come before");
+    if (result == SEAL_MISSING)
+        return vm_fail(L, "out_of_order", "a sealed message before this one has not come");
+    return vm_fail(L, "not_opened", "this is not sealed with the keys of this connection");
+}
+
+/* unseal(text) */
+static int ws_unseal_text(lua_State *L)
+{
+    ws *w = check_socket(L);
+    slice text = vm_check_slice(L, 2);
+    if (w == NULL)
+        return fail_closed(L);
+    buf *out = box_push_buf(L);
+    seal_result result = ws_unseal(w, text, out);
+    if (result != SEAL_OK)
+        return fail_unsealed(L, result);
+    box_push_text(L, out);
+    return 1;
+}
+
 ws_box *ws_box_push(lua_State *L)
 {
     ws_box *box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -123,6 +165,8 @@ ws_box *ws_box_push(lua_State *L)
         static const luaL_Reg methods[] = {{"send", ws_send_message},
                                            {"subscribe", ws_subscribe_topic},
                                            {"unsubscribe", ws_unsubscribe_topic},
+                                           {"seal", ws_seal_socket},
+                                           {"unseal", ws_unseal_text},
                                            {"close", ws_close_socket},
                                            {"expire", ws_expire_socket},
                                            {"identify", ws_identify_socket},
