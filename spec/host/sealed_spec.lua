@@ -198,6 +198,18 @@ describe("a sealed connection #workers", function()
     refused:close()
   end)
 
+  it("is sealed, not compressed, when both were agreed on", function()
+    local c = seal(ws.connect(app, "/ws", { ["Sec-WebSocket-Extensions"] = "permessage-deflate" }), "X25519")
+    local other = ws.connect(app, "/ws", { ["Sec-WebSocket-Extensions"] = "permessage-deflate" })
+    other:text "subscribe:t|packed"
+    c:say "subscribe:t|packed"
+    local payload = ("x"):rep(3000)
+    c:say('publish-json:{"topic":"t","session_id":"packed","payload":"' .. payload .. '"}')
+    assert.equal(payload, c:hear().payload)
+    c:close()
+    other:close()
+  end)
+
   it("stays sealed through a reload", function()
     local c = sealed()
     c:say "subscribe:t|reload"
