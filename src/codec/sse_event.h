@@ -4,8 +4,14 @@
 #include "slice.h"
 #include <stdint.h>
 
-/* id, event and data; an empty id or event is left out. Data is split into `data:` lines at CRLF,
- * CR and LF. -1 and nothing added: id or event holds CR, LF or NUL. */
-int sse_event(buf *out, slice id, slice event, slice data);
+typedef struct {
+    slice id, event; /* empty: left out */
+    slice data;      /* p == NULL: left out, and then no event is seen: id and retry are noted */
+    int64_t retry;   /* milliseconds; negative: left out */
+} sse_fields;
+
+/* Data is split into `data:` lines at CRLF, CR and LF; bytes that are no UTF-8 become U+FFFD each.
+ * NULL: fine; else nothing was added, and the text says which field can't be sent as it is. */
+const char *sse_event(buf *out, const sse_fields *fields);
 /* A comment line; the client ignores it, a dead connection shows. */
 extern const slice sse_heartbeat;

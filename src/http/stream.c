@@ -85,7 +85,7 @@ static void say_goodbye(stream *s, slice data)
     frame_drop(s->waiting);
     s->waiting = NULL;
     if (transport_of(s)->says_goodbye)
-        sse_event(&event, (slice){0}, SLICE("end"), data);
+        sse_event(&event, &(sse_fields){.event = SLICE("end"), .data = data, .retry = -1});
     if (event.len > 0)
         conn_write(s->conn, event.data, event.len);
     buf_free(&event);
@@ -193,7 +193,8 @@ static frame *encode_sse(slice topic, const frame *data, uint64_t version, hub_p
     (void)topic;
     buf id = {0}, out = {0};
     buf_uint(&id, version);
-    sse_event(&out, (slice){id.data, id.len}, (slice){0}, (slice){data->data, data->len});
+    sse_event(&out,
+              &(sse_fields){.id = {id.data, id.len}, .data = {data->data, data->len}, .retry = -1});
     frame *f = frame_new(out.data, out.len);
     buf_free(&id);
     buf_free(&out);
