@@ -4,7 +4,7 @@ local crypto = require "host.crypto"
 local errors = require "web.errors"
 local jwt = require "host.jwt"
 local keys = require "auth.keys"
-local time = require "host.time"
+local revocations = require "auth.revocations"
 
 local tokens = {}
 
@@ -18,7 +18,7 @@ local POLICY = { issuer = ISSUER, leeway = config.get "token.leeway" }
 ---@param seconds integer its life
 ---@return string
 function tokens.issue(user_id, seconds)
-  local now = math.floor(time.now())
+  local now = revocations.time_of_issue(user_id)
   local token, message, code = jwt.sign({
     sub = user_id,
     iat = now,
@@ -31,19 +31,25 @@ function tokens.issue(user_id, seconds)
 end
 
 
---- The claims of a token.
+local function verify(token, policy)
+  local claims, message, code = jwt.verify(token, keys.verifying(), policy)
+  if claims or code ~= "unknown_key" then return claims, message, code end
+  local set = keys.verifying(true)
+  if not set then return nil, message, code end
+  return jwt.verify(token, set, policy)
+end
+
+
+--- The claims of a token that is good and was not revoked.
 ---@param token string
 ---@param policy? jwt.options what else it must be than a token of `issue`
 ---@return table|nil claims
 ---@return string|nil message what is wrong with it
 ---@return string|nil code
 function tokens.claims(token, policy)
-  policy = policy or POLICY
-  local claims, message, code = jwt.verify(token, keys.verifying(), policy)
-  if claims or code ~= "unknown_key" then return claims, message, code end
-  local set = keys.verifying(true)
-  if not set then return nil, message, code end
-  return jwt.verify(token, set, policy)
+  local claims, message, code = verify(token, policy or POLICY)
+  if not claims then return nil, message, code end
+  return revocations.check(claims)
 end
 
 return tokens

@@ -69,4 +69,95 @@ function hub.count(topic) end
 ---@return string[]
 function hub.topics(prefix) end
 
+-- Who is connected --------------------------------------------------------------------------------
+
+---@class hub.Whom which connections: all that is given must fit
+---@field id? string
+---@field user? string
+---@field tenant? string
+---@field jti? string of the token that it was opened with
+---@field topic? string that it is subscribed to
+
+---@class hub.Connection
+---@field id string
+---@field transport "ws"|"sse"|"mixed"
+---@field node string
+---@field worker integer
+---@field user? string
+---@field tenant? string
+---@field jti? string
+---@field exp? integer
+---@field peer string
+---@field opened integer Unix seconds
+---@field queued integer bytes that wait for a slow client
+---@field delivered integer messages sent
+---@field topics string[] the first 20
+
+--- The connections of all workers. Waits.
+---@param whom? hub.Whom|{ limit?: integer, nodes?: boolean } limit: rows of each worker, 100 when
+--- absent; nodes: those of other nodes too
+---@return hub.Connection[]
+---@return boolean whole false: a node has not answered within half a second
+function hub.connections(whom) end
+
+--- Ends connections on all nodes. Waits.
+---@param whom hub.Whom|{ code?: integer, reason?: string } 4409 and "kicked" when absent
+---@return integer count
+function hub.disconnect(whom) end
+
+--- Ends subscriptions on all nodes; a stream that has lost its only topic ends. Waits.
+---@param whom hub.Whom with a topic
+---@return integer count
+function hub.unsubscribe(whom) end
+
+--- Gives an open connection of the same user a newer token's time. Waits.
+---@param id string
+---@param identity web.Identity
+---@return integer count 0: no connection has that id and user
+function hub.refresh(id, identity) end
+
+--- Makes a token, or every token that a user or a tenant has until now, worthless, and ends its
+--- connections on all nodes. The store keeps it until the tokens have expired. Waits.
+---@param what { jti?: string, user?: string, tenant?: string, exp?: integer, seconds?: number } exp
+--- or seconds: until when it is kept; as long as a token can live when absent
+---@return integer|nil count of connections that it ended
+---@return string|nil message
+---@return "unavailable"|"too_many"|nil code unavailable: it is enforced, but not kept
+function hub.revoke(what) end
+
+--- Does a revocation concern this token? Does not wait.
+---@param identity web.Identity
+---@return boolean revoked
+---@return boolean fresh false: the store must be read first (auth.revocations)
+function hub.revoked(identity) end
+
+---@return integer epoch changes when messages of other nodes may have been missed
+---@return boolean fresh
+---@return integer count
+function hub.revocations() end
+
+--- Enters what the store has kept.
+---@param key string
+---@param before integer
+---@param expires integer
+---@return boolean entered
+function hub.restore_revocation(key, before, expires) end
+
+--- All of the store was read: ends the connections that it concerns. Waits.
+---@param epoch integer that of before the reading
+---@return integer count
+function hub.revocations_restored(epoch) end
+
+--- An id for a connection, of its own over all nodes.
+---@return string
+function hub.connection_id() end
+
+--- The name of this process among the nodes.
+---@return string
+function hub.node() end
+
+--- How many nodes there are, so that nobody waits for more.
+---@param n integer
+function hub.set_nodes(n) end
+
 return hub

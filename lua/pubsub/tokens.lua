@@ -8,9 +8,11 @@ local errors = require "web.errors"
 local jwk = require "host.jwk"
 local jwt = require "host.jwt"
 local keys = require "auth.keys"
-local time = require "host.time"
+local revocations = require "auth.revocations"
 
 local tokens = {}
+
+local ID_BYTES = 16
 
 local ISSUER, AUDIENCE = config.get "token.issuer", "pubsub"
 local POLICY = { issuer = ISSUER, audience = AUDIENCE, leeway = config.get "token.leeway" }
@@ -36,8 +38,12 @@ end
 ---@return integer seconds its life
 function tokens.issue(user, session)
   local key = secret()
-  local now, seconds = math.floor(time.now()), math.tointeger(config.get "pubsub.ttl" // 1)
-  local claims = { sub = user, sid = session, iat = now, exp = now + seconds }
+  local now = revocations.time_of_issue(user)
+  local seconds = math.tointeger(config.get "pubsub.ttl" // 1)
+  local claims = {
+    sub = user, sid = session, iat = now, exp = now + seconds,
+    jti = crypto.base64url_encode(crypto.random(ID_BYTES)),
+  }
   if not key then
     claims.aud, claims.iss = AUDIENCE, ISSUER
     key = keys.signing()
@@ -48,14 +54,16 @@ function tokens.issue(user, session)
 end
 
 
---- The claims of a token.
+--- The claims of a token that is good and was not revoked.
 ---@param token string
 ---@return table|nil claims
 ---@return string|nil message
 ---@return string|nil code
 function tokens.claims(token)
   if secret() then
-    return jwt.verify(token, secret_set, { leeway = POLICY.leeway })
+    local claims, message, code = jwt.verify(token, secret_set, { leeway = POLICY.leeway })
+    if not claims then return nil, message, code end
+    return revocations.check(claims)
   end
   return base.claims(token, POLICY)
 end

@@ -191,6 +191,9 @@ local function hub(world)
   function fake.count()
     return 0
   end
+  function fake.revoked()
+    return false, true
+  end
   local connections = 0
   function fake.connection_id()
     connections = connections + 1

@@ -422,7 +422,7 @@ void config_show(const config *c, const config_key *key, buf *out)
     const config_value *v = &c->values[key - config_keys];
     if (key->type == CONFIG_BOOL)
         buf_text(out, v->number ? "true" : "false");
-    else if (strcmp(key->name, "pubsub.secret") == 0)
+    else if (strcmp(key->name, "pubsub.secret") == 0 || strcmp(key->name, "server.key") == 0)
         buf_text(out, v->text_len > 1 ? "***" : "");
     else if (key->type == CONFIG_TEXT)
         show_masked(out, v->text);

@@ -14,6 +14,15 @@ int config_check(const config *c, char *error, size_t error_size)
                  *cert == '\0' ? "tls.cert" : "tls.key");
         return -1;
     }
+    size_t server_key = strlen(config_text(c, "server.key"));
+    if (server_key > 0 && server_key < SECRET_MIN) {
+        snprintf(
+            error, error_size,
+            "server.key has %zu bytes; a key that opens the whole server needs %d or more, such "
+            "as `openssl rand -base64 32` makes",
+            server_key, SECRET_MIN);
+        return -1;
+    }
     size_t secret = strlen(config_text(c, "pubsub.secret"));
     if (secret > 0 && secret < SECRET_MIN) {
         snprintf(error, error_size,

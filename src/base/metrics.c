@@ -64,6 +64,9 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
         "Messages from WebSocket clients."),
     [METRIC_WS_SENT] = COUNTER("lunacast_websocket_messages_sent_total",
         "Messages to WebSocket clients."),
+    [METRIC_REVOCATIONS_REFUSED] =
+        COUNTER("lunacast_revocations_refused_total",
+                "Revocations not entered because the table was full (token.revocations)"),
     [METRIC_WS_SLOW] = COUNTER("lunacast_websockets_slow_total",
         "WebSockets closed since the client read too slowly."),
     [METRIC_MESSAGES_LOST] = COUNTER("lunacast_messages_lost_total",

@@ -27,17 +27,18 @@ typedef enum {
     METRIC_VIEWERS, /* gauge: open picture streams */
     METRIC_PICTURES_RENDERED,
     METRIC_PICTURES_SENT,
-    METRIC_PICTURES_SKIPPED, /* replaced by a newer one before they could be sent */
-    METRIC_WEBSOCKETS,       /* gauge: open WebSockets */
-    METRIC_WS_RECEIVED,      /* messages from clients */
-    METRIC_WS_SENT,          /* messages to clients */
-    METRIC_WS_SLOW,          /* WebSockets closed since the peer read too slowly */
-    METRIC_MESSAGES_LOST,    /* dropped since a worker was too slow */
-    METRIC_HISTORY_BYTES,    /* gauge: of all topics' histories */
-    METRIC_HISTORY_EVICTED,  /* histories shortened since all together were too large */
-    METRIC_SCRIPT_ERRORS,    /* handlers that raised */
-    METRIC_SCRIPTS_STOPPED,  /* over their time budget */
-    METRIC_RELOADS,          /* new scripts went live */
+    METRIC_PICTURES_SKIPPED,    /* replaced by a newer one before they could be sent */
+    METRIC_WEBSOCKETS,          /* gauge: open WebSockets */
+    METRIC_WS_RECEIVED,         /* messages from clients */
+    METRIC_WS_SENT,             /* messages to clients */
+    METRIC_REVOCATIONS_REFUSED, /* the table was full */
+    METRIC_WS_SLOW,             /* WebSockets closed since the peer read too slowly */
+    METRIC_MESSAGES_LOST,       /* dropped since a worker was too slow */
+    METRIC_HISTORY_BYTES,       /* gauge: of all topics' histories */
+    METRIC_HISTORY_EVICTED,     /* histories shortened since all together were too large */
+    METRIC_SCRIPT_ERRORS,       /* handlers that raised */
+    METRIC_SCRIPTS_STOPPED,     /* over their time budget */
+    METRIC_RELOADS,             /* new scripts went live */
     METRIC_RELOADS_FAILED,
     METRIC_STORE_FAILURES,  /* operations answered "unavailable" */
     METRIC_STORE_KEYS,      /* gauge: of the embedded store, expired ones until they are swept */

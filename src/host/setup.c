@@ -7,6 +7,7 @@
 #include "config.h"
 #include "log.h"
 #include "redis_bus.h"
+#include "revocations.h"
 #include <stdlib.h>
 #include <sys/resource.h>
 
@@ -163,6 +164,7 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
         .history_bytes = config_size(s->config, "history.max_bytes"),
     };
     s->hub = hub_new(&options);
+    revocations_configure((size_t)config_int(s->config, "token.revocations"));
     return with_store ? setup_open_store(s, error, size) : 0;
 }
 
@@ -179,6 +181,7 @@ void setup_adopt(worker_shared *s, config *c)
 
 void setup_close(worker_shared *s)
 {
+    revocations_free();
     if (s->store != NULL)
         store_close(s->store);
     if (s->bus != NULL)

@@ -338,7 +338,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
     worker *w = new_worker(shared, index);
     w->conns = conn_pool_new(&w->loop, &shared->conns);
     open_services(w);
-    w->audience = audience_open(&w->loop, w->services.hub, index);
+    w->audience = audience_open(&w->loop, w->services.hub, index, shared->redis != NULL);
     w->dispatcher = worker_build(w, error, error_size);
     if (w->dispatcher == NULL) {
         worker_free(w);

@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "revocations.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +113,7 @@ static void join_user(audience_member *m)
 
 /* Time -------------------------------------------------------------------------------------- */
 
-static void end_member(audience_member *m, const audience_end *why)
+void audience_end_member(audience_member *m, const audience_end *why)
 {
     due_set(&m->home->due, &m->due, 0);
     m->ended = true;
@@ -124,11 +125,13 @@ static void end_expired(audience_member *m)
     audience_end why = audience_expired;
     char *reason = m->expire_reason; /* outlives the member's leaving */
     m->expire_reason = NULL;
-    if (m->expire_code != 0) {
+    if (m->revoked) {
+        why = audience_revoked;
+    } else if (m->expire_code != 0) {
         why.code = m->expire_code;
         why.reason = slice_of(reason);
     }
-    end_member(m, &why);
+    audience_end_member(m, &why);
     free(reason);
 }
 
@@ -138,19 +141,23 @@ static void on_timer(uv_timer_t *timer)
     uint64_t now = clock_ms();
     for (due_node *n = due_first(&a->due); n != NULL && n->at <= now; n = due_first(&a->due))
         end_expired(DUE_ENTRY(n, audience_member, due));
+    audience_bus_tick(a, now);
     audience_plan(a);
 }
 
 void audience_plan(audience *a)
 {
     const due_node *first = due_first(&a->due);
-    if (first == NULL) {
+    uint64_t at = first != NULL ? first->at : 0, question = audience_bus_due(a);
+    if (question != 0 && (at == 0 || question < at))
+        at = question;
+    if (at == 0) {
         uv_timer_stop(&a->timer);
         return;
     }
     uint64_t now = clock_ms();
     uv_update_time(a->timer.loop);
-    uv_timer_start(&a->timer, on_timer, first->at > now ? first->at - now : 0, 0);
+    uv_timer_start(&a->timer, on_timer, at > now ? at - now : 0, 0);
 }
 
 static void set_due(audience_member *m, uint64_t at)
@@ -200,7 +207,9 @@ void audience_identify(audience_member *m, const audience_identity *who)
     m->expires = who->expires;
     m->expire_code = 0;
     join_user(m);
-    set_due(m, due_at(who->expires));
+    audience_identity now = audience_identity_of(m);
+    m->revoked = revocations_hit(&now);
+    set_due(m, m->revoked ? clock_ms() : due_at(who->expires));
 }
 
 slice audience_id(const audience_member *m)
@@ -269,15 +278,17 @@ void audience_leave(audience_member *m, const audience_end *why)
 
 /* The worker's side ------------------------------------------------------------------------- */
 
-audience *audience_open(uv_loop_t *loop, hub_port *port, int worker)
+audience *audience_open(uv_loop_t *loop, hub_port *port, int worker, bool cluster)
 {
     audience *a = mem_alloc(sizeof *a);
     a->port = port;
     a->worker = worker;
+    a->cluster = cluster;
     list_init(&a->members);
     uv_timer_init(loop, &a->timer);
     a->timer.data = a;
     uv_unref((uv_handle_t *)&a->timer);
+    audience_bus_open(a);
     here = a;
     return a;
 }
@@ -292,7 +303,7 @@ void audience_end_all(const audience_end *why)
         audience_member *m = LIST_ENTRY(ending.next, audience_member, link);
         list_remove(&m->link);
         list_append(&here->members, &m->link);
-        end_member(m, why);
+        audience_end_member(m, why);
     }
 }
 
@@ -304,6 +315,7 @@ static void on_closed(uv_handle_t *handle)
 void audience_close(audience *a)
 {
     here = NULL;
+    audience_bus_close(a);
     map_free(&a->by_id);
     map_free(&a->users);
     due_free(&a->due);

@@ -58,7 +58,7 @@ struct audience_member {
     list user_link;
     char *texts; /* user, tenant and jti, one behind the other */
     uint16_t user_n, tenant_n, jti_n;
-    bool ended;                      /* told to end */
+    bool ended, revoked;             /* told to end; to be told that it is revoked */
     int64_t issued, expires, opened; /* Unix seconds */
     uint64_t opened_ms;              /* clock_ms */
     uint64_t delivered;              /* messages; counted by the transport */
@@ -90,10 +90,49 @@ void audience_expire(audience_member *m, uint64_t ms, int code, slice reason);
 slice audience_id(const audience_member *m);
 audience_identity audience_identity_of(const audience_member *m);
 
+/* Questions to all workers ------------------------------------------------------------------- */
+
+typedef enum {
+    AUDIENCE_LIST = 'l',
+    AUDIENCE_END = 'e',         /* ends them as `end` says */
+    AUDIENCE_UNSUBSCRIBE = 'u', /* from `topic` */
+    AUDIENCE_IDENTIFY = 'i',    /* the one with `id` gets the identity, if it is of the same user */
+    AUDIENCE_REVOKE = 'r',      /* the revocation is entered everywhere, whom it hits is ended */
+    AUDIENCE_APPLY = 'a',       /* whom the table of revocations hits is ended */
+} audience_verb;
+
+typedef struct {
+    audience_verb verb;
+    slice id, topic;       /* of whom; empty: any */
+    audience_identity who; /* of whom (its texts); what to become; what is revoked */
+    audience_end end;
+    int64_t until;  /* of a revocation, which concerns what was issued until who.issued */
+    uint32_t limit; /* rows of each worker */
+    bool all_nodes; /* else this process */
+} audience_request;
+
+typedef struct {
+    uint64_t count; /* of connections that it was done to */
+    slice rows;     /* AUDIENCE_LIST: JSON objects with commas between; lives during the call */
+    unsigned nodes; /* that have answered */
+    bool whole;     /* everybody known has answered */
+} audience_answer;
+
+enum { AUDIENCE_ANSWER_MS = 500 };
+
+/* done comes once, later, at the latest after AUDIENCE_ANSWER_MS. */
+void audience_ask(audience *a, const audience_request *r,
+                  void (*done)(const audience_answer *answer, void *arg), void *arg);
+/* How many nodes there are, as far as anybody knows; 0: unknown, every answer's time is waited for.
+ */
+void audience_set_nodes(unsigned nodes);
+
 /* The worker's side ------------------------------------------------------------------------- */
 
-/* Of the calling thread; the hub's port may be NULL. */
-audience *audience_open(uv_loop_t *loop, hub_port *port, int worker);
+/* The name of this process among the nodes. */
+slice audience_node(void);
+/* Of the calling thread. The hub's port may be NULL; cluster: there may be other nodes. */
+audience *audience_open(uv_loop_t *loop, hub_port *port, int worker, bool cluster);
 /* After all its members have left; freed when its handles are closed. */
 void audience_close(audience *a);
 audience *audience_here(void); /* the calling thread's; NULL: none */

@@ -6,13 +6,16 @@
 
 struct audience {
     uv_timer_t timer;
-    hub_port *port;
+    hub_port *port; /* NULL: none */
     int worker;
+    bool cluster;
     list members;
     size_t count;
     map by_id, users;
     due_heap due;
-    struct audience_bus *bus; /* NULL: no hub */
+    /* audience_bus.c's */
+    hub_subscriber commands, answers;
+    list questions; /* by time */
 };
 
 /* The members of one user of one tenant. */
@@ -25,11 +28,10 @@ typedef struct audience_user {
 
 /* The timer is set anew to what is due first. */
 void audience_plan(audience *a);
-/* The name of this process among the nodes. */
-slice audience_node(void);
+void audience_end_member(audience_member *m, const audience_end *why);
 
-struct audience_bus *audience_bus_open(audience *a);
-void audience_bus_close(struct audience_bus *b);
+void audience_bus_open(audience *a);
+void audience_bus_close(audience *a);
 /* When the first question has waited long enough (clock_ms); 0: none waits. */
-uint64_t audience_bus_due(const struct audience_bus *b);
-void audience_bus_tick(struct audience_bus *b, uint64_t now);
+uint64_t audience_bus_due(const audience *a);
+void audience_bus_tick(audience *a, uint64_t now);

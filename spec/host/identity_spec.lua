@@ -1,0 +1,269 @@
+-- Whose connection it is: listed, ended, revoked, expired and refreshed, over workers and nodes.
+local redis_server = require "spec.support.redis"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+local ws = require "spec.support.ws"
+
+local KEY = ("k"):rep(32)
+local SVG = '<svg xmlns="http://www.w3.org/2000/svg">{{ x }}</svg>'
+
+local function start(redis, more)
+  local set = { ["server.key"] = KEY, ["password.ln"] = 10, ["redis.url"] = redis and redis.url }
+  for name, value in pairs(more or {}) do set[name] = value end
+  return server.start { workers = 2, set = set }
+end
+
+local function api(app, path, body)
+  local res = app:post("/api/server/" .. path,
+    { json = body, headers = { Authorization = "Bearer " .. KEY } })
+  assert.equal(200, res.status, res.body)
+  return res:json()
+end
+
+local function connections(app, query)
+  local res = app:get("/api/server/connections?" .. query,
+    { headers = { Authorization = "Bearer " .. KEY } })
+  assert.equal(200, res.status, res.body)
+  return res:json().connections
+end
+
+-- A token of /auth/token, for /ws.
+local function login(app, user, session)
+  local res = app:post("/auth/token",
+    { json = { username = user, password = "pw of " .. user, session_id = session } })
+  assert.equal(200, res.status, res.body)
+  return res:json().token
+end
+
+local function open(app, token)
+  return ws.connect(app, "/ws?token=" .. token)
+end
+
+-- A subscription, which may have to wait for the bus.
+local function follow(app, c, user, topic, channel)
+  local before = #connections(app, ("user=%s&channel=%s"):format(user, channel))
+  c:text("subscribe:" .. topic)
+  wait.till(function()
+    return #connections(app, ("user=%s&channel=%s"):format(user, channel)) > before
+  end, "the subscription")
+end
+
+-- A token of /api/auth/token, for the pictures.
+local function viewer(app, user, seconds)
+  local res = app:post("/api/auth/token",
+    { json = { user_id = user, password = "pw of " .. user, ttl_seconds = seconds } })
+  assert.equal(200, res.status, res.body)
+  return res:json().token
+end
+
+local function events(app, path, token)
+  local c = app:connect()
+  c:send(("GET %s HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n%s\r\n"):format(path,
+    token and "Authorization: Bearer " .. token .. "\r\n" or ""))
+  local head = c:read_until("\r\n\r\n", 10)
+  return c, tonumber(head:match "^HTTP/1.1 (%d+)"), head:match "[Ss]tream%-[Ii]d: (%S+)"
+end
+
+
+for _, store in ipairs { "embedded", "redis" } do
+  describe("identity, store " .. store .. " #workers", function()
+    local redis, app
+
+    setup(function()
+      redis = store == "redis" and redis_server.start() or nil
+      app = start(redis)
+      assert.equal(201,
+        app:post("/api/session", { json = { session_id = "a", template = SVG, args = { x = 1 } } }).status)
+    end)
+
+    teardown(function()
+      app:stop()
+      if redis then redis:down() end
+    end)
+
+    it("lists the connections of all workers, with user, topics and transport", function()
+      local token = login(app, "ann", "room")
+      local clients = {}
+      for i = 1, 6 do
+        clients[i] = open(app, token)
+        follow(app, clients[i], "ann", "news", "pubsub:0:4:roomnews")
+      end
+      local picture = app:connect()
+      picture:send "GET /stream/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+      picture:read_until("</svg>", 10)
+      local list = connections(app, "user=ann")
+      assert.equal(6, #list)
+      local ids, one = {}, list[1]
+      for _, row in ipairs(list) do ids[row.id] = true end
+      local count = 0
+      for _ in pairs(ids) do count = count + 1 end
+      assert.equal(6, count)
+      assert.same({ "ws", "ann", { "pubsub:0:4:roomnews" }, "127.0.0.1" },
+        { one.transport, one.user, { one.topics[1] }, one.peer })
+      assert.equal("string", type(one.jti))
+      assert.is_true(one.exp > os.time())
+      assert.equal(2, #connections(app, "user=ann&limit=1")) -- of each worker
+      assert.equal(1, #connections(app, "channel=session:a"))
+      assert.equal("mixed", connections(app, "channel=session:a")[1].transport)
+      assert.equal(0, #connections(app, "user=nobody"))
+      picture:close()
+      for _, c in ipairs(clients) do c:close() end
+      wait.till(function() return #connections(app, "") == 0 end, "nobody to be connected")
+    end)
+
+    it("disconnects by id and by user, with code and reason", function()
+      local a, b = open(app, login(app, "ben")), open(app, login(app, "ben"))
+      local id = connections(app, "user=ben")[1].id
+      assert.equal(1, api(app, "disconnect", { id = id }).count)
+      assert.equal(1, #connections(app, "user=ben"))
+      assert.equal(1, api(app, "disconnect", { user = "ben", code = 4000, reason = "moved" }).count)
+      local ends = {}
+      for _, c in ipairs { a, b } do
+        local code, reason = c:read_close()
+        ends[code] = reason
+      end
+      assert.same({ [4409] = "kicked", [4000] = "moved" }, ends)
+      assert.equal(0, api(app, "disconnect", { id = id }).count)
+    end)
+
+    it("unsubscribes", function()
+      local c = open(app, login(app, "cem", "room"))
+      local channel = "pubsub:0:4:roomx"
+      follow(app, c, "cem", "x", channel)
+      assert.equal(1, api(app, "unsubscribe", { user = "cem", channel = channel }).count)
+      assert.equal(0, #connections(app, "user=cem&channel=" .. channel))
+      assert.equal(1, #connections(app, "user=cem"))
+      c:close()
+    end)
+
+    it("ends the streams of a revoked user, and refuses the tokens of until then", function()
+      local old = viewer(app, "dan")
+      local socket = open(app, login(app, "dan"))
+      local stream, status = events(app, "/stream/a", old)
+      assert.equal(200, status)
+      assert.equal(2, api(app, "revoke", { user = "dan" }).count)
+      assert.same({ 4403, "revoked" }, { socket:read_close() })
+      assert.truthy(stream:read_until('event: end\ndata: {"code":"revoked"}\n\n', 5))
+      assert.is_true(stream:ends_within(5))
+      local _, refused = events(app, "/stream/a", old)
+      assert.equal(401, refused)
+      local headers = { Authorization = "Bearer " .. old }
+      assert.equal(401, app:get("/api/user/dan/session", { headers = headers }).status)
+      local new = viewer(app, "dan")
+      headers.Authorization = "Bearer " .. new
+      assert.equal(200, app:get("/api/user/dan/session", { headers = headers }).status)
+      open(app, login(app, "dan")):close()
+    end)
+
+    it("revokes one token by its jti", function()
+      local one, two = login(app, "eva"), login(app, "eva")
+      local a, b = open(app, one), open(app, two)
+      local jti = connections(app, "user=eva")[1].jti
+      assert.equal(1, api(app, "revoke", { jti = jti }).count)
+      local left = connections(app, "user=eva")
+      assert.equal(1, #left)
+      assert.not_equal(jti, left[1].jti)
+      local statuses = {}
+      for _, token in ipairs { one, two } do
+        statuses[ws.open(app, "/ws?token=" .. token).status] = true
+      end
+      assert.same({ [401] = true, [101] = true }, statuses)
+      a:close()
+      b:close()
+    end)
+
+    it("keeps revocations over a restart", function()
+      local token = login(app, "fay")
+      api(app, "revoke", { user = "fay" })
+      local again = app
+      app:stop()
+      app = again:restart()
+      assert.equal(401, ws.open(app, "/ws?token=" .. token).status)
+      open(app, login(app, "fay")):close()
+    end)
+
+    it("ends a stream when its token expires, on every transport", function()
+      local token = viewer(app, "gil", 2)
+      local stream = events(app, "/stream/a", token)
+      local picture = app:connect()
+      picture:send("GET /stream/a?token=" .. token .. " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      assert.truthy(picture:read_until("</svg>", 5))
+      assert.truthy(stream:read_until('event: end\ndata: {"code":"expired"}\n\n', 8))
+      assert.is_true(stream:ends_within(5))
+      assert.is_true(picture:ends_within(5))
+      wait.till(function()
+        local _, status = events(app, "/stream/a", token)
+        return status == 401
+      end, "the expired token to be refused")
+    end)
+
+    it("lets a stream live on by a newer token of its user", function()
+      local stream, _, id = events(app, "/stream/a", viewer(app, "hal", 3))
+      assert.equal(404, app:post("/sse/" .. id .. "/token", { json = { token = viewer(app, "ida") } }).status)
+      assert.equal(401, app:post("/sse/" .. id .. "/token", { json = { token = "x.y.z" } }).status)
+      assert.equal(204, app:post("/sse/" .. id .. "/token", { json = { token = viewer(app, "hal") } }).status)
+      assert.is_true(connections(app, "id=" .. id)[1].exp > os.time() + 60)
+      stream:close()
+    end)
+
+    if store == "redis" then
+      it("works over the nodes", function()
+        local other = start(redis)
+        local here, there = open(app, login(app, "jan")), open(other, login(app, "jan"))
+        assert.equal(1, #connections(app, "user=jan"))
+        wait.till(function() return #connections(app, "user=jan&nodes=true") == 2 end, "both nodes")
+        local stream, _, id = events(other, "/stream/a", viewer(app, "jan", 60))
+        assert.equal(204,
+          app:post("/sse/" .. id .. "/token", { json = { token = viewer(app, "jan") } }).status)
+        local began = wait.now()
+        assert.equal(3, api(app, "revoke", { user = "jan" }).count)
+        for _, c in ipairs { here, there } do assert.equal(4403, c:read_close()) end
+        assert.truthy(stream:read_until('{"code":"revoked"}', 5))
+        assert.is_true(wait.now() - began < 5)
+        other:stop()
+      end)
+
+      it("hears of revocations that it missed when the link is back", function()
+        local other = start(redis)
+        local token = login(app, "kim")
+        local c = open(other, token)
+        other:freeze()
+        api(app, "revoke", { user = "kim" })
+        redis:command("client", "kill", "type", "pubsub")
+        other:thaw()
+        assert.equal(4403, c:read_close(20))
+        assert.equal(401, ws.open(other, "/ws?token=" .. token).status)
+        other:stop()
+      end)
+    end
+  end)
+end
+
+
+describe("the server's API", function()
+  it("is not there without a key, and closed to another key", function()
+    local app = server.start { workers = 1 }
+    assert.equal(404, app:get("/api/server/connections").status)
+    app:stop()
+    app = start()
+    assert.equal(401, app:get("/api/server/connections").status)
+    assert.equal(401, app:get("/api/server/connections",
+      { headers = { Authorization = "Bearer " .. ("x"):rep(32) } }).status)
+    app:stop()
+  end)
+
+  it("publishes and broadcasts", function()
+    local app = start()
+    local c = open(app, login(app, "ann", "room"))
+    follow(app, c, "ann", "news", "pubsub:0:4:roomnews")
+    api(app, "publish", { topic = "news", session_id = "room", payload = { n = 1 } })
+    local text = c:read_text()
+    assert.truthy(text:find('"payload":{"n":1}', 1, true))
+    assert.truthy(text:find('"publisher_name":"server"', 1, true))
+    assert.equal(2, api(app, "broadcast",
+      { channels = { "pubsub:0:4:roomnews", "other" }, data = "hello" }).count)
+    assert.equal("hello", c:read_text())
+    c:close()
+    app:stop()
+  end)
+end)
