@@ -28,7 +28,9 @@ end
 local function environment(changes)
   local list, values = {}, uv.os_environ()
   for name in pairs(values) do
-    if name:find "^LUNACAST_" or name == "REDIS_URL" or name:find "^JWT_" then values[name] = nil end
+    if name:find "^LUNACAST_" or name:find "^JWT_" or name == "REDIS_URL" or name == "DATABASE_URL" then
+      values[name] = nil
+    end
   end
   for name, value in pairs(changes or {}) do values[name] = value or nil end
   for name, value in pairs(values) do list[#list + 1] = name .. "=" .. value end

@@ -225,6 +225,7 @@ static int set_variable(config *c, const char *variable, size_t n, const char *t
 static int set_known_variable(config *c, const char *variable, char *error, size_t error_size)
 {
     static const char *const known[][2] = {{"REDIS_URL", "redis.url"},
+                                           {"DATABASE_URL", "sql.url"},
                                            {"JWT_SECRET_KEY", "pubsub.secret"},
                                            {"JWT_EXPIRATION_SECONDS", "pubsub.ttl"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

@@ -89,6 +89,13 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_REDIS_CONNECTED] = GAUGE("lunacast_redis_connected", "Links to Redis that are up."),
     [METRIC_REDIS_RECONNECTS] = COUNTER("lunacast_redis_reconnects_total",
         "Times that a link to Redis was made again."),
+    [METRIC_SQL_FAILURES] = COUNTER("lunacast_sql_failures_total",
+        "Statements that the database could not do: unavailable, busy, timeout or full."),
+    [METRIC_SQL_REFUSED] = COUNTER("lunacast_sql_refused_total",
+        "Statements given up since no connection was free in time."),
+    [METRIC_SQL_ABANDONED] = COUNTER("lunacast_sql_abandoned_total",
+        "Transactions rolled back since they took too long or nobody waited for them any more."),
+    [METRIC_SQL_CONNECTIONS] = GAUGE("lunacast_sql_connections", "Connections to PostgreSQL."),
     [METRIC_TOKEN_CACHE_HITS] = COUNTER("lunacast_token_cache_hits_total",
         "Tokens known from an earlier check."),
     [METRIC_TOKEN_CACHE_MISSES] = COUNTER("lunacast_token_cache_misses_total",
@@ -120,10 +127,14 @@ static const metrics_family timings[METRIC_TIMING_COUNT] = {
     [METRIC_REDIS_SECONDS] = {.name = (char *)(uintptr_t) "lunacast_redis_seconds",
                               .help = (char *)(uintptr_t) "Time of Redis commands.",
                               .type = METRICS_HISTOGRAM},
+    [METRIC_SQL_SECONDS] = {.name = (char *)(uintptr_t) "lunacast_sql_seconds",
+                            .help = (char *)(uintptr_t) "Time of statements, with their wait.",
+                            .type = METRICS_HISTOGRAM},
 };
 static const char *const timing_labels[METRIC_TIMING_COUNT] = {
     [METRIC_STORE_SECONDS] = "operation",
     [METRIC_REDIS_SECONDS] = "command",
+    [METRIC_SQL_SECONDS] = "operation",
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -45,6 +45,10 @@ typedef enum {
     METRIC_STORE_BYTES,     /* gauge */
     METRIC_REDIS_CONNECTED, /* gauge: links that are up */
     METRIC_REDIS_RECONNECTS,
+    METRIC_SQL_FAILURES,    /* statements answered unavailable, busy, timeout or full */
+    METRIC_SQL_REFUSED,     /* no connection was free in time */
+    METRIC_SQL_ABANDONED,   /* transactions that we had to roll back */
+    METRIC_SQL_CONNECTIONS, /* gauge: to PostgreSQL */
     METRIC_TOKEN_CACHE_HITS,
     METRIC_TOKEN_CACHE_MISSES,
     METRIC_TOKEN_CACHE_ENTRIES, /* gauge */
@@ -59,6 +63,7 @@ typedef enum {
 typedef enum {
     METRIC_STORE_SECONDS, /* {operation} */
     METRIC_REDIS_SECONDS, /* {command} */
+    METRIC_SQL_SECONDS,   /* {operation} */
     METRIC_TIMING_COUNT
 } metric_timing;
 

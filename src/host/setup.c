@@ -150,6 +150,28 @@ static int open_embedded(worker_shared *s, char *error, size_t size)
     return s->store != NULL ? 0 : -1;
 }
 
+static int open_sql(worker_shared *s, char *error, size_t size)
+{
+    const config *c = s->config;
+    char *folder = setup_path(s, "data");
+    sql_options options = {
+        .url = config_text(c, "sql.url"),
+        .folder = folder,
+        .full = strcmp(config_text(c, "store.durability"), "full") == 0,
+        .readers = (unsigned)config_int(c, "sql.readers"),
+        .pool = (unsigned)config_int(c, "sql.pool"),
+        .timeout_ms = config_ms(c, "sql.timeout"),
+        .transaction_ms = config_ms(c, "sql.transaction"),
+        .wait_ms = config_ms(c, "sql.wait"),
+        .rows = (size_t)config_int(c, "sql.rows"),
+        .bytes = config_size(c, "sql.bytes"),
+        .queue = (size_t)config_int(c, "sql.queue"),
+    };
+    s->sql = sql_open(&options, error, size);
+    free(folder);
+    return s->sql != NULL ? 0 : -1;
+}
+
 int setup_open_store(worker_shared *s, char *error, size_t size)
 {
     bool redis = config_text(s->config, "redis.url")[0] != '\0';
@@ -165,6 +187,8 @@ int setup_open(worker_shared *s, bool with_store, char *error, size_t size)
     };
     s->hub = hub_new(&options);
     revocations_configure((size_t)config_int(s->config, "token.revocations"));
+    if (open_sql(s, error, size) != 0)
+        return -1;
     return with_store ? setup_open_store(s, error, size) : 0;
 }
 
@@ -184,6 +208,8 @@ void setup_close(worker_shared *s)
     revocations_free();
     if (s->store != NULL)
         store_close(s->store);
+    if (s->sql != NULL)
+        sql_close(s->sql);
     if (s->bus != NULL)
         redis_bus_free(s->bus);
     if (s->hub != NULL)

@@ -287,6 +287,8 @@ static void open_services(worker *w)
     w->services.client = client_new(&w->loop, &s->client);
     if (s->hub != NULL)
         w->services.hub = hub_port_new(s->hub, &w->loop);
+    if (s->sql != NULL)
+        w->services.sql = sql_port_new(s->sql, &w->loop);
     worker_open_store(w);
 }
 
@@ -314,6 +316,8 @@ static void close_services(worker *w)
         hub_port_close(w->services.hub);
     if (w->services.store != NULL)
         store_port_close(w->services.store);
+    if (w->services.sql != NULL)
+        sql_port_close(w->services.sql);
     w->services.hub = NULL;
 }
 

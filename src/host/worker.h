@@ -6,6 +6,7 @@
 #include "exchange.h"
 #include "hub.h"
 #include "script.h"
+#include "sql.h"
 #include "store.h"
 #include <pthread.h>
 
@@ -24,6 +25,7 @@ typedef struct {
     struct config *config; /* the host's thread, and at the start; a VM has its own (vm_config) */
     const char *folder;
     store *store;
+    sql_db *sql;
     hub *hub;
     struct redis_options *redis; /* NULL: embedded, one node */
     struct redis_bus *bus;

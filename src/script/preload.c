@@ -16,6 +16,7 @@ int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
 int luaopen_host_regex(lua_State *L);
 int luaopen_host_redis(lua_State *L);
+int luaopen_host_sql(lua_State *L);
 int luaopen_host_store(lua_State *L);
 int luaopen_host_task(lua_State *L);
 int luaopen_host_template(lua_State *L);
@@ -40,6 +41,7 @@ const luaL_Reg vm_modules[] = {
     {"host.metrics", luaopen_host_metrics},
     {"host.regex", luaopen_host_regex},
     {"host.redis", luaopen_host_redis},
+    {"host.sql", luaopen_host_sql},
     {"host.store", luaopen_host_store},
     {"host.task", luaopen_host_task},
     {"host.template", luaopen_host_template},

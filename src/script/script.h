@@ -42,6 +42,7 @@ typedef struct services {
     struct hub_port *hub;     /* this worker's end of the hub */
     struct redis_link *redis; /* NULL: not configured */
     struct client *client;    /* requests to other servers */
+    struct sql_port *sql;     /* this worker's end of the relational store; NULL: none */
     const host_api *host;     /* upward calls; NULL: none */
 } services;
 

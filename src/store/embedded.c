@@ -18,6 +18,7 @@
 #include "embedded.h"
 
 #include "clock.h"
+#include "folder.h"
 #include "mem.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static embedded *of_port(store_port *p)
@@ -115,21 +115,6 @@ static void submit(store_op *op)
 }
 
 /* Opening and closing ------------------------------------------------------------------------- */
-
-static int make_folder(const char *path)
-{
-    char *copy = mem_dup(path, strlen(path));
-    int rc = 0;
-    for (char *slash = strchr(copy + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(copy, 0755); /* a failure shows at the last step */
-        *slash = '/';
-    }
-    if (mkdir(copy, 0700) != 0 && errno != EEXIST)
-        rc = -1;
-    free(copy);
-    return rc;
-}
 
 static long lock_holder(int fd)
 {
@@ -252,7 +237,7 @@ static embedded *new_embedded(const store_embedded_options *options)
 store *store_embedded_open(const store_embedded_options *options, char *error, size_t error_size)
 {
     embedded *e = new_embedded(options);
-    if (make_folder(e->folder) != 0)
+    if (folder_make(e->folder) != 0)
         snprintf(error, error_size, "%s: %s; choose another data folder, or make it writable",
                  e->folder, strerror(errno));
     else if (take_lock(e, error, error_size) == 0 &&

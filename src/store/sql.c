@@ -1,0 +1,629 @@
+/* The front of the relational store: limits, the operation, the transaction, and the port that
+ * answers.
+ *
+ *   sql_query() -> op -> driver->submit -> (thread | connection of the pool)
+ *       -> ready list or mailbox of the port -> drain, on the port's loop -> done
+ *
+ *   a transaction: BEGINNING --answer--> OPEN --commit, rollback--> ENDING --answer--> ENDED
+ *                                          |
+ *                      deadline, caller gone, port closing: the port rolls back by itself
+ *
+ * What waits for a connection waits at most `wait_ms`; the tick takes it back from the driver then.
+ * The deadline of a transaction is kept here for both drivers: a driver holds a connection from
+ * begin until the one commit or rollback that this file promises.
+ *
+ * A port is owned by its loop, an op by its driver from submit to its answer. What must never
+ * happen: an op without its one answer; a transaction that is open and that nobody will end; a
+ * statement that was sent twice. */
+#include "sql_driver.h"
+
+#include "clock.h"
+#include "mem.h"
+#include "metrics.h"
+#include "sql_text.h"
+#include "utf8.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 100 };
+
+const char *sql_code_name(sql_code code)
+{
+    static const char *const names[SQL_CODES] = {
+        [SQL_OK] = "ok",
+        [SQL_UNIQUE] = "unique",
+        [SQL_FOREIGN_KEY] = "foreign_key",
+        [SQL_NOT_NULL] = "not_null",
+        [SQL_CHECK] = "check",
+        [SQL_EXCLUSION] = "exclusion",
+        [SQL_RAISED] = "raised",
+        [SQL_TYPE] = "type",
+        [SQL_PARAMETERS] = "parameters",
+        [SQL_SYNTAX] = "syntax",
+        [SQL_DENIED] = "denied",
+        [SQL_READ_ONLY] = "read_only",
+        [SQL_CONFLICT] = "conflict",
+        [SQL_BUSY] = "busy",
+        [SQL_TIMEOUT] = "timeout",
+        [SQL_TOO_LARGE] = "too_large",
+        [SQL_FULL] = "full",
+        [SQL_ABORTED] = "aborted",
+        [SQL_UNAVAILABLE] = "unavailable",
+        [SQL_FAILED] = "failed",
+    };
+    return names[code];
+}
+
+static void start_rollback(sql_tx *tx);
+static void close_when_done(sql_port *p);
+
+/* Transactions -------------------------------------------------------------------------------- */
+
+static void free_if_over(sql_tx *tx)
+{
+    if (tx->state == TX_ENDED && tx->dropped)
+        free(tx);
+}
+
+void sql_tx_drop(sql_tx *tx)
+{
+    tx->dropped = true;
+    free_if_over(tx);
+}
+
+sql_code sql_tx_failure(const sql_tx *tx, const char **message)
+{
+    *message = tx->message;
+    return tx->failure;
+}
+
+static void doom(sql_tx *tx, sql_code code, const char *message)
+{
+    if (tx->failure != SQL_OK)
+        return;
+    tx->failure = code;
+    snprintf(tx->message, sizeof tx->message, "%s", message);
+}
+
+static void end_tx(sql_tx *tx)
+{
+    tx->state = TX_ENDED;
+    list_remove(&tx->link);
+    free_if_over(tx);
+}
+
+/* Who began it is gone, or took too long. */
+static void look_after(sql_tx *tx, uint64_t now)
+{
+    bool late = now >= tx->deadline;
+    if (tx->state != TX_OPEN || !(late || tx->dropped || tx->port->closing))
+        return;
+    if (late && !tx->dropped)
+        doom(tx, SQL_TIMEOUT, "the transaction took too long and was rolled back");
+    if (tx->running != NULL) {
+        if (!late)
+            atomic_store(&tx->running->cancelled, true);
+        return; /* its answer comes in time, and then the rollback */
+    }
+    metrics_add(METRIC_SQL_ABANDONED, 1);
+    start_rollback(tx);
+}
+
+static void after_answer(sql_tx *tx, sql_kind kind, sql_code code)
+{
+    tx->running = NULL;
+    if (kind == SQL_COMMIT || kind == SQL_ROLLBACK || (kind == SQL_BEGIN && code != SQL_OK)) {
+        tx->dropped = tx->dropped || kind == SQL_BEGIN;
+        end_tx(tx);
+    }
+}
+
+/* Answers ------------------------------------------------------------------------------------- */
+
+static void count(const sql_op *op, sql_code code)
+{
+    static const slice names[] = {[SQL_QUERY] = SLICE("query"),
+                                  [SQL_BEGIN] = SLICE("begin"),
+                                  [SQL_COMMIT] = SLICE("commit"),
+                                  [SQL_ROLLBACK] = SLICE("rollback")};
+    metrics_time(METRIC_SQL_SECONDS, names[op->kind], clock_us() - op->started_us);
+    if (code == SQL_UNAVAILABLE || code == SQL_BUSY || code == SQL_TIMEOUT || code == SQL_FULL)
+        metrics_add(METRIC_SQL_FAILURES, 1);
+}
+
+/* Only calls that wait for their answer keep the loop alive. */
+static void count_pending(sql_port *p, int by)
+{
+    p->pending += (size_t)by;
+    if (p->pending > 0)
+        uv_ref((uv_handle_t *)&p->wake);
+    else
+        uv_unref((uv_handle_t *)&p->wake);
+}
+
+static void free_op(sql_op *op)
+{
+    sql_rows_free(&op->rows);
+    free(op->params);
+    free(op);
+}
+
+static sql_op *op_of(const sql_result *r)
+{
+    return (sql_op *)(uintptr_t)((const char *)r - offsetof(sql_op, result));
+}
+
+void sql_keep(const sql_result *r)
+{
+    op_of(r)->kept = true;
+}
+
+void sql_release(const sql_result *r)
+{
+    free_op(op_of(r));
+}
+
+/* The state of the transaction changes before done, which may look at it or go on with it. */
+static void settle_tx(sql_op *op)
+{
+    sql_tx *tx = op->tx;
+    sql_result *r = &op->result;
+    if (op->kind == SQL_QUERY && r->code != SQL_OK)
+        doom(tx, r->code, r->message);
+    if (op->kind == SQL_BEGIN && r->code == SQL_OK) {
+        tx->state = TX_OPEN;
+        tx->deadline = clock_ms() + tx->options.timeout_ms;
+        r->tx = tx;
+    }
+    if (op->undoes && r->code == SQL_OK)
+        r->code = sql_op_say(op, tx->failure, "%s", tx->message);
+}
+
+static void answer(sql_op *op)
+{
+    sql_port *p = op->port;
+    sql_tx *tx = op->tx;
+    sql_kind kind = op->kind;
+    sql_code code = op->result.code;
+    list_remove(&op->all_link);
+    count(op, code);
+    bool owns = tx != NULL && tx->running == op;
+    if (owns)
+        settle_tx(op);
+    if (owns)
+        after_answer(tx, kind, code);
+    if (code == SQL_OK)
+        sql_rows_seal(&op->rows, &op->result);
+    if (op->done != NULL)
+        op->done(&op->result, op->arg);
+    if (!op->kept)
+        free_op(op);
+    count_pending(p, -1);
+}
+
+static void drain(void *port)
+{
+    sql_port *p = port;
+    list ops;
+    list_move(&p->ready, &ops);
+    while (!list_empty(&ops)) {
+        sql_op *op = LIST_ENTRY(ops.next, sql_op, link);
+        list_remove(&op->link);
+        answer(op);
+    }
+    close_when_done(p);
+}
+
+static void on_wake(uv_async_t *wake)
+{
+    sql_port *p = wake->data;
+    list posted;
+    pthread_mutex_lock(&p->lock);
+    list_move(&p->mailbox, &posted);
+    pthread_mutex_unlock(&p->lock);
+    while (!list_empty(&posted)) {
+        list *node = posted.next;
+        list_remove(node);
+        list_append(&p->ready, node);
+    }
+    drain(p);
+}
+
+sql_code sql_op_say(sql_op *op, sql_code code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(op->message, sizeof op->message, format, args);
+    va_end(args);
+    op->result.message = op->message;
+    return code;
+}
+
+static void settle(sql_op *op, sql_code code)
+{
+    op->result.code = code;
+    op->result.detail = &op->detail;
+    if (code == SQL_OK)
+        op->result.message = NULL;
+    else if (op->result.message == NULL)
+        op->result.message = "the database could not do it";
+}
+
+void sql_op_finish(sql_op *op, sql_code code)
+{
+    settle(op, code);
+    atomic_store(&op->begun, true); /* nothing to take back any more */
+    list_append(&op->port->ready, &op->link);
+    soon_arm(&op->port->answers);
+}
+
+void sql_op_post(sql_op *op, sql_code code)
+{
+    sql_port *p = op->port;
+    settle(op, code);
+    pthread_mutex_lock(&p->lock);
+    list_append(&p->mailbox, &op->link);
+    uv_async_send(&p->wake);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void sql_detail_columns(sql_detail *d, slice text)
+{
+    size_t used = 0;
+    while (text.n > 0) {
+        const char *comma = memmem(text.p, text.n, ", ", 2);
+        size_t n = comma != NULL ? (size_t)(comma - text.p) : text.n;
+        if (used + n + 2 > sizeof d->columns)
+            break;
+        memcpy(d->columns + used, text.p, n);
+        used += n;
+        d->columns[used++] = '\0';
+        n = comma != NULL ? n + 2 : n;
+        text = (slice){text.p + n, text.n - n};
+    }
+    d->columns[used] = '\0';
+}
+
+/* Time ---------------------------------------------------------------------------------------- */
+
+static void take_back(sql_op *op, const char *why)
+{
+    if (!op->port->db->driver->withdraw(op))
+        return;
+    metrics_add(METRIC_SQL_REFUSED, 1);
+    sql_op_finish(op, sql_op_say(op, SQL_UNAVAILABLE, "%s%s%s", why,
+                                 op->message[0] != '\0' ? ": " : "", op->message));
+}
+
+static void expire(sql_port *p, uint64_t now)
+{
+    LIST_FOR_EACH_SAFE (it, &p->all) {
+        sql_op *op = LIST_ENTRY(it, sql_op, all_link);
+        if (!atomic_load(&op->begun) && now > op->queued_at + p->db->options.wait_ms)
+            take_back(op, "the database had no time for it; was it asked from inside a "
+                          "transaction, beside it?");
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    sql_port *p = timer->data;
+    uint64_t now = clock_ms();
+    expire(p, now);
+    LIST_FOR_EACH_SAFE (it, &p->transactions)
+        look_after(LIST_ENTRY(it, sql_tx, link), now);
+    if (p->db->driver->port_tick != NULL)
+        p->db->driver->port_tick(p, now);
+    if (p->pending == 0 && list_empty(&p->transactions) && p->parts == 3) {
+        uv_timer_stop(&p->tick);
+        p->ticking = false;
+    }
+}
+
+static void tick(sql_port *p)
+{
+    if (p->ticking)
+        return;
+    p->ticking = true;
+    uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+/* The port ------------------------------------------------------------------------------------ */
+
+void sql_port_hold(sql_port *p)
+{
+    p->parts++;
+}
+
+void sql_port_release(sql_port *p)
+{
+    if (--p->parts > 0)
+        return;
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    sql_port_release(handle->data);
+}
+
+static void on_answers_closed(void *port)
+{
+    sql_port_release(port);
+}
+
+static void close_when_done(sql_port *p)
+{
+    if (!p->closing || p->gone || p->pending > 0 || !list_empty(&p->transactions))
+        return;
+    p->gone = true;
+    if (p->db->driver->port_close != NULL)
+        p->db->driver->port_close(p);
+    uv_close((uv_handle_t *)&p->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&p->tick, on_handle_closed);
+    soon_close(&p->answers, on_answers_closed);
+}
+
+sql_port *sql_port_new(sql_db *db, uv_loop_t *loop)
+{
+    sql_port *p = mem_alloc(sizeof *p);
+    p->db = db;
+    p->loop = loop;
+    p->parts = 3;
+    list_init(&p->all);
+    list_init(&p->transactions);
+    list_init(&p->ready);
+    list_init(&p->mailbox);
+    pthread_mutex_init(&p->lock, NULL);
+    uv_async_init(loop, &p->wake, on_wake);
+    uv_timer_init(loop, &p->tick);
+    uv_unref((uv_handle_t *)&p->wake);
+    uv_unref((uv_handle_t *)&p->tick);
+    p->wake.data = p->tick.data = p;
+    soon_init(&p->answers, loop, drain, p);
+    if (db->driver->port_open != NULL)
+        db->driver->port_open(p);
+    return p;
+}
+
+void sql_port_close(sql_port *p)
+{
+    if (p->closing)
+        return;
+    p->closing = true;
+    LIST_FOR_EACH_SAFE (it, &p->all) {
+        sql_op *op = LIST_ENTRY(it, sql_op, all_link);
+        atomic_store(&op->cancelled, true);
+        if (!atomic_load(&op->begun))
+            take_back(op, "the server is stopping");
+    }
+    LIST_FOR_EACH_SAFE (it, &p->transactions)
+        look_after(LIST_ENTRY(it, sql_tx, link), clock_ms());
+    tick(p);
+    close_when_done(p);
+}
+
+void sql_close(sql_db *db)
+{
+    db->driver->close(db);
+}
+
+const char *sql_name(const sql_port *p)
+{
+    return p->db->driver->name;
+}
+
+sql_db *sql_open(const sql_options *options, char *error, size_t error_size)
+{
+    return options->url[0] != '\0' ? sql_pg_open(options, error, error_size)
+                                   : sql_lite_open(options);
+}
+
+/* Operations ---------------------------------------------------------------------------------- */
+
+static sql_op *new_op(sql_port *p, sql_tx *tx, sql_kind kind, slice text, sql_done done, void *arg)
+{
+    sql_op *op = mem_alloc(sizeof *op + text.n + 1);
+    op->port = p;
+    op->tx = tx;
+    op->kind = kind;
+    op->done = done;
+    op->arg = arg;
+    op->started_us = clock_us();
+    op->queued_at = clock_ms();
+    op->timeout_ms = p->db->options.timeout_ms;
+    op->max_rows = p->db->options.rows;
+    op->max_bytes = p->db->options.bytes;
+    memcpy(op->bytes, text.n > 0 ? text.p : "", text.n);
+    op->text = (slice){op->bytes, text.n};
+    list_append(&p->all, &op->all_link);
+    count_pending(p, 1);
+    tick(p);
+    return op;
+}
+
+static void submit(sql_op *op)
+{
+    if (op->tx != NULL)
+        op->tx->running = op;
+    op->port->db->driver->submit(op);
+}
+
+/* Values that one of the databases would change or refuse later are refused here, for both. */
+static sql_code check_value(sql_op *op, size_t number, const sql_value *v)
+{
+    if (v->type == SQL_FLOAT && isnan(v->f))
+        return sql_op_say(op, SQL_TYPE, "parameter %zu is not a number (NaN)", number);
+    if (v->type != SQL_TEXT)
+        return SQL_OK;
+    if (memchr(v->s.p, '\0', v->s.n) != NULL)
+        return sql_op_say(op, SQL_TYPE, "parameter %zu has a NUL byte; a text can't, a blob can",
+                          number);
+    for (const char *p = v->s.p, *end = p + v->s.n; p < end;) {
+        size_t n = utf8_length(p, end);
+        if (n == 0)
+            return sql_op_say(op, SQL_TYPE, "parameter %zu is not UTF-8; send it as a blob",
+                              number);
+        p += n;
+    }
+    return SQL_OK;
+}
+
+static sql_code check_text(sql_op *op, const sql_statement *s)
+{
+    sql_text t;
+    sql_text_read(s->text, &t);
+    op->reads = sql_text_may_read(&t);
+    if (t.statements == 0)
+        return sql_op_say(op, SQL_SYNTAX, "the statement is empty");
+    if (t.statements > 1)
+        return sql_op_say(op, SQL_SYNTAX,
+                          "one statement per call, these are %zu; several belong "
+                          "into a transaction",
+                          t.statements);
+    if (sql_text_is_denied(&t))
+        return sql_op_say(op, SQL_DENIED,
+                          "%.*s would change a connection that others use, too; "
+                          "transactions are made by sql.transaction",
+                          (int)t.first.n, t.first.p);
+    if (memchr(s->text.p, '\0', s->text.n) != NULL)
+        return sql_op_say(op, SQL_SYNTAX, "the statement has a NUL byte");
+    op->param_count = t.params;
+    if (t.params < s->param_count || t.params > SQL_PARAMS_MAX)
+        return sql_op_say(op, SQL_PARAMETERS, "the statement has %zu parameter%s, it was given %zu",
+                          t.params, t.params == 1 ? "" : "s", s->param_count);
+    return SQL_OK;
+}
+
+static sql_code check(sql_op *op, const sql_statement *s)
+{
+    size_t bytes = s->text.n;
+    for (size_t i = 0; i < s->param_count; i++)
+        bytes += s->params[i].type >= SQL_TEXT ? s->params[i].s.n : sizeof(sql_value);
+    if (s->text.n > SQL_TEXT_MAX || bytes > op->max_bytes || s->param_count > SQL_PARAMS_MAX)
+        return sql_op_say(op, SQL_TOO_LARGE,
+                          "the statement and its parameters have %zu bytes; "
+                          "at most %zu are allowed (sql.bytes)",
+                          bytes, op->max_bytes);
+    sql_code code = check_text(op, s);
+    for (size_t i = 0; code == SQL_OK && i < s->param_count; i++)
+        code = check_value(op, i + 1, &s->params[i]);
+    return code;
+}
+
+/* One block: the values, then their bytes. */
+static void copy_params(sql_op *op, const sql_statement *s)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->param_count; i++)
+        bytes += s->params[i].type >= SQL_TEXT ? s->params[i].s.n + 1 : 0;
+    op->params = mem_alloc(op->param_count * sizeof *op->params + bytes + 1);
+    char *at = (char *)(op->params + op->param_count);
+    for (size_t i = 0; i < s->param_count; i++) {
+        op->params[i] = s->params[i];
+        if (s->params[i].type < SQL_TEXT)
+            continue;
+        memcpy(at, s->params[i].s.n > 0 ? s->params[i].s.p : "", s->params[i].s.n);
+        op->params[i].s.p = at;
+        at += s->params[i].s.n;
+        *at++ = '\0';
+    }
+}
+
+/* SQL_OK: the transaction may go on. */
+static sql_code check_tx(sql_op *op, const sql_tx *tx)
+{
+    if (tx->running != NULL)
+        return sql_op_say(op, SQL_FAILED, "a transaction does one statement at a time");
+    if (tx->failure != SQL_OK)
+        return sql_op_say(op, tx->failure == SQL_TIMEOUT ? SQL_TIMEOUT : SQL_ABORTED,
+                          "the transaction has failed before: %.400s", tx->message);
+    if (tx->state != TX_OPEN)
+        return sql_op_say(op, SQL_ABORTED, "the transaction has ended");
+    return SQL_OK;
+}
+
+void sql_query(sql_port *p, sql_tx *tx, const sql_statement *s, sql_done done, void *arg)
+{
+    slice text = s->text.n <= SQL_TEXT_MAX ? s->text : (slice){"", 0};
+    sql_op *op = new_op(p, tx, SQL_QUERY, text, done, arg);
+    if (s->timeout_ms > 0)
+        op->timeout_ms = s->timeout_ms;
+    if (s->max_rows > 0)
+        op->max_rows = s->max_rows;
+    sql_code code = check(op, s);
+    if (code == SQL_OK && tx != NULL)
+        code = check_tx(op, tx);
+    if (code == SQL_OK && p->closing)
+        code = sql_op_say(op, SQL_UNAVAILABLE, "the server is stopping");
+    if (code != SQL_OK) {
+        if (tx != NULL && tx->running == NULL)
+            doom(tx, code, op->message);
+        sql_op_finish(op, code);
+        return;
+    }
+    copy_params(op, s);
+    submit(op);
+}
+
+void sql_begin(sql_port *p, const sql_tx_options *options, sql_done done, void *arg)
+{
+    sql_tx *tx = mem_alloc(sizeof *tx);
+    tx->port = p;
+    tx->options = *options;
+    if (tx->options.timeout_ms == 0)
+        tx->options.timeout_ms = p->db->options.transaction_ms;
+    list_init(&tx->ops);
+    list_append(&p->transactions, &tx->link);
+    sql_op *op = new_op(p, tx, SQL_BEGIN, (slice){"", 0}, done, arg);
+    op->reads = options->read_only;
+    if (!p->closing) {
+        submit(op);
+        return;
+    }
+    tx->running = op;
+    sql_op_finish(op, sql_op_say(op, SQL_UNAVAILABLE, "the server is stopping"));
+}
+
+static void end(sql_tx *tx, sql_kind kind, sql_done done, void *arg)
+{
+    sql_op *op = new_op(tx->port, tx, kind, (slice){"", 0}, done, arg);
+    sql_code code = SQL_OK;
+    if (tx->state != TX_OPEN)
+        code = tx->failure != SQL_OK ? sql_op_say(op, tx->failure, "%s", tx->message)
+                                     : sql_op_say(op, SQL_ABORTED, "the transaction has ended");
+    else if (tx->running != NULL)
+        code = sql_op_say(op, SQL_FAILED, "a statement of the transaction still runs");
+    if (code != SQL_OK) {
+        sql_op_finish(op, code);
+        return;
+    }
+    tx->state = TX_ENDING;
+    submit(op);
+}
+
+static void start_rollback(sql_tx *tx)
+{
+    end(tx, SQL_ROLLBACK, NULL, NULL);
+}
+
+void sql_commit(sql_tx *tx, sql_done done, void *arg)
+{
+    if (tx->failure == SQL_OK || tx->state != TX_OPEN || tx->running != NULL) {
+        end(tx, SQL_COMMIT, done, arg);
+        return;
+    }
+    end(tx, SQL_ROLLBACK, done, arg);
+    tx->running->undoes = true;
+}
+
+void sql_rollback(sql_tx *tx, sql_done done, void *arg)
+{
+    if (done == NULL && tx->state == TX_OPEN && tx->running != NULL)
+        atomic_store(&tx->running->cancelled, true); /* the tick ends it after its answer */
+    else if (done != NULL || tx->state == TX_OPEN)
+        end(tx, SQL_ROLLBACK, done, arg);
+}
