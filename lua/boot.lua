@@ -73,6 +73,8 @@ local function search(x, method, path)
 end
 
 
+topics.apply()
+
 local boot = {}
 
 

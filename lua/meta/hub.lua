@@ -8,16 +8,62 @@ local hub = {}
 ---@field version? integer the topic takes only higher ones; by the clock when absent
 ---@field ttl? number seconds after which the topic ends for its subscribers; never when absent
 ---@field mode? "latest"|"log" log: the data is a message, which goes to each who has subscribed to
---- the topic with mode = "log", and is not kept
+--- the topic with mode = "log", and is kept where the topic's rule has a history. Without a mode the
+--- rule says it
 
 --- Publishes a value. Waits for the bus where there is one.
 ---@param topic string
 ---@param data string
 ---@param options? hub.Options
 ---@return true|nil
----@return string|nil message
+---@return string|nil position "EPOCH:OFFSET" of a message whose topic keeps a history; or the message
+--- of a failure
 ---@return "unavailable"|nil code
 function hub.publish(topic, data, options) end
+
+---@class hub.Query
+---@field since? string a position: only what follows on it
+---@field limit? integer 100 when absent, 1000 at most
+---@field reverse? boolean the newest first
+
+---@class hub.Page
+---@field items { position: string, data: string, time: number }[] time: Unix seconds
+---@field position string|nil of the newest message that there was; nil: the topic keeps no history
+---@field recovered boolean|nil whether nothing is missing after `since`
+
+--- The messages that a topic has kept, the oldest first. Waits for the bus where there is one.
+---@param topic string
+---@param query? hub.Query
+---@return hub.Page|nil
+---@return string|nil message
+---@return "unavailable"|nil code
+function hub.history(topic, query) end
+
+---@class hub.Rule
+---@field pattern string "news" or "news.*"
+---@field mode? "latest"|"log"
+---@field history? { messages?: integer, bytes?: integer, age?: number } 100 messages, 1 MiB and 300
+--- seconds when absent in a table; without the table nothing is kept
+---@field presence? boolean
+---@field slow? string|{ ws?: string, sse?: string } "disconnect", "latest", "drop_oldest", "pause"
+---@field rate? integer messages a second to one subscriber; 0: any
+
+--- Replaces the rules of all topics of this node. The framework does that from lua/topics/ and
+--- config.lua (web.rules); an application has no need of it.
+---@param list hub.Rule[]
+function hub.rules(list) end
+
+--- How a topic behaves.
+---@param topic string
+---@return { mode: "latest"|"log", presence: boolean, rate: integer, history: table|nil }
+function hub.rule(topic) end
+
+--- The name of a topic that belongs to a session of a tenant. No two of them share a name.
+---@param tenant string "": none
+---@param session string
+---@param topic string
+---@return string
+function hub.key(tenant, session, topic) end
 
 --- To this node only: a value that was read from the store. Does not wait.
 ---@param topic string

@@ -12,11 +12,13 @@ local names = require "pubsub.names"
 local sealed = require "pubsub.sealed"
 local time = require "host.time"
 local tokens = require "pubsub.tokens"
+local topics = require "web.topics"
 
 local client = {}
 
 local LOG = { mode = "log" }
 local SEALED = "sealed:"
+local HISTORY_MAX = 1000 -- messages in one answer
 
 
 -- Answers the client's mistake, or the world's; the connection lives on.
@@ -45,6 +47,16 @@ local function place(ws, topic, session)
     return say(ws, "other_session", "this token is for another session than the one that was named")
   end
   return names.key(data.tenant, session, topic), session
+end
+
+
+-- Whether the topic's rule allows it; the client is told when not.
+local function may(ws, action, topic)
+  local data = ws.data
+  local identity = { user = ws.user, tenant = data.tenant, claims = data.claims }
+  local ok, message, code = topics.may(action, topic, identity)
+  if not ok then say(ws, code, message) end
+  return ok
 end
 
 
@@ -79,10 +91,78 @@ end
 function commands.subscribe(ws, text)
   local topic, named = split(text)
   local key, session = place(ws, topic, named)
-  if not key then return end
+  if not key or not may(ws, "subscribe", topic) then return end
   local ok, message, code = ws:subscribe(key, LOG)
   if not ok then return say(ws, code, message) end
   ws.data.topics[key] = { topic, session }
+end
+
+
+-- The object of a command, with null for what is absent; nothing when the client was told.
+local function request_of(ws, text, fields)
+  local object, message = json.decode(text)
+  if object == nil then return say(ws, "bad_json", "the message is not JSON: " .. message) end
+  if type(object) ~= "table" or object == json.null or getmetatable(object) == json.array_mt then
+    return say(ws, "bad_message", "the message must be a JSON object")
+  end
+  for name, kind in pairs(fields) do
+    local value = object[name]
+    if value == json.null then value = nil end
+    object[name] = value
+    local fits = type(value) == kind or kind == "integer" and math.type(value) == kind
+    if value ~= nil and not fits then
+      return say(ws, "bad_message", ('"%s" must be of type %s'):format(name, kind))
+    end
+  end
+  return object
+end
+
+local SUBSCRIBE = { topic = "string", session_id = "string", since = "string", history = "integer" }
+
+
+-- The topic is named before its messages come, so that the client knows what they belong to.
+commands["subscribe-json"] = function(ws, text)
+  local object = request_of(ws, text, SUBSCRIBE)
+  if not object then return end
+  local key, session = place(ws, object.topic, object.session_id)
+  if not key or not may(ws, "subscribe", object.topic) then return end
+  local history = math.min(math.max(object.history or 0, 0), HISTORY_MAX)
+  local got, message, code = ws:subscribe(key, {
+    mode = "log", since = object.since, history = history, envelope = true,
+  })
+  if not got then return say(ws, code, message) end
+  ws.data.topics[key] = { object.topic, session }
+  ws:send(json.encode {
+    type = "subscribed", topic = object.topic, session_id = session, channel = key,
+    position = got.position, recovered = got.recovered,
+  })
+end
+
+
+-- What was published as JSON is given back as JSON.
+local function item_of(item)
+  local data = json.decode(item.data)
+  if data == nil then data = item.data end
+  return { position = item.position, data = data, time = item.time }
+end
+
+local HISTORY = { topic = "string", session_id = "string", since = "string", limit = "integer" }
+
+
+commands["history-json"] = function(ws, text)
+  local object = request_of(ws, text, HISTORY)
+  if not object then return end
+  local key, session = place(ws, object.topic, object.session_id)
+  if not key or not may(ws, "subscribe", object.topic) then return end
+  local limit = math.min(math.max(object.limit or 100, 0), HISTORY_MAX)
+  local page, message, code = hub.history(key, { since = object.since, limit = limit })
+  if not page then return say(ws, code, message) end
+  local items = setmetatable({}, json.array_mt)
+  for i, item in ipairs(page.items) do items[i] = item_of(item) end
+  ws:send(json.encode {
+    type = "history", topic = object.topic, session_id = session, channel = key, items = items,
+    position = page.position, recovered = page.recovered,
+  })
 end
 
 
@@ -126,7 +206,7 @@ commands["publish-json"] = function(ws, text)
   local session = object.session_id
   if session == json.null then session = nil end
   local key = place(ws, object.topic, session)
-  if not key then return end
+  if not key or not may(ws, "publish", object.topic) then return end
   local ok, message, code = hub.publish(key, out, LOG)
   if not ok then say(ws, code, message) end
 end
@@ -160,7 +240,7 @@ function client.open(ws, claims)
   data.tenant, data.topics = "", {}
   if not claims then return end
   data.name, data.bound = claims.sub, claims.sid
-  data.tenant = claims.tenant_id or ""
+  data.tenant, data.claims = claims.tenant_id or "", claims
   identify(ws, claims)
 end
 
@@ -197,7 +277,8 @@ function client.message(ws, text, binary)
   local command = name and commands[name]
   if not command then
     return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "
-      .. "unsubscribe:, publish-json:, refresh-token: or hello-json: and what belongs to it")
+      .. "subscribe-json:, unsubscribe:, publish-json:, history-json:, refresh-token: or "
+      .. "hello-json: and what belongs to it")
   end
   command(ws, rest)
 end

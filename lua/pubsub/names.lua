@@ -1,6 +1,8 @@
 -- Names of the publish/subscribe contract, and the topic of the hub that a (tenant, session, topic)
--- stands for. The lengths are part of it, so that no two of them share a topic, whatever their
--- characters: ("a", "bc") and ("ab", "c") differ in the numbers.
+-- stands for. That is made in C (hub.key) so that no two of them share a topic, whatever their
+-- characters.
+local hub = require "host.hub"
+
 local names = {}
 
 local TOPIC_MAX, SESSION_MAX, TENANT_MAX = 100, 80, 40
@@ -43,12 +45,7 @@ end
 
 
 --- The hub's topic.
----@param tenant string "": none
----@param session string
----@param topic string
----@return string
-function names.key(tenant, session, topic)
-  return ("pubsub:%d:%d:%s%s%s"):format(#tenant, #session, tenant, session, topic)
-end
+---@type fun(tenant: string, session: string, topic: string): string
+names.key = hub.key
 
 return names

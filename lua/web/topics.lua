@@ -4,23 +4,56 @@
 -- it a stream opens on the newest value and no update is lost between reading and listening, and
 -- after a lost link to Redis nobody stays on an old value. A function renew(topic), where there is
 -- one, makes the value anew after the scripts have changed.
+--
+-- It may also say what topics are like: the fields of a rule (web.rules) beside `prefixes` count
+-- for all of these, and `rules = { ["news.*"] = { ... } }` for names of their own. The section
+-- `topics` of config.lua is such a table, too, and counts more.
+local config = require "host.config"
 local hub = require "host.hub"
 local loader = require "web.loader"
 local log = require "host.log"
+local rules = require "web.rules"
 
 local topics = {}
 
 local sources -- loaded at first use: reading the folder is for boot, not for a spec of one module
 
 
+local NO_RULE = { prefixes = true, read = true, renew = true, rules = true }
+
+
+local function wrong(origin)
+  error(origin .. ": a topic file returns { prefixes = { ... }, read = function(topic) }, or rules",
+    0)
+end
+
+
+-- The fields of a rule that stand beside `prefixes`.
+local function add_rules(source, origin)
+  local rule = {}
+  for name, value in pairs(source) do
+    if not NO_RULE[name] then rule[name] = value end
+  end
+  if next(rule) ~= nil then
+    if type(source.prefixes) ~= "table" then wrong(origin) end
+    for _, prefix in ipairs(source.prefixes) do
+      rules.add({ [prefix .. "*"] = rule }, origin)
+    end
+  end
+  if source.rules then rules.add(source.rules, origin) end
+end
+
+
 local function load_sources()
   local found = {}
   loader.each("topics", function(source, origin)
-    if type(source) ~= "table" or type(source.read) ~= "function"
-      or type(source.prefixes) ~= "table" then
-      error(origin .. ": a topic file returns { prefixes = { ... }, read = function(topic) }", 0)
+    if type(source) ~= "table" or source.read ~= nil and type(source.read) ~= "function" then
+      wrong(origin)
     end
-    found[#found + 1] = source
+    if source.read and type(source.prefixes) ~= "table" then wrong(origin) end
+    if not source.read and not source.rules and not source.prefixes then wrong(origin) end
+    add_rules(source, origin)
+    if source.read then found[#found + 1] = source end
   end)
   return found
 end
@@ -29,7 +62,16 @@ end
 --- Loads lua/topics/; called by boot so that a wrong file fails the load.
 function topics.load()
   sources = load_sources()
+  rules.add(config.section "topics" or {}, "config.lua, topics")
 end
+
+
+--- Hands the rules to the hub; called by boot when all else is loaded.
+function topics.apply()
+  rules.apply()
+end
+
+topics.may = rules.may
 
 
 local function source_of(topic)
@@ -74,14 +116,15 @@ end
 --- Makes this node listen to a topic, for a subscription that is about to begin: with the newest
 --- value where lua/topics/ knows one, unless mode is "log".
 ---@param topic string
----@param options? { mode?: "latest"|"log" }
+---@param options? { mode?: "latest"|"log" } without a mode the topic's rule says it
 ---@return any|nil watch to be closed when subscribed
 ---@return string|nil message
 ---@return string|nil code
 function topics.follow(topic, options)
   local watch, message, code = hub.watch(topic)
   if not watch then return nil, message, code end
-  local source = not (options and options.mode == "log") and source_of(topic)
+  local mode = options and options.mode or hub.rule(topic).mode
+  local source = mode ~= "log" and source_of(topic)
   if not source or watch.data then return watch end
   local found
   found, message, code = read_into_hub(source, topic)

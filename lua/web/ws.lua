@@ -55,12 +55,23 @@ function Ws:send(data, binary)
 end
 
 
---- Sends what is published to a topic. Waits until this node listens.
+---@class web.Subscribing
+---@field mode? "latest"|"log" latest: the newest value, now and whenever it changes, skipping some
+--- when the client is slow; log: each message that is published with mode = "log". Without a mode
+--- the topic's rule says it
+---@field since? string the position of the last message that the client has: it gets what it missed
+---@field history? integer so many of the newest messages first, when it has none or missed too much
+---@field envelope? boolean messages leave as {"channel","position","data"}
+
+---@class web.Subscribed
+---@field position string|nil what comes follows on this one; nil: the topic keeps no history
+---@field recovered boolean|nil whether all that was missed since `since` follows
+
+--- Sends what is published to a topic. Waits until this node listens. What was missed leaves in the
+--- worker's next turn: what is sent before anything waits comes first.
 ---@param topic string 1 to 255 bytes
----@param options? { mode?: "latest"|"log" } latest: the newest value, now and whenever it changes,
---- skipping some when the client is slow; log: each message from now on that is published with
---- mode = "log"
----@return true|nil subscribed
+---@param options? web.Subscribing
+---@return web.Subscribed|nil subscribed
 ---@return string|nil message
 ---@return "closed"|"too_many"|"unavailable"|nil code
 function Ws:subscribe(topic, options)
@@ -72,7 +83,10 @@ function Ws:subscribe(topic, options)
     return nil, message, "too_many"
   end
   self.subscribing = self.subscribing + 1
-  return later(self, "subscribe", topic, options)
+  local ok
+  ok, message, code = later(self, "subscribe", topic, options)
+  if ok then return {} end
+  return nil, message, code
 end
 
 

@@ -194,6 +194,12 @@ local function hub(world)
   function fake.revoked()
     return false, true
   end
+  function fake.rules(list)
+    fake.rule_list = list
+  end
+  function fake.rule()
+    return { mode = "latest" }
+  end
   local connections = 0
   function fake.connection_id()
     connections = connections + 1

@@ -164,3 +164,25 @@ void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
 /* The name of the topic that s is subscribed to; it lives as long as the subscription. */
 slice hub_topic_of(const hub_subscriber *s);
 size_t hub_subscriber_count(hub *h, slice topic);
+
+/* History ----------------------------------------------------------------------------------- */
+
+enum { HUB_PAGE_MAX = 1000 };
+
+typedef struct {
+    hub_position since; /* only what follows on it; none: all that there is */
+    size_t limit;       /* up to HUB_PAGE_MAX */
+    bool reverse;       /* the newest first */
+} hub_history_query;
+
+typedef struct {
+    const hub_message *items;
+    size_t n;
+    hub_position position; /* of the newest message that there was; none: no history is kept */
+    hub_recovery recovery; /* of `since` */
+} hub_history_page;
+
+/* done once, on p's loop, maybe at once; -1: the remote is away. The page lives during the call. */
+typedef void (*hub_history_done)(void *ctx, int status, const hub_history_page *page);
+void hub_read_history(hub_port *p, slice topic, const hub_history_query *query,
+                      hub_history_done done, void *ctx);

@@ -2,17 +2,10 @@
  * topic's listeners; bounded per topic by its rule, and in all by bytes, where the topic that was
  * used least recently loses its messages first. Not thread-safe: the hub's lock guards it. */
 #pragma once
-#include "frame.h"
 #include "hub_position.h"
 #include "hub_rules.h"
 #include "list.h"
 #include "map.h"
-
-typedef struct {
-    frame *data;
-    uint64_t offset;
-    int64_t time_ms; /* Unix */
-} hub_message;
 
 typedef struct hub_history {
     map_node node;

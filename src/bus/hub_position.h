@@ -2,12 +2,20 @@
  * the counter: another epoch, and nothing can be said about what lies between.
  * As text: "EPOCH:OFFSET", the epoch in hexadecimal digits, the offset in decimal ones. */
 #pragma once
+#include "frame.h"
 #include "slice.h"
 #include <stdint.h>
 
 typedef struct {
     uint64_t epoch, offset; /* epoch 0: no position */
 } hub_position;
+
+/* One that is kept. */
+typedef struct {
+    frame *data;
+    uint64_t offset;
+    int64_t time_ms; /* Unix */
+} hub_message;
 
 enum { HUB_POSITION_TEXT = 16 + 1 + 20 + 1 };
 

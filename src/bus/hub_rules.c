@@ -2,6 +2,7 @@
  * to remembers its own. Rejected: a tree of prefixes, for some dozens of entries. */
 #include "hub_rules.h"
 
+#include "hub_name.h"
 #include "mem.h"
 #include <stdlib.h>
 
@@ -39,6 +40,7 @@ static bool is_better(const struct hub_rule_entry *e, const struct hub_rule_entr
 hub_rule hub_rules_find(const hub_rules *r, slice name)
 {
     const struct hub_rule_entry *best = NULL;
+    name = hub_name_topic(name);
     for (size_t i = 0; i < r->count; i++) {
         const struct hub_rule_entry *e = &r->entries[i];
         if (fits(e, name) && is_better(e, best))

@@ -20,15 +20,17 @@ typedef enum {
     HUB_SLOW_PAUSE        /* the history keeps them until it takes more */
 } hub_slow;
 
+typedef enum { HUB_CLASS_WS, HUB_CLASS_SSE, HUB_CLASSES } hub_class;
+
 typedef struct {
     bool log; /* messages and not a newest value */
     bool presence;
     hub_history_limits history;
-    hub_slow slow;
-    uint32_t rate; /* messages a second to one subscriber; 0: any */
+    hub_slow slow[HUB_CLASSES]; /* by the kind of subscriber */
+    uint32_t rate;              /* messages a second to one subscriber; 0: any */
 } hub_rule;
 
-enum { HUB_RULES_MAX = 1000 };
+enum { HUB_RULES_MAX = 1000, HUB_HISTORY_MAX = 100000 };
 
 typedef struct {
     struct hub_rule_entry *entries;

@@ -7,6 +7,8 @@ enum {
     SLOT_SSE,
     SLOT_WS,
     SLOT_WS_PACKED, /* permessage-deflate */
+    SLOT_WS_ENVELOPE,
+    SLOT_WS_ENVELOPE_PACKED,
     SLOTS_USED
 };
 

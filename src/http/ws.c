@@ -1,12 +1,11 @@
-/* WebSockets: the connection's side of ws_frame, and a transport of the hub.
+/* WebSockets: the connection's side of ws_frame, and a member of the audience.
  *
  *   OPEN --ws_close: our close frame--> CLOSING --theirs, or CLOSE_MS--> ENDED
  *     \--their close frame, fail, the peer's end: finish-------------------->/
  *   ENDED --on_close of the connection--> freed
  *
- * A value of a topic waits when the client has not taken what was sent before, and a newer one
- * replaces it; a message never waits here: the connection's queue takes it, and a client whose
- * queue is over the bound is closed, so that one slow client costs at most the bound. Bytes that
+ * What it is subscribed to is ws_topics.c's. A client whose queue is over the bound is closed, so
+ * that one slow client costs at most the bound. Bytes that
  * come while reading is paused lie in `rest`, at most what one read brought. Any byte from the peer
  * counts as the answer to a ping: a pong may lie behind a long message.
  *
@@ -15,11 +14,8 @@
  *
  * Owner: the connection. What must never happen: a call upward after on_close; a subscription after
  * the start of closing; a message in the clear after ws_seal. */
-#include "ws.h"
+#include "ws_private.h"
 
-#include "bucket.h"
-#include "http_slots.h"
-#include "list.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -27,34 +23,6 @@
 #include <stdlib.h>
 
 enum { CLOSE_MS = 1000 };
-
-typedef enum { OPEN, CLOSING, ENDED } ws_state;
-
-struct ws {
-    audience_member member;
-    conn *c;
-    hub_port *port;
-    const ws_ops *ops;
-    void *owner;
-    const ws_limits *limits;
-    ws_parser parser;
-    buf rest;
-    list subscriptions;
-    uint16_t subscription_count;
-    uint8_t state;
-    bool told, paused, feeding, pinged;
-    bool packs;   /* what is sent may be compressed */
-    uint64_t due; /* of the next ping, or of the end of patience; conn_now */
-    bucket rate;
-    seal_channel *keys; /* NULL: messages leave as they are */
-};
-
-typedef struct {
-    hub_subscriber subscriber;
-    list link; /* in ws.subscriptions */
-    ws *w;
-    frame *waiting; /* the newest value, until the client has taken what was before */
-} subscription;
 
 /* Closing ----------------------------------------------------------------------------------- */
 
@@ -67,21 +35,6 @@ static void tell(ws *w, int code, slice reason)
     w->ops->on_close(w, code, reason);
 }
 
-static void free_subscription(subscription *s)
-{
-    hub_unsubscribe(&s->subscriber);
-    list_remove(&s->link);
-    s->w->subscription_count--;
-    frame_drop(s->waiting);
-    free(s);
-}
-
-static void leave_topics(ws *w)
-{
-    while (!list_empty(&w->subscriptions))
-        free_subscription(LIST_ENTRY(w->subscriptions.next, subscription, link));
-}
-
 static void write_close(ws *w, int code, slice reason)
 {
     char bytes[WS_CONTROL_MAX + 2];
@@ -91,25 +44,25 @@ static void write_close(ws *w, int code, slice reason)
 /* The TCP side ends; what is queued is still sent, for as long as a close may take. */
 static void finish(ws *w, int code, slice reason)
 {
-    w->state = ENDED;
-    leave_topics(w);
+    w->state = WS_IS_ENDED;
+    ws_topics_leave(w);
     conn_close(w->c);
     tell(w, code, reason);
 }
 
 static void fail(ws *w, int code, const char *why)
 {
-    if (w->state == OPEN)
+    if (w->state == WS_IS_OPEN)
         write_close(w, code, slice_of(why));
     finish(w, code, slice_of(why));
 }
 
 void ws_close(ws *w, int code, slice reason)
 {
-    if (w->state != OPEN)
+    if (w->state != WS_IS_OPEN)
         return;
-    w->state = CLOSING;
-    leave_topics(w);
+    w->state = WS_IS_CLOSING;
+    ws_topics_leave(w);
     write_close(w, code, reason);
     conn_deadline(w->c, CLOSE_MS);
     tell(w, code, reason);
@@ -121,25 +74,27 @@ void ws_close(ws *w, int code, slice reason)
 static void give_up_slow(ws *w)
 {
     metrics_add(METRIC_WS_SLOW, 1);
+    audience_identity who = audience_identity_of(&w->member);
     log_info("a WebSocket client reads too slowly", LOG_TEXT("peer", conn_peer(w->c)),
-             LOG_NUM("queued", conn_queued(w->c)));
+             LOG_SLICE("connection", audience_id(&w->member)), LOG_SLICE("user", who.user),
+             LOG_NUM("queued", conn_queued(w->c)), LOG_TEXT("done", "closed"));
     ws_close(w, WS_TRY_AGAIN, SLICE("the client reads too slowly"));
 }
 
 /* A single message over the bound may go when nothing waits. */
-static bool has_room(ws *w, size_t n)
+bool ws_has_room(ws *w, size_t n)
 {
     size_t queued = conn_queued(w->c);
-    if (w->state == OPEN && queued > 0 && queued + n > w->limits->queue)
+    if (w->state == WS_IS_OPEN && queued > 0 && queued + n > w->limits->queue)
         give_up_slow(w);
-    return w->state == OPEN;
+    return w->state == WS_IS_OPEN;
 }
 
 static bool write_small(ws *w, ws_opcode opcode, slice data)
 {
     char header[WS_HEADER_MAX];
     size_t n = ws_put_header(header, opcode, false, data.n);
-    if (!has_room(w, n + data.n))
+    if (!ws_has_room(w, n + data.n))
         return false;
     char *room = conn_reserve(w->c, n + data.n);
     memcpy(room, header, n);
@@ -169,8 +124,7 @@ static bool write_sealed(ws *w, slice data)
     return good;
 }
 
-/* A topic's message to the wire; whoever is sealed gets frames that are not packed. */
-static bool put_frame(ws *w, frame *f)
+bool ws_write_frame(ws *w, frame *f)
 {
     if (w->keys != NULL)
         return write_sealed(w, ws_frame_data(f));
@@ -179,21 +133,20 @@ static bool put_frame(ws *w, frame *f)
     return true;
 }
 
-static bool send_frame(ws *w, frame *f)
+static bool send_packed(ws *w, frame *packed)
 {
-    return has_room(w, f->len) && put_frame(w, f);
+    bool sent = ws_has_room(w, packed->len) && ws_write_frame(w, packed);
+    frame_drop(packed);
+    return sent;
 }
 
 bool ws_send(ws *w, ws_opcode opcode, slice data)
 {
-    if (w->state == OPEN && w->keys != NULL)
+    if (w->state == WS_IS_OPEN && w->keys != NULL)
         return write_sealed(w, data);
-    frame *packed = w->packs && w->state == OPEN ? ws_pack(opcode, data) : NULL;
-    if (packed != NULL) {
-        bool sent = send_frame(w, packed);
-        frame_drop(packed);
-        return sent;
-    }
+    frame *packed = w->packs && w->state == WS_IS_OPEN ? ws_pack(opcode, data) : NULL;
+    if (packed != NULL)
+        return send_packed(w, packed);
     if (!write_small(w, opcode, data))
         return false;
     count_sent(w);
@@ -216,108 +169,7 @@ seal_result ws_unseal(ws *w, slice text, buf *out)
     return w->keys != NULL ? seal_text_open(&w->keys->in, text, out) : SEAL_BROKEN;
 }
 
-/* Topics ------------------------------------------------------------------------------------ */
-
-static frame *encode(slice topic, const frame *data, uint64_t version, hub_position position)
-{
-    (void)position;
-    (void)topic;
-    (void)version;
-    slice bytes = {data->data, data->len};
-    return ws_frame_new(utf8_valid(bytes) ? WS_TEXT : WS_BINARY, false, bytes);
-}
-
-/* For those with permessage-deflate: once for all of them. */
-static frame *encode_packed(slice topic, const frame *data, uint64_t version, hub_position position)
-{
-    slice bytes = {data->data, data->len};
-    frame *packed = ws_pack(utf8_valid(bytes) ? WS_TEXT : WS_BINARY, bytes);
-    return packed != NULL ? packed : encode(topic, data, version, position);
-}
-
-static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
-{
-    (void)version;
-    subscription *s = LIST_ENTRY(subscriber, subscription, subscriber);
-    if (conn_queued(s->w->c) > 0)
-        conn_flush(s->w->c);
-    if (conn_queued(s->w->c) == 0) {
-        send_frame(s->w, encoded);
-        return;
-    }
-    frame_drop(s->waiting);
-    s->waiting = frame_hold(encoded);
-}
-
-/* The subscription goes with the first message that is too much for the client; w stays. */
-static size_t deliver_messages(hub_subscriber *subscriber, frame *const *encoded, size_t n)
-{
-    ws *w = LIST_ENTRY(subscriber, subscription, subscriber)->w;
-    bool corked = n > 1 && conn_cork(w->c);
-    for (size_t i = 0; i < n; i++)
-        send_frame(w, encoded[i]);
-    if (corked)
-        conn_uncork(w->c);
-    return n;
-}
-
-static void end(hub_subscriber *subscriber, const char *reason)
-{
-    (void)reason;
-    free_subscription(LIST_ENTRY(subscriber, subscription, subscriber));
-}
-
-static void gap(hub_subscriber *subscriber, uint64_t lost)
-{
-    ws *w = LIST_ENTRY(subscriber, subscription, subscriber)->w;
-    w->ops->on_gap(w, hub_topic_of(subscriber), lost);
-}
-
-static const hub_transport plain = {"ws",    encode,           deliver, end,
-                                    SLOT_WS, deliver_messages, gap,     NULL};
-static const hub_transport packed = {"ws",           encode_packed,    deliver, end,
-                                     SLOT_WS_PACKED, deliver_messages, gap,     NULL};
-
-static subscription *find(ws *w, slice topic)
-{
-    LIST_FOR_EACH (it, &w->subscriptions) {
-        subscription *s = LIST_ENTRY(it, subscription, link);
-        if (slice_eq(hub_topic_of(&s->subscriber), topic))
-            return s;
-    }
-    return NULL;
-}
-
-bool ws_subscribe(ws *w, slice topic, bool log)
-{
-    if (w->state != OPEN)
-        return true;
-    subscription *s = find(w, topic);
-    if (s != NULL && s->subscriber.log == log)
-        return true;
-    if (s != NULL)
-        free_subscription(s);
-    if (w->subscription_count >= WS_SUBSCRIPTIONS_MAX)
-        return false;
-    s = mem_alloc(sizeof *s);
-    s->w = w;
-    list_append(&w->subscriptions, &s->link);
-    w->subscription_count++;
-    const hub_transport *transport = w->packs ? &packed : &plain;
-    if (log)
-        hub_subscribe_log(w->port, topic, &s->subscriber, transport, NULL);
-    else
-        hub_subscribe(w->port, topic, &s->subscriber, transport);
-    return true;
-}
-
-bool ws_unsubscribe(ws *w, slice topic)
-{
-    subscription *s = find(w, topic);
-    if (s != NULL)
-        free_subscription(s);
-    return s != NULL;
-}
+/* As a member of the audience ---------------------------------------------------------------- */
 
 static ws *ws_of(const audience_member *m)
 {
@@ -331,8 +183,7 @@ static void member_end(audience_member *m, const audience_end *why)
 
 static void member_topics(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg)
 {
-    LIST_FOR_EACH (it, &ws_of(m)->subscriptions)
-        fn(hub_topic_of(&LIST_ENTRY(it, subscription, link)->subscriber), arg);
+    ws_topics_each(ws_of(m), fn, arg);
 }
 
 static bool member_unsubscribe(audience_member *m, slice topic)
@@ -351,7 +202,7 @@ audience_member *ws_member(ws *w)
 
 static void on_peer_close(ws *w, const ws_message *m)
 {
-    if (w->state == OPEN)
+    if (w->state == WS_IS_OPEN)
         write_close(w, m->code, (slice){0});
     finish(w, m->code, m->data);
 }
@@ -380,7 +231,7 @@ static void take_message(ws *w, const ws_message *m)
         on_peer_close(w, m);
         return;
     }
-    if (w->state != OPEN)
+    if (w->state != WS_IS_OPEN)
         return;
     if (!bucket_take(&w->rate, w->limits->rate, conn_now(w->c))) {
         fail(w, WS_POLICY, "more messages a second than are allowed here");
@@ -401,7 +252,7 @@ static slice feed(ws *w, slice in)
 {
     ws_message m;
     w->feeding = true;
-    while (w->state != ENDED && !w->paused) {
+    while (w->state != WS_IS_ENDED && !w->paused) {
         ws_result result = ws_parse(&w->parser, &in, &m);
         if (result == WS_READY)
             take_message(w, &m);
@@ -411,7 +262,7 @@ static slice feed(ws *w, slice in)
             break;
     }
     w->feeding = false;
-    return w->state == ENDED ? (slice){0} : in;
+    return w->state == WS_IS_ENDED ? (slice){0} : in;
 }
 
 static void feed_rest(ws *w)
@@ -466,7 +317,7 @@ static void ping(ws *w)
 /* The time to close is over: a peer that still has not taken what was sent never will. */
 static void end_closing(ws *w)
 {
-    w->state = ENDED;
+    w->state = WS_IS_ENDED;
     if (conn_queued(w->c) > 0)
         conn_abort(w->c);
     else
@@ -477,7 +328,7 @@ static void on_deadline(conn *c)
 {
     ws *w = conn_owner(c);
     uint64_t now = conn_now(c);
-    if (w->state == CLOSING) {
+    if (w->state == WS_IS_CLOSING) {
         end_closing(w);
     } else if (now < w->due || w->paused) {
         /* While we read nothing, its pong can't be seen. */
@@ -487,8 +338,8 @@ static void on_deadline(conn *c)
     } else if (!w->pinged) {
         ping(w);
     } else {
-        w->state = ENDED;
-        leave_topics(w);
+        w->state = WS_IS_ENDED;
+        ws_topics_leave(w);
         conn_abort(c);
         tell(w, WS_ABNORMAL, SLICE("no answer to a ping"));
     }
@@ -499,13 +350,13 @@ static void on_deadline(conn *c)
 static void on_data(conn *c, const char *data, size_t n)
 {
     ws *w = conn_owner(c);
-    if (w->state == ENDED)
+    if (w->state == WS_IS_ENDED)
         return;
     if (n == 0) {
         finish(w, WS_ABNORMAL, SLICE("the connection ended without a close"));
         return;
     }
-    if (w->pinged && w->state == OPEN)
+    if (w->pinged && w->state == WS_IS_OPEN)
         plan_ping(w);
     if (w->paused || w->rest.len > 0) {
         buf_append(&w->rest, data, n);
@@ -518,25 +369,14 @@ static void on_data(conn *c, const char *data, size_t n)
 
 static void on_drain(conn *c)
 {
-    ws *w = conn_owner(c);
-    LIST_FOR_EACH_SAFE (it, &w->subscriptions) {
-        subscription *s = LIST_ENTRY(it, subscription, link);
-        frame *next = s->waiting;
-        s->waiting = NULL;
-        if (next == NULL)
-            continue;
-        put_frame(w, next);
-        frame_drop(next);
-        if (w->state != OPEN)
-            return; /* all subscriptions are gone */
-    }
+    ws_topics_drained(conn_owner(c));
 }
 
 static void on_close(conn *c)
 {
     ws *w = conn_owner(c);
-    w->state = ENDED;
-    leave_topics(w);
+    w->state = WS_IS_ENDED;
+    ws_topics_leave(w);
     tell(w, WS_ABNORMAL, SLICE("the connection was lost"));
     metrics_add(METRIC_WEBSOCKETS, -1);
     ws_parser_free(&w->parser);

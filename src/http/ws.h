@@ -55,8 +55,17 @@ void ws_seal(ws *w, seal_channel *keys);
  * keys. */
 seal_result ws_unseal(ws *w, slice text, buf *out);
 enum { WS_SUBSCRIPTIONS_MAX = 128 };
-/* Once per topic; again with another mode changes it. False: too many. */
-bool ws_subscribe(ws *w, slice topic, bool log);
+typedef struct {
+    bool log;
+    bool envelope; /* {"channel","position","data"} */
+    hub_log_start start;
+} ws_subscribing;
+typedef struct {
+    hub_position at; /* what comes follows on this; none: the topic keeps no history */
+    hub_recovery recovery;
+} ws_subscribed;
+/* Once per topic; again in another way changes it. False: too many. */
+bool ws_subscribe(ws *w, slice topic, const ws_subscribing *how, ws_subscribed *got);
 bool ws_unsubscribe(ws *w, slice topic); /* false: it was not subscribed */
 /* No more on_message until resumed; the peer is held back by TCP. */
 void ws_pause(ws *w);

@@ -11,7 +11,7 @@
 
 static const char watch_name[] = "host.hub.watch";
 
-static hub_port *check_port(lua_State *L)
+hub_port *hub_check_port(lua_State *L)
 {
     hub_port *p = vm_services(vm_of(L))->hub;
     if (p == NULL)
@@ -19,7 +19,7 @@ static hub_port *check_port(lua_State *L)
     return p;
 }
 
-static slice check_topic(lua_State *L, int arg)
+slice hub_check_topic(lua_State *L, int arg)
 {
     slice topic = vm_check_slice(L, arg);
     luaL_argcheck(L, topic.n > 0 && topic.n <= HUB_TOPIC_MAX, arg,
@@ -27,14 +27,20 @@ static slice check_topic(lua_State *L, int arg)
     return topic;
 }
 
-bool hub_check_log(lua_State *L, int arg)
+int hub_check_mode(lua_State *L, int arg)
 {
-    slice mode = vm_opt_slice(L, arg, "mode", SLICE("latest"));
-    bool log = slice_eq(mode, SLICE("log"));
-    luaL_argcheck(L, log || slice_eq(mode, SLICE("latest")), arg,
+    slice mode = vm_opt_slice(L, arg, "mode", (slice){"", 0});
+    int log = mode.n == 0 ? -1 : slice_eq(mode, SLICE("log")) ? 1 : 0;
+    luaL_argcheck(L, log != 0 || slice_eq(mode, SLICE("latest")), arg,
                   "option 'mode' must be \"latest\" or \"log\"");
     lua_pop(L, 1);
     return log;
+}
+
+bool hub_check_log(lua_State *L, int arg, slice topic)
+{
+    int log = hub_check_mode(L, arg);
+    return log >= 0 ? log > 0 : hub_rule_of(hub_of(hub_check_port(L)), topic).log;
 }
 
 int hub_push_position(lua_State *L, hub_position position)
@@ -46,7 +52,7 @@ int hub_push_position(lua_State *L, hub_position position)
     return n > 0 ? 1 : 0;
 }
 
-static hub_meta check_meta(lua_State *L, int arg)
+static hub_meta check_meta(lua_State *L, int arg, slice topic)
 {
     lua_Integer version = vm_opt_integer(L, arg, "version", 0);
     lua_Number ttl = vm_opt_number(L, arg, "ttl", 0);
@@ -54,7 +60,7 @@ static hub_meta check_meta(lua_State *L, int arg)
     luaL_argcheck(L, ttl >= 0 && ttl < 1e12, arg, "option 'ttl' must be seconds, not negative");
     return (hub_meta){.version = (uint64_t)version,
                       .ttl_ms = (uint64_t)(ttl * 1000),
-                      .log = hub_check_log(L, arg)};
+                      .log = hub_check_log(L, arg, topic)};
 }
 
 /* publish(topic, data, { version, ttl, mode }) ----------------------------------------------------
@@ -104,10 +110,10 @@ static int publish(lua_State *L, hub_port *port, task_token token, slice topic, 
 
 static int hub_publish_value(lua_State *L)
 {
-    hub_port *port = check_port(L);
-    slice topic = check_topic(L, 1);
+    hub_port *port = hub_check_port(L);
+    slice topic = hub_check_topic(L, 1);
     slice data = vm_check_slice(L, 2);
-    hub_meta meta = check_meta(L, 3);
+    hub_meta meta = check_meta(L, 3, topic);
     task_token token = task_token_of(L);
     frame *f = frame_new(data.p, data.n);
     if (f == NULL)
@@ -117,10 +123,10 @@ static int hub_publish_value(lua_State *L)
 
 static int hub_publish_here(lua_State *L)
 {
-    hub_port *port = check_port(L);
-    slice topic = check_topic(L, 1);
+    hub_port *port = hub_check_port(L);
+    slice topic = hub_check_topic(L, 1);
     slice data = vm_check_slice(L, 2);
-    hub_meta meta = check_meta(L, 3);
+    hub_meta meta = check_meta(L, 3, topic);
     frame *f = frame_new(data.p, data.n);
     if (f == NULL)
         return luaL_error(L, "not enough memory");
@@ -131,14 +137,14 @@ static int hub_publish_here(lua_State *L)
 
 static int hub_close_topic(lua_State *L)
 {
-    hub_port *port = check_port(L);
-    slice topic = check_topic(L, 1);
+    hub_port *port = hub_check_port(L);
+    slice topic = hub_check_topic(L, 1);
     return publish(L, port, task_token_of(L), topic, NULL, (hub_meta){.ended = true});
 }
 
 static int hub_close_here(lua_State *L)
 {
-    hub_publish_local(check_port(L), check_topic(L, 1), NULL, (hub_meta){.ended = true});
+    hub_publish_local(hub_check_port(L), hub_check_topic(L, 1), NULL, (hub_meta){.ended = true});
     return 0;
 }
 
@@ -210,7 +216,7 @@ static void push_frame(lua_State *L, buf *copy, frame *f)
 static int push_latest(lua_State *L, slice topic, bool version_only)
 {
     uint64_t version = 0;
-    hub_port *port = check_port(L);
+    hub_port *port = hub_check_port(L);
     buf *copy = version_only ? NULL : box_push_buf(L);
     frame *latest = hub_latest(port, topic, &version);
     if (latest == NULL) {
@@ -272,8 +278,8 @@ static void cancel_watch(void *data)
 
 static int hub_watch_topic(lua_State *L)
 {
-    hub_port *port = check_port(L);
-    slice topic = check_topic(L, 1);
+    hub_port *port = hub_check_port(L);
+    slice topic = hub_check_topic(L, 1);
     lua_settop(L, 1);
     task_token token = task_token_of(L);
     watch_box *box = new_box(L);
@@ -287,12 +293,13 @@ static int hub_watch_topic(lua_State *L)
 
 static int hub_latest_value(lua_State *L)
 {
-    return push_latest(L, check_topic(L, 1), false);
+    return push_latest(L, hub_check_topic(L, 1), false);
 }
 
 static int hub_count(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)hub_subscriber_count(hub_of(check_port(L)), check_topic(L, 1)));
+    lua_pushinteger(
+        L, (lua_Integer)hub_subscriber_count(hub_of(hub_check_port(L)), hub_check_topic(L, 1)));
     return 1;
 }
 
@@ -314,7 +321,7 @@ static void collect_name(slice topic, void *arg)
 
 static int hub_topics(lua_State *L)
 {
-    hub_port *port = check_port(L);
+    hub_port *port = hub_check_port(L);
     name_list l = {.prefix = {"", 0}};
     if (!lua_isnoneornil(L, 1))
         l.prefix = vm_check_slice(L, 1);
@@ -341,6 +348,10 @@ int luaopen_host_hub(lua_State *L)
                                          {"latest", hub_latest_value},
                                          {"count", hub_count},
                                          {"topics", hub_topics},
+                                         {"rules", hub_set_topic_rules},
+                                         {"rule", hub_topic_rule},
+                                         {"history", hub_topic_history},
+                                         {"key", hub_topic_key},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
     audience_open_functions(L);

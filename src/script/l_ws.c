@@ -45,17 +45,36 @@ static slice check_topic(lua_State *L)
     return topic;
 }
 
+static void push_subscribed(lua_State *L, const ws_subscribed *got)
+{
+    lua_createtable(L, 0, 2);
+    if (hub_push_position(L, got->at) > 0)
+        lua_setfield(L, -2, "position");
+    if (got->recovery == HUB_FROM_NOW)
+        return;
+    lua_pushboolean(L, got->recovery == HUB_RECOVERED);
+    lua_setfield(L, -2, "recovered");
+}
+
+/* subscribe(topic, { mode, since, history, envelope }) */
 static int ws_subscribe_topic(lua_State *L)
 {
     ws *w = check_socket(L);
     slice topic = check_topic(L);
-    bool log = hub_check_log(L, 3);
+    lua_Integer history = vm_opt_integer(L, 3, "history", 0);
+    luaL_argcheck(L, history >= 0 && history <= HUB_HISTORY_MAX, 3,
+                  "option 'history' must be a number of messages");
+    ws_subscribing how = {
+        .log = hub_check_log(L, 3, topic),
+        .envelope = vm_opt_boolean(L, 3, "envelope", false),
+        .start = {.since = hub_check_position(L, 3, "since"), .history = (uint32_t)history}};
+    ws_subscribed got;
     if (w == NULL)
         return fail_closed(L);
-    if (!ws_subscribe(w, topic, log))
+    if (!ws_subscribe(w, topic, &how, &got))
         return vm_fail(L, "too_many", "a WebSocket can have %d subscriptions at most",
                        WS_SUBSCRIPTIONS_MAX);
-    lua_pushboolean(L, 1);
+    push_subscribed(L, &got);
     return 1;
 }
 

@@ -1,0 +1,236 @@
+-- Topics that keep their messages: positions, resume, pages, rules; on both stores.
+local json = require "host.json"
+local server = require "spec.support.server"
+local ws = require "spec.support.ws"
+
+local CONFIG = [[return { topics = {
+  ["news.*"] = { history = { messages = 5, age = 60 } },
+} }]]
+
+-- Functions can't stand in config.lua.
+local TOPICS = [[return { rules = {
+  ["plain.*"] = { mode = "log" },
+  ["news.closed"] = { history = { messages = 5 }, publish = { role = "editor" },
+    subscribe = function(identity) return identity.user == "ada", "ada's only", "not_ada" end },
+} }]]
+
+local ROUTE = [[
+local hub = require "host.hub"
+local web = require "web"
+return {
+  { path = "/publish/{topic}", POST = function(req)
+    local ok, position = hub.publish(req.params.topic, req.body)
+    return web.json { ok = ok, position = position }
+  end },
+  { path = "/history/{topic}", GET = function(req)
+    return web.json(hub.history(req.params.topic, {
+      since = req.query.since, limit = tonumber(req.query.limit),
+      reverse = req.query.reverse ~= nil,
+    }))
+  end },
+  { path = "/rule/{topic}", GET = function(req) return web.json(hub.rule(req.params.topic)) end },
+}
+]]
+
+local FILES = { ["config.lua"] = CONFIG, ["lua/topics/spec.lua"] = TOPICS,
+  ["lua/routes/spec.lua"] = ROUTE }
+
+
+local function start(set)
+  local all = { ["password.ln"] = 10 }
+  for name, value in pairs(set) do all[name] = value end
+  return server.start { workers = 2, set = all, files = FILES }
+end
+
+
+local function command(c, name, fields)
+  c:text(name .. ":" .. json.encode(fields))
+  return json.decode(c:read_text())
+end
+
+
+local function subscribe(c, topic, fields)
+  local all = { topic = topic, session_id = "s" }
+  for name, value in pairs(fields or {}) do all[name] = value end
+  return command(c, "subscribe-json", all)
+end
+
+
+local function publish(c, topic, first, last)
+  for i = first, last or first do
+    c:text("publish-json:" .. json.encode {
+      topic = topic, session_id = "s", payload = i, publisher_name = "p", timestamp = "t",
+    })
+  end
+  c:text "sync"
+  while not c:read_text():find("unknown_command", 1, true) do end
+end
+
+
+local function payloads(c, first, last)
+  local position
+  for i = first, last do
+    local message = json.decode(c:read_text())
+    assert.equal(i, message.data and message.data.payload, json.encode(message))
+    assert.equal(tostring(i), message.position:match ":(%d+)$")
+    position = message.position
+  end
+  return position
+end
+
+
+local function suite(name, make)
+  describe("a topic with history " .. name .. " #workers", function()
+    local app, undo, set
+
+    setup(function()
+      set, undo = make()
+      app = start(set)
+    end)
+
+    teardown(function()
+      app:stop()
+      if undo then undo() end
+    end)
+
+    it("gives who comes back what it missed, and then what comes, on any worker", function()
+      local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      local begun = subscribe(c, "news.a")
+      assert.equal("subscribed", begun.type)
+      assert.equal("news.a", begun.topic)
+      assert.equal("s", begun.session_id)
+      assert.matches("^%x+:0$", begun.position)
+      assert.is_nil(begun.recovered)
+      publish(writer, "news.a", 1, 2)
+      local had = payloads(c, 1, 2)
+      c:close()
+      publish(writer, "news.a", 3, 4)
+      for _ = 1, 4 do
+        local back = ws.connect(app, "/ws")
+        local answer = subscribe(back, "news.a", { since = had })
+        assert.is_true(answer.recovered)
+        assert.equal(had, answer.position)
+        payloads(back, 3, 4)
+        assert.is_true(back:is_quiet())
+        back:close()
+      end
+      local last = ws.connect(app, "/ws")
+      subscribe(last, "news.a", { since = had })
+      payloads(last, 3, 4)
+      publish(writer, "news.a", 5)
+      payloads(last, 5, 5)
+      last:close()
+      writer:close()
+    end)
+
+    it("says so when something is lost, and gives the newest", function()
+      local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      local begun = subscribe(c, "news.b")
+      publish(writer, "news.b", 1, 7)
+      payloads(c, 1, 7)
+      local late = ws.connect(app, "/ws")
+      local answer = subscribe(late, "news.b", { since = begun.position })
+      assert.is_false(answer.recovered)
+      payloads(late, 7, 7)
+      for _, since in ipairs { "1:1", "no position", "ffffffffffffffff:9" } do
+        answer = subscribe(late, "news.b", { since = since, history = 2 })
+        assert.is_false(answer.recovered)
+        assert.matches(":5$", answer.position)
+        payloads(late, 6, 7)
+      end
+      c:close()
+      late:close()
+      writer:close()
+    end)
+
+    it("gives a new client as much as it asks for", function()
+      local writer, c = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      publish(writer, "news.c", 1, 4)
+      assert.is_nil(subscribe(c, "news.c", { history = 3 }).recovered)
+      payloads(c, 2, 4)
+      local page = command(c, "history-json", { topic = "news.c", session_id = "s", limit = 2 })
+      assert.equal("history", page.type)
+      assert.equal(1, page.items[1].data.payload)
+      assert.equal(2, #page.items)
+      assert.is_nil(page.recovered)
+      page = command(c, "history-json",
+        { topic = "news.c", session_id = "s", since = page.items[2].position })
+      assert.is_true(page.recovered)
+      assert.equal(3, page.items[1].data.payload)
+      assert.equal(2, #page.items)
+      assert.matches(":4$", page.position)
+      c:close()
+      writer:close()
+    end)
+
+    it("is read and written by scripts, with positions", function()
+      for i = 1, 3 do
+        local res = app:post("/publish/news.script", { body = "m" .. i })
+        assert.matches("^%x+:" .. i .. "$", res:json().position)
+      end
+      local page = app:get("/history/news.script?reverse=1&limit=2"):json()
+      assert.equal("m3", page.items[1].data)
+      assert.equal("m2", page.items[2].data)
+      assert.is_nil(page.recovered)
+      page = app:get("/history/news.script?since=" .. page.items[2].position):json()
+      assert.is_true(page.recovered)
+      assert.equal(1, #page.items)
+      assert.near(os.time(), page.items[1].time, 60)
+      assert.is_false(app:get("/history/news.script?since=1:1"):json().recovered)
+      assert.equal(0, #app:get("/history/none"):json().items)
+      assert.is_nil(app:post("/publish/plain.x", { body = "m" }):json().position)
+      assert.is_nil(app:post("/publish/other", { body = "m" }):json().position)
+    end)
+
+    it("follows the rule of its name", function()
+      assert.same({ mode = "log", presence = false, rate = 0,
+        history = { messages = 5, bytes = 1048576, age = 60 } }, app:get("/rule/news.x"):json())
+      assert.equal("log", app:get("/rule/plain.x"):json().mode)
+      assert.equal("latest", app:get("/rule/news"):json().mode)
+      local key = "/rule/pubsub:0:1:snews.x"
+      assert.equal("log", app:get(key):json().mode)
+    end)
+
+    it("lets clients publish and subscribe as its rule says", function()
+      local c = ws.connect(app, "/ws")
+      assert.equal("not_ada", subscribe(c, "news.closed").code)
+      c:text "subscribe:news.closed|s"
+      assert.equal("not_ada", json.decode(c:read_text()).code)
+      assert.equal("not_ada",
+        command(c, "history-json", { topic = "news.closed", session_id = "s" }).code)
+      assert.equal("forbidden", command(c, "publish-json", { topic = "news.closed", payload = 1 }).code)
+      c:close()
+    end)
+
+    it("has no positions where no rule keeps a history", function()
+      local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      local begun = subscribe(c, "other", { since = "1:1" })
+      assert.is_nil(begun.position)
+      publish(writer, "other", 1)
+      local message = json.decode(c:read_text())
+      assert.is_nil(message.position)
+      assert.equal(1, message.data.payload)
+      c:close()
+      writer:close()
+    end)
+
+    it("keeps its positions through a new start where the store does", function()
+      local writer, c = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      subscribe(c, "news.d")
+      publish(writer, "news.d", 1)
+      local had = payloads(c, 1, 1)
+      publish(writer, "news.d", 2)
+      c:close()
+      writer:close()
+      app:stop()
+      app = start(set)
+      local back = ws.connect(app, "/ws")
+      local answer = subscribe(back, "news.d", { since = had })
+      assert.equal(set["redis.url"] ~= nil, answer.recovered)
+      if answer.recovered then payloads(back, 2, 2) end
+      back:close()
+    end)
+  end)
+end
+
+suite("in the process", function() return {} end)
