@@ -26,7 +26,12 @@ local function wrap(handler, route, origin, method)
   return middleware.wrap(app.middleware, inner, "config.lua")
 end
 
-loader.routes("routes", function(route, origin) routes:add(route, origin, wrap) end)
+local error_writers = {} -- route.errors by path
+
+loader.routes("routes", function(route, origin)
+  routes:add(route, origin, wrap)
+  if route.errors then error_writers[route.path] = route.errors end
+end)
 routes:finish()
 topics.load()
 hooks.load()
@@ -94,7 +99,13 @@ function boot.dispatch(x, method, path)
 end
 
 boot.control = require("web.control").load()
-boot.failed = failure.response
+
+
+--- The answer for what a handler raised. Does not wait.
+function boot.failed(err, traceback, x, dev)
+  return failure.response(err, traceback, x, dev, error_writers[x:route()])
+end
+
 boot.ws = sockets.calls
 boot.refresh = topics.refresh
 

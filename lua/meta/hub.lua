@@ -99,6 +99,27 @@ function watch:close() end
 ---@return "unavailable"|nil code
 function hub.watch(topic) end
 
+---@class hub.Subscription
+local subscription = {}
+
+--- Receives what is published on a topic from now on: `mode = "log"` each message, else values, the
+--- newest one first. Does not wait; with Redis, what other nodes publish comes once this node
+--- receives the topic, for which `web.listen` waits. Close it, best by `local sub <close> = ...`.
+---@param topic string
+---@param options? { mode?: "latest"|"log" }
+---@return hub.Subscription
+function hub.subscribe(topic, options) end
+
+--- The next message or value; waits. What comes while nobody waits is kept: of values the newest,
+--- of messages 1,000 or 1 MiB, the oldest go first.
+---@param seconds? number for ever when absent
+---@return string|nil data
+---@return integer|string lost messages that were lost before it; or message
+---@return "timeout"|"ended"|"closed"|nil code
+function subscription:next(seconds) end
+
+function subscription:close() end
+
 --- The newest value of a topic that is live on this node.
 ---@param topic string
 ---@return string|nil data

@@ -9,6 +9,9 @@
 ---@field path string "/hello/{name}"; `**` at the end stands for any rest, in req.tail
 ---@field middleware? (string|web.Middleware)[] names of files in lua/middleware/, or functions
 ---@field body_limit? integer bytes of a request body, instead of the setting limits.body
+---@field describe? table<string, web.Description> by method; see web.describe
+---@field errors? fun(err: web.Error): web.Response how errors of this route look, for clients who
+--- expect another form; it does not wait
 ---@field GET? web.Handler
 ---@field HEAD? web.Handler
 ---@field POST? web.Handler
@@ -76,6 +79,7 @@ function exchange:body(limit) end
 ---@return "too_large"|"too_slow"|"aborted"|nil code
 function exchange:read() end
 
---- Names the route for logs and metrics.
----@param pattern string
+--- Names the route for logs and metrics; without an argument, tells its name.
+---@param pattern? string
+---@return string|nil
 function exchange:route(pattern) end

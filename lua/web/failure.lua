@@ -33,22 +33,25 @@ local function development(message, traceback, x)
 end
 
 
+local function internal(x)
+  return errors.new(500, "internal",
+    "internal error; the server's log has the details under this request id", nil,
+    { request_id = x:id() })
+end
+
+
 --- The answer for whatever a handler raised. Does not wait.
 ---@param err any
 ---@param traceback string
 ---@param x any the exchange
 ---@param dev boolean
+---@param write? fun(err: web.Error): web.Response the route's own form of errors
 ---@return web.Response
 ---@return boolean|nil meant it was thrown as an answer (web.throw): nothing for the log
-function failure.response(err, traceback, x, dev)
-  if errors.is(err) then return errors.response(err), true end
-  if dev then return development(tostring(err), tostring(traceback), x) end
-  return {
-    status = 500,
-    type = "application/json",
-    body = errors.body("internal error; the server's log has the details under this request id",
-      "internal", { request_id = x:id() }),
-  }
+function failure.response(err, traceback, x, dev, write)
+  local meant = errors.is(err)
+  if not meant and dev then return development(tostring(err), tostring(traceback), x) end
+  return (write or errors.response)(meant and err or internal(x)), meant
 end
 
 return failure

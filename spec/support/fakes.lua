@@ -313,7 +313,10 @@ function fakes.exchange(options)
   function x.peer() return "127.0.0.1" end
   function x.scheme() return options.scheme or "http" end
   function x.minor() return 1 end
-  function x:route(pattern) self.routes[#self.routes + 1] = pattern end
+  function x:route(pattern)
+    if pattern then self.routes[#self.routes + 1] = pattern end
+    return self.routes[#self.routes]
+  end
   function x:body(limit)
     self.reads, self.limit = self.reads + 1, limit
     if type(options.body) == "table" then return table.unpack(options.body, 1, 3) end

@@ -227,6 +227,7 @@ static int set_known_variable(config *c, const char *variable, char *error, size
     static const char *const known[][2] = {{"REDIS_URL", "redis.url"},
                                            {"DATABASE_URL", "sql.url"},
                                            {"JWT_SECRET_KEY", "pubsub.secret"},
+                                           {"JWT_SECRET", "identity.secret"},
                                            {"JWT_EXPIRATION_SECONDS", "pubsub.ttl"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         size_t n = strlen(known[i][0]);
@@ -418,12 +419,19 @@ static void show_masked(buf *out, const char *text)
     buf_text(out, at);
 }
 
+static bool is_secret(const char *name)
+{
+    size_t n = strlen(name), end = strlen(".secret");
+    bool named_so = n > end && strcmp(name + n - end, ".secret") == 0;
+    return named_so || strcmp(name, "server.key") == 0;
+}
+
 void config_show(const config *c, const config_key *key, buf *out)
 {
     const config_value *v = &c->values[key - config_keys];
     if (key->type == CONFIG_BOOL)
         buf_text(out, v->number ? "true" : "false");
-    else if (strcmp(key->name, "pubsub.secret") == 0 || strcmp(key->name, "server.key") == 0)
+    else if (is_secret(key->name))
         buf_text(out, v->text_len > 1 ? "***" : "");
     else if (key->type == CONFIG_TEXT)
         show_masked(out, v->text);

@@ -6,6 +6,19 @@
 
 enum { SECRET_MIN = 32 };
 
+static int check_secret(const config *c, const char *key, const char *variable, char *error,
+                        size_t error_size)
+{
+    size_t n = strlen(config_text(c, key));
+    if (n == 0 || n >= SECRET_MIN)
+        return 0;
+    snprintf(error, error_size,
+             "%s (%s) has %zu bytes; a secret that signs tokens needs at least %d, for example of "
+             "`openssl rand -base64 48`",
+             key, variable, n, SECRET_MIN);
+    return -1;
+}
+
 int config_check(const config *c, char *error, size_t error_size)
 {
     const char *cert = config_text(c, "tls.cert"), *key = config_text(c, "tls.key");
@@ -23,14 +36,9 @@ int config_check(const config *c, char *error, size_t error_size)
             server_key, SECRET_MIN);
         return -1;
     }
-    size_t secret = strlen(config_text(c, "pubsub.secret"));
-    if (secret > 0 && secret < SECRET_MIN) {
-        snprintf(error, error_size,
-                 "pubsub.secret (JWT_SECRET_KEY) has %zu bytes; a secret that signs tokens needs "
-                 "at least %d, for example of `openssl rand -base64 48`",
-                 secret, SECRET_MIN);
+    if (check_secret(c, "pubsub.secret", "JWT_SECRET_KEY", error, error_size) != 0 ||
+        check_secret(c, "identity.secret", "JWT_SECRET", error, error_size) != 0)
         return -1;
-    }
     if (config_ms(c, "token.ttl") > config_ms(c, "token.max_ttl")) {
         snprintf(error, error_size, "token.ttl is longer than token.max_ttl");
         return -1;

@@ -30,13 +30,25 @@
 
 /* Turns ------------------------------------------------------------------------------------- */
 
-static void turn(worker *w)
+static void run_hub(worker *w)
 {
     if (w->services.hub != NULL)
         hub_port_run(w->services.hub);
-    task_run_ready();
-    if (w->services.hub != NULL)
-        hub_port_run(w->services.hub);
+}
+
+/* What the hub delivers may wake tasks, and what tasks publish is delivered: until there is nothing
+ * left, or for so many rounds, so that scripts which talk to each other without end don't keep
+ * sockets waiting. */
+static void turn(worker *w)
+{
+    run_hub(w);
+    for (int i = 0; i < ROUNDS; i++) {
+        task_run_ready();
+        run_hub(w);
+        if (!task_any_ready())
+            return;
+    }
+    uv_async_send(&w->wake);
 }
 
 static void on_before_poll(uv_prepare_t *handle)

@@ -11,7 +11,8 @@ enum {
     SLOW_TURN_MS = 50,
     DRAIN_LOOK_MS = 20,
     TICK_MS = 1000,
-    RETIRED_MAX = 16
+    RETIRED_MAX = 16,
+    ROUNDS = 16
 };
 
 typedef struct {

@@ -112,9 +112,14 @@ static int x_minor(lua_State *L)
     return 1;
 }
 
+/* route(pattern) names it; route() tells the name, or nil. */
 static int x_route(lua_State *L)
 {
     exchange *x = exchange_box_check(L, 1);
+    if (lua_isnoneornil(L, 2)) {
+        lua_pushstring(L, exchange_route(x));
+        return 1;
+    }
     slice pattern = vm_check_slice(L, 2);
     exchange_set_route(x, arena_copy(exchange_arena(x), pattern.p, pattern.n));
     return 0;

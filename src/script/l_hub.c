@@ -340,19 +340,14 @@ static int hub_topics(lua_State *L)
 
 int luaopen_host_hub(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"publish", hub_publish_value},
-                                         {"publish_local", hub_publish_here},
-                                         {"close", hub_close_topic},
-                                         {"close_local", hub_close_here},
-                                         {"watch", hub_watch_topic},
-                                         {"latest", hub_latest_value},
-                                         {"count", hub_count},
-                                         {"topics", hub_topics},
-                                         {"rules", hub_set_topic_rules},
-                                         {"rule", hub_topic_rule},
-                                         {"history", hub_topic_history},
-                                         {"key", hub_topic_key},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"publish", hub_publish_value}, {"publish_local", hub_publish_here},
+        {"close", hub_close_topic},     {"close_local", hub_close_here},
+        {"watch", hub_watch_topic},     {"subscribe", hub_subscribe_script},
+        {"latest", hub_latest_value},   {"count", hub_count},
+        {"topics", hub_topics},         {"rules", hub_set_topic_rules},
+        {"rule", hub_topic_rule},       {"history", hub_topic_history},
+        {"key", hub_topic_key},         {NULL, NULL}};
     luaL_newlib(L, functions);
     audience_open_functions(L);
     return 1;

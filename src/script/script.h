@@ -75,6 +75,8 @@ size_t vm_count(void);         /* VMs alive in the process, for the audit */
 /* Resumes every task of the calling worker that is ready, until none is. Called by the worker after
  * each batch of events, never from inside Lua. */
 void task_run_ready(void);
+/* Has a task been woken that did not run yet? */
+bool task_any_ready(void);
 size_t task_count(const vm *v);
 /* Ends every task of the calling worker from outside. */
 void task_cancel_all(void);

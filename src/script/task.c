@@ -433,6 +433,11 @@ bool task_alive(task_token token)
 
 /* Drains ------------------------------------------------------------------------------------ */
 
+bool task_any_ready(void)
+{
+    return ready_tasks.next != NULL && !list_empty(&ready_tasks);
+}
+
 void task_run_ready(void)
 {
     if (draining || ready_tasks.next == NULL)

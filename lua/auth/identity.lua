@@ -1,0 +1,89 @@
+-- Whose request is it, in a landscape where several services issue tokens? A token is taken when it
+-- is good by one of these, in this order:
+--   the setting identity.secret (HS256, shared with the service that issues them)
+--   a key set by URL, identity.jwks (auth.remote_keys)
+--   our own key; such tokens belong to the tenant identity.tenant, since they name none
+-- Its claims must have sub and tenant_id as text. The header's alg never chooses: a token with
+-- another algorithm than the key's is no good token (RFC 8725).
+local config = require "host.config"
+local crypto = require "host.crypto"
+local jwk = require "host.jwk"
+local jwt = require "host.jwt"
+local own = require "auth.tokens"
+local remote = require "auth.remote_keys"
+
+local identity = {}
+
+local NAME_MAX = 200
+local SECRET, URLS = config.get "identity.secret", config.get "identity.jwks"
+local OWN_TENANT = config.get "identity.tenant"
+
+local policy = { leeway = config.get "token.leeway" }
+if config.get "identity.issuer" ~= "" then policy.issuer = config.get "identity.issuer" end
+if config.get "identity.audience" ~= "" then policy.audience = config.get "identity.audience" end
+
+local shared ---@type any the key set of the secret
+
+
+local function by_secret(token)
+  if SECRET == "" then return nil end
+  if not shared then
+    local key = { kty = "oct", alg = "HS256", k = crypto.base64url_encode(SECRET) }
+    shared = jwk.set { assert(jwk.import(key)) }
+  end
+  return jwt.verify(token, shared, policy)
+end
+
+
+local function by_own_key(token)
+  local claims, message, code = own.claims(token)
+  if claims then claims.tenant_id = OWN_TENANT end
+  return claims, message, code
+end
+
+
+local function is_name(value)
+  return type(value) == "string" and #value >= 1 and #value <= NAME_MAX
+    and not value:find "[%c]"
+end
+
+
+local function complete(claims)
+  for _, name in ipairs { "sub", "tenant_id" } do
+    if not is_name(claims[name]) then
+      return nil, ("the token's claim %s is missing or no name"):format(name), "malformed"
+    end
+  end
+  return claims
+end
+
+-- Which of several refusals tells most: the one of the key that did know the token.
+local WEAK = { signature = true, unknown_key = true, malformed = true }
+
+
+--- The claims of a good token, with sub and tenant_id; waits when keys must be fetched.
+---@param token string
+---@return table|nil claims
+---@return string|nil message
+---@return string|nil code as host.jwt's, "expired" among them
+function identity.claims(token)
+  local message, code
+  for _, try in ipairs { by_secret, remote.claims, by_own_key } do
+    local claims, why, word = try(token, URLS, policy)
+    if claims then return complete(claims) end
+    if word and (not code or WEAK[code]) then message, code = why, word end
+  end
+  return nil, message, code
+end
+
+
+--- The token that a request carries: Authorization: Bearer TOKEN.
+---@param req web.Request
+---@return string|nil token nil: there is no such header; "": it has another form
+function identity.token(req)
+  local header = req:header "authorization"
+  if not header then return nil end
+  return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +([%w._~+/-]+=*) *$" or ""
+end
+
+return identity
