@@ -116,6 +116,9 @@ function boot.reloaded()
 end
 
 
+boot.prepare = require("web.migrations").prepare
+
+
 --- Starts lua/start/*.lua, each as a task of its own; on worker 0 once the listeners accept.
 ---@param info table
 function boot.start(info)

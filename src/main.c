@@ -37,8 +37,9 @@ static const option options[] = {
 };
 
 /* Commands in Lua whose first word is the application's folder, as it is for run. */
-static const char *const of_folder[] = {"check",  "connections", "reload", "routes",    "sessions",
-                                        "status", "test",        "topics", "upstreams", NULL};
+static const char *const of_folder[] = {"check",  "connections", "migrate", "reload",
+                                        "routes", "sessions",    "status",  "test",
+                                        "topics", "upstreams",   NULL};
 
 typedef struct {
     const char *command, *folder;

@@ -55,6 +55,11 @@ static void *work(void *arg)
     log_set_worker(s->index);
     metrics_set_worker(s->index);
     s->worker = worker_new(&h->shared, s->index, s->error, sizeof s->error);
+    if (s->index == 0 && s->worker != NULL &&
+        worker_prepare(s->worker, s->error, sizeof s->error) != 0) {
+        worker_free(s->worker);
+        s->worker = NULL;
+    }
     uv_sem_post(&h->booted);
     uv_sem_wait(&h->may_serve);
     if (s->worker == NULL)

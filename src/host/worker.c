@@ -264,6 +264,34 @@ void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg
     dispatcher_start(w->dispatcher);
 }
 
+typedef struct {
+    char *error;
+    size_t error_size;
+    int result;
+    bool ended;
+} preparing;
+
+static void on_prepared(void *arg, const char *problem)
+{
+    preparing *p = arg;
+    p->ended = true;
+    p->result = problem != NULL ? -1 : 0;
+    if (problem != NULL)
+        snprintf(p->error, p->error_size, "%s", problem);
+}
+
+int worker_prepare(worker *w, char *error, size_t error_size)
+{
+    preparing p = {.error = error, .error_size = error_size};
+    dispatcher_prepare(w->dispatcher, on_prepared, &p);
+    while (!p.ended) {
+        task_run_ready();
+        if (!p.ended)
+            uv_run(&w->loop, UV_RUN_ONCE);
+    }
+    return p.result;
+}
+
 void worker_run(worker *w)
 {
     while (!w->stopping || uv_is_active((uv_handle_t *)&w->drain))

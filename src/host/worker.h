@@ -45,6 +45,9 @@ void worker_open_store(worker *w);
 
 /* Everything but the listeners: loop, VM, boot. On the worker's own thread. NULL with a message. */
 worker *worker_new(const worker_shared *shared, int index, char *error, size_t error_size);
+/* boot.prepare, on one worker of the process, before anybody serves. -1 with a message: there is
+ * nothing to serve. */
+int worker_prepare(worker *w, char *error, size_t error_size);
 /* Serves fd (an address of the process), which it takes over, with tls or without. */
 void worker_listen(worker *w, int fd, struct tls_context *tls);
 /* The same for the control socket: boot.control answers, and a full worker still takes it. */

@@ -26,7 +26,8 @@
 struct dispatcher {
     vm *vm;
     size_t refs;
-    int dispatch, control, failed, start, reloaded, refused, refresh; /* registry references */
+    int dispatch, control, failed, prepare, start, reloaded, refused,
+        refresh; /* registry references */
     bool has_ws;
     dispatcher_ws_functions ws;
 };
@@ -75,6 +76,7 @@ static int boot(lua_State *L)
     luaL_checktype(L, -1, LUA_TTABLE);
     d->dispatch = field_ref(L, "dispatch", true);
     d->failed = field_ref(L, "failed", true);
+    d->prepare = field_ref(L, "prepare", false);
     d->start = field_ref(L, "start", false);
     d->control = field_ref(L, "control", false);
     d->reloaded = field_ref(L, "reloaded", false);
@@ -273,6 +275,43 @@ void dispatcher_on_abandon(exchange *x, void *arg)
 }
 
 /* Tasks of the host ------------------------------------------------------------------------- */
+
+typedef struct {
+    dispatcher *d;
+    void (*ended)(void *arg, const char *problem);
+    void *arg;
+} preparation;
+
+static int fill_prepare(lua_State *L, void *data)
+{
+    const preparation *p = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, p->d->prepare);
+    return 0;
+}
+
+static int on_prepared(lua_State *L, task_outcome outcome, void *data)
+{
+    const preparation *p = data;
+    if (outcome == TASK_OK)
+        p->ended(p->arg, NULL);
+    else if (outcome == TASK_ERROR)
+        p->ended(p->arg, luaL_tolstring(L, 1, NULL));
+    else
+        p->ended(p->arg, "it was given up");
+    return 0;
+}
+
+void dispatcher_prepare(dispatcher *d, void (*ended)(void *arg, const char *problem), void *arg)
+{
+    static const task_ops ops = {fill_prepare, on_prepared, free};
+    if (d->prepare == LUA_NOREF) {
+        ended(arg, NULL);
+        return;
+    }
+    preparation *p = mem_alloc(sizeof *p);
+    *p = (preparation){d, ended, arg};
+    task_spawn(d->vm, &ops, p);
+}
 
 static int fill_start(lua_State *L, void *data)
 {

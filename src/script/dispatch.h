@@ -32,6 +32,9 @@ void dispatcher_on_abandon(exchange *x, void *arg);
 /* The same for requests over the control socket: boot.control. */
 void dispatcher_on_control(exchange *x, void *arg);
 
+/* boot.prepare, once per process, before the listeners accept; on_end once, with what went wrong or
+ * NULL, maybe before this returns. */
+void dispatcher_prepare(dispatcher *d, void (*on_end)(void *arg, const char *problem), void *arg);
 /* boot.start, once per process, when the listeners accept. */
 void dispatcher_start(dispatcher *d);
 /* boot.reloaded, once per process, when new scripts have been swapped in. */
