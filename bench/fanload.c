@@ -1,20 +1,23 @@
-/* Load for fan-out: one publisher, N subscribers, a closed loop. Message k+1 is published when
+/* Load for fan-out: one publisher, N subscribers, a closed loop. Message k+W is published when
  * every subscriber has seen number k (or a later one), so that servers that queue and servers that
- * skip are measured alike. Or it only holds subscribers open (-H), for the memory of idle ones.
+ * skip are measured alike; W is 1 unless told (-w). Or it only holds subscribers open (-H), for the
+ * memory of idle ones.
  *
- *   fanload -p PORT -c SUBSCRIBERS -n MESSAGES -s SUBSCRIBE -P PUBLISH -b BODY [-S PID] [-H
- * SECONDS]
+ *   fanload -p PORT -c SUBSCRIBERS -n MESSAGES -s SUBSCRIBE -P PUBLISH -b BODY [-S PID] [-w WINDOW]
+ *           [-f] [-H SECONDS]
  *
  * In the three texts \r \n are escapes; {seq} is a 10-digit number, {len} the body's length. A
- * subscriber has seen a message when "seq=" and its number have come. Prints one JSON object:
- * deliveries, server CPU per delivery (all threads of PID and of its children), and the time from
- * the start of a publish to the last subscriber, and to each. */
+ * subscriber has seen a message when "seq=" and its number have come, or with -f when as many
+ * WebSocket messages have (they may be compressed). Prints one JSON object: deliveries, server CPU
+ * per delivery (all threads of PID and of its children), and the time from the start of a publish
+ * to the last subscriber, and to each. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 1024, DIGITS = 10, WARM_UP = 20, STALL_S = 20, PER_ADDRESS = 20000 };
+enum {
+    EVENTS = 1024,
+    DIGITS = 10,
+    WARM_UP = 20,
+    STALL_S = 20,
+    PER_ADDRESS = 20000,
+    WINDOW_MAX = 1024
+};
 
 static const char mark[] = "seq=";
 enum { MARK = sizeof mark - 1, TAIL = MARK + DIGITS };
@@ -34,17 +44,27 @@ typedef struct {
     long seen;
     char tail[TAIL]; /* the end of what came, for a mark that was cut in two */
     size_t tail_len;
+    /* With -f: */
+    unsigned last_four; /* bytes of the head */
+    bool in_frames, counts;
+    unsigned char header[10];
+    size_t have;
+    unsigned long long left; /* of a frame's payload */
 } subscriber;
 
 static struct {
-    int port, count, messages, pid, hold;
+    int port, count, messages, pid, hold, window;
+    bool frames;
     char *subscribe, *publish, *body;
-} options = {.count = 100, .messages = 1000, .subscribe = "", .publish = "", .body = ""};
+} options = {
+    .count = 100, .messages = 1000, .window = 1, .subscribe = "", .publish = "", .body = ""};
 
 static subscriber *subscribers;
 static int epoll, publisher, closed;
-static long sequence, arrived; /* subscribers that have seen `sequence` */
-static double published_at, *to_each, *to_last;
+static long sequence, completed; /* published; seen by all */
+static long arrived[WINDOW_MAX]; /* subscribers that have seen a message, by its number */
+static double published[WINDOW_MAX];
+static double *to_each, *to_last;
 static size_t each_count, each_cap, last_count;
 
 static double now(void)
@@ -57,7 +77,7 @@ static double now(void)
 static void die(const char *what)
 {
     fprintf(stderr, "fanload: %s (message %ld, %ld of %d saw it, %d closed): %s\n", what, sequence,
-            arrived, options.count, closed, strerror(errno));
+            arrived[(completed + 1) % WINDOW_MAX], options.count, closed, strerror(errno));
     exit(1);
 }
 
@@ -177,14 +197,14 @@ static void connect_all(void)
 
 static void publish(void)
 {
-    char number[16], length[16];
+    char number[24], length[24];
     snprintf(number, sizeof number, "%0*ld", DIGITS, ++sequence);
     char *body = fill(options.body, "{seq}", number);
     snprintf(length, sizeof length, "%zu", strlen(body));
     char *head = fill(options.publish, "{len}", length), *all;
     int n = asprintf(&all, "%s%s", head, body);
-    arrived = 0;
-    published_at = now();
+    arrived[sequence % WINDOW_MAX] = 0;
+    published[sequence % WINDOW_MAX] = now();
     if (write(publisher, all, (size_t)n) != n)
         die("publish");
     free(body);
@@ -192,16 +212,17 @@ static void publish(void)
     free(all);
 }
 
+static void saw_one(long number)
+{
+    arrived[number % WINDOW_MAX]++;
+    if (number > WARM_UP && each_count < each_cap)
+        to_each[each_count++] = now() - published[number % WINDOW_MAX];
+}
+
 static void saw(subscriber *s, long number)
 {
-    if (number <= s->seen)
-        return;
-    s->seen = number;
-    if (number != sequence)
-        return;
-    arrived++;
-    if (sequence > WARM_UP && each_count < each_cap)
-        to_each[each_count++] = now() - published_at;
+    while (s->seen < number)
+        saw_one(++s->seen);
 }
 
 static void scan(subscriber *s, const char *data, size_t n)
@@ -221,12 +242,59 @@ static void scan(subscriber *s, const char *data, size_t n)
     s->tail_len = keep;
 }
 
+static size_t header_size(const subscriber *s)
+{
+    int length = s->have < 2 ? 0 : s->header[1] & 0x7F;
+    return length == 126 ? 4 : length == 127 ? 10 : 2;
+}
+
+static void begin_payload(subscriber *s)
+{
+    size_t size = header_size(s);
+    s->left = size == 2 ? s->header[1] & 0x7F : 0;
+    for (size_t i = 2; i < size; i++)
+        s->left = s->left << 8 | s->header[i];
+    s->counts = (s->header[0] & 0x0F) < 8;
+    s->have = 0;
+    if (s->left == 0 && s->counts)
+        saw(s, s->seen + 1);
+}
+
+static void take_byte(subscriber *s, unsigned char byte)
+{
+    if (!s->in_frames) {
+        s->last_four = s->last_four << 8 | byte;
+        s->in_frames = s->last_four == 0x0d0a0d0a;
+        return;
+    }
+    s->header[s->have++] = byte;
+    if (s->have >= 2 && s->have == header_size(s))
+        begin_payload(s);
+}
+
+static void count_frames(subscriber *s, const char *data, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        if (s->left == 0) {
+            take_byte(s, (unsigned char)data[i++]);
+            continue;
+        }
+        size_t part = n - i < s->left ? n - i : (size_t)s->left;
+        i += part;
+        s->left -= part;
+        if (s->left == 0 && s->counts)
+            saw(s, s->seen + 1);
+    }
+}
+
 static void read_event(subscriber *s)
 {
     static char data[1 << 18];
     int fd = s != NULL ? s->fd : publisher;
     ssize_t n = read(fd, data, sizeof data);
-    if (n > 0 && s != NULL)
+    if (n > 0 && s != NULL && options.frames)
+        count_frames(s, data, (size_t)n);
+    else if (n > 0 && s != NULL)
         scan(s, data, (size_t)n);
     if (n > 0 || (n < 0 && errno == EAGAIN))
         return;
@@ -251,16 +319,27 @@ static void settle(double seconds)
         turn(50);
 }
 
-static void deliver_one(void)
+static void complete(void)
 {
-    publish();
-    while (arrived < options.count - closed) {
+    while (completed < sequence &&
+           arrived[(completed + 1) % WINDOW_MAX] >= options.count - closed) {
+        completed++;
+        if (completed > WARM_UP)
+            to_last[last_count++] = now() - published[completed % WINDOW_MAX];
+    }
+}
+
+/* Until message number `last` has come everywhere, with at most `window` under way. */
+static void deliver_until(long last, int window)
+{
+    while (completed < last) {
+        while (sequence < last && sequence - completed < window)
+            publish();
         turn(200);
-        if (now() - published_at > STALL_S)
+        complete();
+        if (completed < sequence && now() - published[(completed + 1) % WINDOW_MAX] > STALL_S)
             die("a message does not arrive");
     }
-    if (sequence > WARM_UP)
-        to_last[last_count++] = now() - published_at;
 }
 
 /* -------------------------------------------------------------------------------------------- */
@@ -285,25 +364,24 @@ static void measure(void)
     publisher = dial(options.count);
     watch(publisher, NULL);
     settle(1);
-    for (int i = 0; i < WARM_UP; i++)
-        deliver_one();
+    deliver_until(WARM_UP, 1);
     double cpu = options.pid ? server_cpu() : 0, began = now();
-    for (int i = 0; i < options.messages; i++)
-        deliver_one();
+    deliver_until(WARM_UP + options.messages, options.window);
     double wall = now() - began;
     cpu = options.pid ? server_cpu() - cpu : 0;
     double deliveries = (double)options.messages * (options.count - closed);
     printf("{\"subscribers\":%d,\"messages\":%d,\"closed\":%d,\"per_second\":%.0f,"
-           "\"cpu_us\":%.4f,\"last_p50_ms\":%.3f,\"last_p99_ms\":%.3f,"
+           "\"cpu_us\":%.4f,\"us\":%.4f,\"last_p50_ms\":%.3f,\"last_p99_ms\":%.3f,"
            "\"each_p50_ms\":%.3f,\"each_p99_ms\":%.3f}\n",
            options.count, options.messages, closed, deliveries / wall, cpu / deliveries * 1e6,
-           percentile(to_last, last_count, 0.5), percentile(to_last, last_count, 0.99),
-           percentile(to_each, each_count, 0.5), percentile(to_each, each_count, 0.99));
+           wall / deliveries * 1e6, percentile(to_last, last_count, 0.5),
+           percentile(to_last, last_count, 0.99), percentile(to_each, each_count, 0.5),
+           percentile(to_each, each_count, 0.99));
 }
 
 static void read_options(int argc, char **argv)
 {
-    for (int c; (c = getopt(argc, argv, "p:c:n:s:P:b:S:H:")) > 0;) {
+    for (int c; (c = getopt(argc, argv, "p:c:n:s:P:b:S:H:w:f")) > 0;) {
         switch (c) {
         case 'p':
             options.port = atoi(optarg);
@@ -328,6 +406,14 @@ static void read_options(int argc, char **argv)
             break;
         case 'H':
             options.hold = atoi(optarg);
+            break;
+        case 'w':
+            options.window = atoi(optarg);
+            if (options.window < 1 || options.window > WINDOW_MAX / 2)
+                exit(2);
+            break;
+        case 'f':
+            options.frames = true;
             break;
         default:
             exit(2);

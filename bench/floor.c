@@ -4,7 +4,9 @@
  *
  *   GET /            a short text
  *   GET /stream...   becomes a subscriber: multipart/x-mixed-replace
- *   PUT ...          its body goes to every subscriber as one part
+ *   GET /sse         the same: server-sent events
+ *   GET /ws          the same: a WebSocket, whatever was offered
+ *   PUT, POST ...    its body goes to every subscriber as one part, event or message
  *
  * usage: floor PORT */
 #include <arpa/inet.h>
@@ -25,14 +27,25 @@ static const char part[] = "\r\n--frame\r\nContent-Type: image/svg+xml\r\n\r\n";
 static const char stream_head[] =
     "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
     "--frame\r\nContent-Type: image/svg+xml\r\n\r\n";
+static const char sse_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+static const char ws_head[] = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                              "Connection: Upgrade\r\n\r\n";
 static const char text[] =
     "HTTP/1.1 200 OK\r\nServer: floor\r\nDate: Sat, 21 Nov 2026 10:00:00 GMT\r\n"
     "Content-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 static const char done[] = "HTTP/1.1 204 No Content\r\n\r\n";
 
+typedef enum { MIXED, SSE, WS, KINDS } stream_kind;
+
+typedef struct {
+    char data[BODY_MAX + 64];
+    size_t n;
+} bytes;
+
 static int subscribers[SUBSCRIBERS_MAX], subscriber_count;
-static char in[BODY_MAX], out[BODY_MAX + sizeof part];
-static size_t out_len;
+static stream_kind kinds[SUBSCRIBERS_MAX];
+static char in[BODY_MAX];
+static bytes out[KINDS];
 
 static void send_all(int fd, const char *data, size_t n)
 {
@@ -40,23 +53,44 @@ static void send_all(int fd, const char *data, size_t n)
         shutdown(fd, SHUT_RDWR);
 }
 
+static void put(bytes *b, const void *data, size_t n)
+{
+    memcpy(b->data + b->n, data, n);
+    b->n += n;
+}
+
+static void encode(const char *body, size_t n)
+{
+    unsigned char header[4] = {0x81, n < 126 ? (unsigned char)n : 126, (unsigned char)(n >> 8),
+                               (unsigned char)n};
+    for (int kind = 0; kind < KINDS; kind++)
+        out[kind].n = 0;
+    put(&out[MIXED], body, n);
+    put(&out[MIXED], part, sizeof part - 1);
+    put(&out[SSE], "data: ", 6);
+    put(&out[SSE], body, n);
+    put(&out[SSE], "\n\n", 2);
+    put(&out[WS], header, n < 126 ? 2 : 4);
+    put(&out[WS], body, n);
+}
+
 static void fan_out(int fd, const char *body, size_t n)
 {
-    memcpy(out, body, n);
-    memcpy(out + n, part, sizeof part - 1);
-    out_len = n + sizeof part - 1;
+    encode(body, n);
     for (int i = 0; i < subscriber_count; i++)
-        send_all(subscribers[i], out, out_len);
+        send_all(subscribers[i], out[kinds[i]].data, out[kinds[i]].n);
     send_all(fd, done, sizeof done - 1);
 }
 
-static void subscribe(int fd)
+static void subscribe(int fd, stream_kind kind, const char *head)
 {
-    if (subscriber_count < SUBSCRIBERS_MAX)
+    if (subscriber_count < SUBSCRIBERS_MAX) {
+        kinds[subscriber_count] = kind;
         subscribers[subscriber_count++] = fd;
-    send_all(fd, stream_head, sizeof stream_head - 1);
-    if (out_len > 0)
-        send_all(fd, out, out_len);
+    }
+    send_all(fd, head, strlen(head));
+    if (kind == MIXED && out[MIXED].n > 0)
+        send_all(fd, out[MIXED].data, out[MIXED].n);
 }
 
 static void on_readable(int fd)
@@ -66,7 +100,11 @@ static void on_readable(int fd)
     if (n <= 0)
         close(fd);
     else if (memcmp(in, "GET /stream", 11) == 0)
-        subscribe(fd);
+        subscribe(fd, MIXED, stream_head);
+    else if (memcmp(in, "GET /sse", 8) == 0)
+        subscribe(fd, SSE, sse_head);
+    else if (memcmp(in, "GET /ws", 7) == 0)
+        subscribe(fd, WS, ws_head);
     else if (body != NULL && in[0] == 'P')
         fan_out(fd, body + 4, (size_t)(in + n - (body + 4)));
     else

@@ -19,12 +19,24 @@ local METRICS = {
     goals = { { "floor", 1.3 } } },
   { key = "memory", name = "an idle viewer", unit = "KiB resident",
     goals = { { false, 3 } } },
+  { key = "sse_fan", name = "an event (SSE) delivered", unit = "CPU µs per subscriber",
+    goals = { { "floor", 1.15 }, { "nchan", 1 } } },
+  { key = "ws_fan", name = "a WebSocket message delivered", unit = "CPU µs per subscriber",
+    goals = { { "floor", 1.15 }, { "nchan", 1 } } },
+  { key = "deflate_fan", name = "the same compressed once for all", unit = "CPU µs per subscriber",
+    goals = { { "plain", 1.3 } } },
+  { key = "flight", name = "a WebSocket delivery, 64 messages under way", unit = "µs",
+    goals = { { "nchan", 1 / 3 } } },
+  { key = "flight_redis", name = "the same through Redis", unit = "µs",
+    goals = { { "direct", 1.3 } } },
+  { key = "ws_memory", name = "an idle WebSocket", unit = "KiB resident",
+    goals = { { false, 3 } } },
   { key = "token", name = "a repeated token verified", unit = "µs", goals = { { false, 3 } } },
   { key = "token_new", name = "a new RS256 token verified", unit = "µs",
     goals = { { "openssl", 1.3 } } },
   { key = "start", name = "from start to ready", unit = "ms", goals = { { false, 50 } } },
 }
-local PEERS = { "lunacast", "nginx+lua", "nchan", "floor", "openssl" }
+local PEERS = { "lunacast", "nginx+lua", "nchan", "floor", "plain", "direct", "openssl" }
 
 
 local function read()
@@ -75,7 +87,7 @@ end
 local function goal_text(goal, unit)
   local verdict = goal.met and "" or " **missed**"
   if not goal.peer then return ("at most %g %s%s"):format(goal.at_most, unit, verdict) end
-  return ("%.2f × %s (at most %g)%s"):format(goal.value, goal.peer, goal.at_most, verdict)
+  return ("%.2f × %s (at most %.3g)%s"):format(goal.value, goal.peer, goal.at_most, verdict)
 end
 
 
