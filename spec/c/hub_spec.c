@@ -45,9 +45,9 @@ static void deliver(hub_subscriber *s, frame *encoded, uint64_t version)
         hub_unsubscribe(&((viewer *)v->other)->subscriber);
 }
 
-static void end(hub_subscriber *s, const char *reason)
+static void end(hub_subscriber *s, slice topic)
 {
-    (void)reason;
+    (void)topic;
     LIST_ENTRY(s, viewer, subscriber)->ends++;
 }
 
@@ -88,10 +88,10 @@ static void read_gap(hub_subscriber *s, uint64_t lost)
     r->gaps++;
 }
 
-static void read_end(hub_subscriber *s, const char *reason)
+static void read_end(hub_subscriber *s, slice topic)
 {
     (void)s;
-    (void)reason;
+    (void)topic;
 }
 
 static const hub_transport reading = {"read", encode,        NULL,     read_end,

@@ -33,8 +33,8 @@ typedef enum {
     METRIC_WS_SENT,             /* messages to clients */
     METRIC_REVOCATIONS_REFUSED, /* the table was full */
     METRIC_WS_SLOW,             /* WebSockets closed since the peer read too slowly */
-    METRIC_WS_PAUSED,           /* subscriptions that wait in their topic's history */
-    METRIC_WS_DROPPED,          /* messages that waited for a slow client and were dropped */
+    METRIC_SUBSCRIBERS_PAUSED,  /* subscriptions that wait in their topic's history */
+    METRIC_MESSAGES_DROPPED,    /* messages that waited for a slow client and were dropped */
     METRIC_MESSAGES_LOST,       /* dropped since a worker was too slow */
     METRIC_HISTORY_BYTES,       /* gauge: of all topics' histories */
     METRIC_HISTORY_EVICTED,     /* histories shortened since all together were too large */

@@ -59,7 +59,7 @@ typedef struct hub_transport {
     /* The encoded value; the subscriber holds its own reference if it keeps it. May unsubscribe. */
     void (*deliver)(hub_subscriber *s, frame *encoded, uint64_t version);
     /* The topic has ended (deleted, expired): the subscriber is unsubscribed already. */
-    void (*end)(hub_subscriber *s, const char *reason);
+    void (*end)(hub_subscriber *s, slice topic);
     int index; /* 0 .. HUB_TRANSPORTS-1, the slot of the encoded cache */
     /* For hub_subscribe_log; NULL where there is none. The next messages of the topic, in order;
      * may unsubscribe, and returns n then. Less than n (a topic with history only): the subscriber

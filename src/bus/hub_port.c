@@ -174,12 +174,12 @@ static void on_pace(uv_timer_t *timer)
     plan_pace(p);
 }
 
-static void end_subscribers(list *subscribers)
+static void end_subscribers(const hub_topic *t, list *subscribers)
 {
     while (!list_empty(subscribers)) {
         hub_subscriber *s = LIST_ENTRY(subscribers->next, hub_subscriber, link);
         hub_unsubscribe(s);
-        s->transport->end(s, "ended");
+        s->transport->end(s, t->node.key);
     }
 }
 
@@ -187,10 +187,10 @@ static void end_subscribers(list *subscribers)
 static void end_topic(hub_topic *t)
 {
     t->delivering = true;
-    end_subscribers(&t->subscribers);
-    end_subscribers(&t->log_subscribers);
-    end_subscribers(&t->replays);
-    end_subscribers(&t->paused);
+    end_subscribers(t, &t->subscribers);
+    end_subscribers(t, &t->log_subscribers);
+    end_subscribers(t, &t->replays);
+    end_subscribers(t, &t->paused);
     while (!list_empty(&t->watches)) {
         hub_watch *w = LIST_ENTRY(t->watches.next, hub_watch, link);
         list_remove(&w->link);

@@ -323,10 +323,10 @@ static void on_value(hub_subscriber *s, frame *encoded, uint64_t version)
     (void)version;
 }
 
-static void on_end(hub_subscriber *s, const char *reason)
+static void on_end(hub_subscriber *s, slice topic)
 {
     (void)s;
-    (void)reason;
+    (void)topic;
 }
 
 /* A revocation may be among what was lost. */

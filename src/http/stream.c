@@ -92,10 +92,10 @@ static void say_goodbye(stream *s, slice data)
     conn_close(s->conn);
 }
 
-static void end(hub_subscriber *subscriber, const char *reason)
+static void end(hub_subscriber *subscriber, slice topic)
 {
     stream *s = LIST_ENTRY(subscriber, stream, subscriber);
-    (void)reason;
+    (void)topic;
     audience_leave(&s->member, &(audience_end){0, SLICE_INIT("ended"), {"", 0}});
     say_goodbye(s, SLICE("ended"));
 }

@@ -45,7 +45,7 @@ static void write_close(ws *w, int code, slice reason)
 static void finish(ws *w, int code, slice reason)
 {
     w->state = WS_IS_ENDED;
-    ws_topics_leave(w);
+    subscriptions_leave(&w->topics);
     conn_close(w->c);
     tell(w, code, reason);
 }
@@ -62,7 +62,7 @@ void ws_close(ws *w, int code, slice reason)
     if (w->state != WS_IS_OPEN)
         return;
     w->state = WS_IS_CLOSING;
-    ws_topics_leave(w);
+    subscriptions_leave(&w->topics);
     write_close(w, code, reason);
     conn_deadline(w->c, CLOSE_MS);
     tell(w, code, reason);
@@ -155,7 +155,7 @@ bool ws_send(ws *w, ws_opcode opcode, slice data)
 
 bool ws_can_seal(const ws *w)
 {
-    return w->keys == NULL && w->subscription_count == 0;
+    return w->keys == NULL && w->topics.count == 0;
 }
 
 void ws_seal(ws *w, seal_channel *keys)
@@ -183,7 +183,7 @@ static void member_end(audience_member *m, const audience_end *why)
 
 static void member_topics(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg)
 {
-    ws_topics_each(ws_of(m), fn, arg);
+    subscriptions_each(&ws_of(m)->topics, fn, arg);
 }
 
 static bool member_unsubscribe(audience_member *m, slice topic)
@@ -339,7 +339,7 @@ static void on_deadline(conn *c)
         ping(w);
     } else {
         w->state = WS_IS_ENDED;
-        ws_topics_leave(w);
+        subscriptions_leave(&w->topics);
         conn_abort(c);
         tell(w, WS_ABNORMAL, SLICE("no answer to a ping"));
     }
@@ -369,14 +369,14 @@ static void on_data(conn *c, const char *data, size_t n)
 
 static void on_drain(conn *c)
 {
-    ws_topics_drained(conn_owner(c));
+    subscriptions_drained(&((ws *)conn_owner(c))->topics);
 }
 
 static void on_close(conn *c)
 {
     ws *w = conn_owner(c);
     w->state = WS_IS_ENDED;
-    ws_topics_leave(w);
+    subscriptions_leave(&w->topics);
     tell(w, WS_ABNORMAL, SLICE("the connection was lost"));
     metrics_add(METRIC_WEBSOCKETS, -1);
     ws_parser_free(&w->parser);
@@ -408,7 +408,7 @@ ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,
     w->parser.deflate = terms.agreed;
     w->packs = ws_deflate_may_send(&terms);
     w->rate = bucket_full(limits->rate, conn_now(c));
-    list_init(&w->subscriptions);
+    ws_topics_init(w);
     metrics_add(METRIC_WEBSOCKETS, 1);
     conn_set_owner(c, &ws_conn_ops, w);
     plan_ping(w);

@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "hub.h"
 #include "seal.h"
+#include "subscriptions.h"
 #include "ws_frame.h"
 
 typedef struct ws ws;
@@ -54,18 +55,12 @@ void ws_seal(ws *w, seal_channel *keys);
 /* Opens a sealed message from the client and appends what it holds; SEAL_BROKEN when there are no
  * keys. */
 seal_result ws_unseal(ws *w, slice text, buf *out);
-enum { WS_SUBSCRIPTIONS_MAX = 128 };
 typedef struct {
-    bool log;
+    subscribing how;
     bool envelope; /* {"channel","position","data"} */
-    hub_log_start start;
 } ws_subscribing;
-typedef struct {
-    hub_position at; /* what comes follows on this; none: the topic keeps no history */
-    hub_recovery recovery;
-} ws_subscribed;
 /* Once per topic; again in another way changes it. False: too many. */
-bool ws_subscribe(ws *w, slice topic, const ws_subscribing *how, ws_subscribed *got);
+bool ws_subscribe(ws *w, slice topic, const ws_subscribing *how, subscribed *got);
 bool ws_unsubscribe(ws *w, slice topic); /* false: it was not subscribed */
 /* No more on_message until resumed; the peer is held back by TCP. */
 void ws_pause(ws *w);

@@ -16,9 +16,7 @@ struct ws {
     const ws_limits *limits;
     ws_parser parser;
     buf rest;
-    list subscriptions;
-    size_t waiting_bytes; /* of messages, in the queues of its subscriptions */
-    uint16_t subscription_count;
+    subscriptions topics;
     uint8_t state;
     bool told, paused, feeding, pinged;
     bool packs;   /* what is sent may be compressed */
@@ -33,7 +31,4 @@ bool ws_has_room(ws *w, size_t n);
 /* A topic's message to the wire; whoever is sealed gets frames that are not packed. False: it is
  * closing, and its subscriptions are gone. */
 bool ws_write_frame(ws *w, frame *f);
-void ws_topics_leave(ws *w);
-/* The client has taken all that was queued. */
-void ws_topics_drained(ws *w);
-void ws_topics_each(const ws *w, void (*fn)(slice topic, void *arg), void *arg);
+void ws_topics_init(ws *w);

@@ -45,7 +45,7 @@ static slice check_topic(lua_State *L)
     return topic;
 }
 
-static void push_subscribed(lua_State *L, const ws_subscribed *got)
+static void push_subscribed(lua_State *L, const subscribed *got)
 {
     lua_createtable(L, 0, 2);
     if (hub_push_position(L, got->at) > 0)
@@ -64,16 +64,16 @@ static int ws_subscribe_topic(lua_State *L)
     lua_Integer history = vm_opt_integer(L, 3, "history", 0);
     luaL_argcheck(L, history >= 0 && history <= HUB_HISTORY_MAX, 3,
                   "option 'history' must be a number of messages");
-    ws_subscribing how = {
-        .log = hub_check_log(L, 3, topic),
-        .envelope = vm_opt_boolean(L, 3, "envelope", false),
-        .start = {.since = hub_check_position(L, 3, "since"), .history = (uint32_t)history}};
-    ws_subscribed got;
+    ws_subscribing how = {.how = {.log = hub_check_log(L, 3, topic),
+                                  .start = {.since = hub_check_position(L, 3, "since"),
+                                            .history = (uint32_t)history}},
+                          .envelope = vm_opt_boolean(L, 3, "envelope", false)};
+    subscribed got;
     if (w == NULL)
         return fail_closed(L);
     if (!ws_subscribe(w, topic, &how, &got))
         return vm_fail(L, "too_many", "a WebSocket can have %d subscriptions at most",
-                       WS_SUBSCRIPTIONS_MAX);
+                       SUBSCRIPTIONS_MAX);
     push_subscribed(L, &got);
     return 1;
 }

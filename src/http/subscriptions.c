@@ -1,0 +1,355 @@
+/* What a connection is subscribed to.
+ *
+ * A newest value waits until the client has taken what was sent before, and a newer one replaces
+ * it; one that the client has is not sent again. A message goes to the connection's queue while
+ * that has room; then the policy of the topic's rule decides:
+ *
+ *   disconnect    the client is closed
+ *   latest        the newest message waits here, the others are lost
+ *   drop_oldest   a queue here, within the bound, loses the oldest
+ *   pause         the hub stops and goes on from the history when the queue is empty
+ *
+ * What comes from the history sets no client aside: it comes at the client's pace. A loss is told
+ * before the message that follows it. What waits here counts for its connection (waiting_bytes), so
+ * that one slow client costs at most twice the bound.
+ *
+ * What must never happen: a subscription that waits for a drain which does not come; a message that
+ * overtakes those that wait; a subscription touched after a write that ended its connection. */
+#include "subscriptions.h"
+
+#include "log.h"
+#include "mem.h"
+#include "metrics.h"
+#include <stdlib.h>
+
+typedef struct queued {
+    struct queued *next;
+    frame *data;
+} queued;
+
+typedef struct {
+    hub_subscriber subscriber;
+    list link; /* in subscriptions.all */
+    subscriptions *home;
+    frame *waiting;       /* the newest value, until the client has taken what was before */
+    uint64_t version;     /* of the newest value that was given to it */
+    queued *first, *last; /* messages that wait */
+    uint64_t lost;        /* before the first of them */
+    bool held;            /* the hub waits for hub_resume */
+    bool slow;            /* and the log knows */
+    uint8_t policy;       /* hub_slow */
+    subscribed *begun;    /* where to note how it began */
+} subscription;
+
+static subscription *of(hub_subscriber *s)
+{
+    return LIST_ENTRY(s, subscription, subscriber);
+}
+
+subscriptions *subscriptions_of(hub_subscriber *s)
+{
+    return of(s)->home;
+}
+
+/* Slowness ---------------------------------------------------------------------------------- */
+
+static void note_slow(subscription *s, const char *done, metric counter)
+{
+    const subscriptions *all = s->home;
+    audience_identity who = audience_identity_of(all->member);
+    metrics_add(counter, 1);
+    if (s->slow)
+        return;
+    s->slow = true;
+    log_info("a subscriber reads too slowly", LOG_TEXT("peer", conn_peer(all->c)),
+             LOG_SLICE("connection", audience_id(all->member)), LOG_SLICE("user", who.user),
+             LOG_SLICE("topic", hub_topic_of(&s->subscriber)),
+             LOG_NUM("queued", conn_queued(all->c) + all->waiting_bytes), LOG_TEXT("done", done));
+}
+
+static void drop_first(subscription *s)
+{
+    queued *q = s->first;
+    s->first = q->next;
+    if (s->first == NULL)
+        s->last = NULL;
+    s->home->waiting_bytes -= q->data->len;
+    frame_drop(q->data);
+    free(q);
+}
+
+static void put_last(subscription *s, frame *f)
+{
+    queued *q = mem_alloc(sizeof *q);
+    q->data = frame_hold(f);
+    if (s->last != NULL)
+        s->last->next = q;
+    else
+        s->first = q;
+    s->last = q;
+    s->home->waiting_bytes += f->len;
+}
+
+static void let_wait(subscription *s, frame *f)
+{
+    size_t most = s->policy == HUB_SLOW_LATEST ? 0 : s->home->queue;
+    while (s->first != NULL && s->home->waiting_bytes + f->len > most) {
+        drop_first(s);
+        s->lost++;
+        note_slow(s, "dropped", METRIC_MESSAGES_DROPPED);
+    }
+    put_last(s, f);
+}
+
+/* Room for another message, leaving some for what goes past the topics. A batch that was not sent
+ * yet is not slowness, and no drain would follow it. */
+static bool has_pace(const subscriptions *all, size_t n)
+{
+    size_t most = all->queue / 2;
+    if (conn_queued(all->c) + n <= most)
+        return true;
+    conn_flush(all->c);
+    return conn_queued(all->c) == 0 || conn_queued(all->c) + n <= most;
+}
+
+/* Messages ---------------------------------------------------------------------------------- */
+
+static void send_all(subscriptions *all, frame *const *encoded, size_t n)
+{
+    for (size_t i = 0; i < n && !all->closed; i++) {
+        if (all->ops->has_room(all, encoded[i]->len))
+            all->ops->write(all, encoded[i]);
+    }
+}
+
+static size_t send_at_its_pace(subscription *s, frame *const *encoded, size_t n)
+{
+    subscriptions *all = s->home;
+    for (size_t i = 0; i < n && !all->closed; i++) {
+        if (!has_pace(all, encoded[i]->len)) {
+            s->held = true;
+            if (!s->subscriber.replaying)
+                note_slow(s, "paused", METRIC_SUBSCRIBERS_PAUSED);
+            return i;
+        }
+        all->ops->write(all, encoded[i]);
+    }
+    return n;
+}
+
+static void send_or_wait(subscription *s, frame *const *encoded, size_t n)
+{
+    subscriptions *all = s->home;
+    for (size_t i = 0; i < n && !all->closed; i++) {
+        if (s->first == NULL && has_pace(all, encoded[i]->len))
+            all->ops->write(all, encoded[i]);
+        else
+            let_wait(s, encoded[i]);
+    }
+}
+
+/* The subscription may go with the first message that is too much for the client; its home stays.
+ */
+size_t subscriptions_messages(hub_subscriber *subscriber, frame *const *encoded, size_t n)
+{
+    subscription *s = of(subscriber);
+    subscriptions *all = s->home;
+    size_t taken = n;
+    bool corked = n > 1 && conn_cork(all->c);
+    if (subscriber->replaying || (s->policy == HUB_SLOW_PAUSE && subscriber->position.epoch != 0))
+        taken = send_at_its_pace(s, encoded, n);
+    else if (s->policy == HUB_SLOW_LATEST || s->policy == HUB_SLOW_DROP_OLDEST)
+        send_or_wait(s, encoded, n);
+    else
+        send_all(all, encoded, n);
+    if (corked)
+        conn_uncork(all->c);
+    return taken;
+}
+
+void subscriptions_begun(hub_subscriber *subscriber, hub_position at, hub_recovery recovery)
+{
+    subscribed *note = of(subscriber)->begun;
+    if (note != NULL)
+        *note = (subscribed){at, recovery};
+}
+
+/* False: the connection has ended. */
+static bool tell_lost(subscription *s)
+{
+    subscriptions *all = s->home;
+    uint64_t lost = s->lost;
+    s->lost = 0;
+    if (lost == 0)
+        return true;
+    metrics_add(METRIC_MESSAGES_LOST, (int64_t)lost);
+    s->subscriber.transport->gap(&s->subscriber, lost);
+    return !all->closed;
+}
+
+/* What waited; false: some still does, or the connection has ended. */
+static bool flush_messages(subscription *s)
+{
+    subscriptions *all = s->home;
+    if (s->first != NULL && !tell_lost(s))
+        return false;
+    while (s->first != NULL && has_pace(all, s->first->data->len)) {
+        frame *next = frame_hold(s->first->data);
+        drop_first(s);
+        all->ops->write(all, next);
+        frame_drop(next);
+        if (all->closed)
+            return false;
+    }
+    return s->first == NULL;
+}
+
+/* Newest values ----------------------------------------------------------------------------- */
+
+void subscriptions_deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
+{
+    subscription *s = of(subscriber);
+    subscriptions *all = s->home;
+    if (version == s->version)
+        return;
+    s->version = version;
+    if (conn_queued(all->c) > 0)
+        conn_flush(all->c);
+    if (conn_queued(all->c) == 0) {
+        all->ops->write(all, encoded);
+        return;
+    }
+    if (s->waiting != NULL)
+        metrics_add(METRIC_PICTURES_SKIPPED, 1);
+    frame_drop(s->waiting);
+    s->waiting = frame_hold(encoded);
+}
+
+/* False: the connection has ended. */
+static bool flush_value(subscription *s)
+{
+    subscriptions *all = s->home;
+    frame *next = s->waiting;
+    s->waiting = NULL;
+    if (next == NULL)
+        return true;
+    all->ops->write(all, next);
+    frame_drop(next);
+    return !all->closed;
+}
+
+void subscriptions_drained(subscriptions *all)
+{
+    LIST_FOR_EACH_SAFE (it, &all->all) {
+        subscription *s = LIST_ENTRY(it, subscription, link);
+        if (!flush_value(s) || !flush_messages(s))
+            return; /* ended, or full again: the next drain goes on */
+        s->slow = false;
+        if (s->held) {
+            s->held = false;
+            hub_resume(&s->subscriber);
+            if (all->closed)
+                return;
+        }
+    }
+}
+
+/* Coming and going -------------------------------------------------------------------------- */
+
+static void free_subscription(subscription *s)
+{
+    hub_unsubscribe(&s->subscriber);
+    list_remove(&s->link);
+    s->home->count--;
+    frame_drop(s->waiting);
+    while (s->first != NULL)
+        drop_first(s);
+    free(s);
+}
+
+void subscriptions_end(hub_subscriber *subscriber, slice topic)
+{
+    subscriptions *all = subscriptions_of(subscriber);
+    const hub_transport *transport = subscriber->transport;
+    free_subscription(of(subscriber));
+    if (all->ops->ended != NULL)
+        all->ops->ended(all, topic, transport);
+}
+
+static subscription *find(const subscriptions *all, slice topic)
+{
+    LIST_FOR_EACH (it, &all->all) {
+        subscription *s = LIST_ENTRY(it, subscription, link);
+        if (slice_eq(hub_topic_of(&s->subscriber), topic))
+            return s;
+    }
+    return NULL;
+}
+
+static bool is_same(const subscription *s, const hub_transport *transport, const subscribing *how)
+{
+    return s->subscriber.log == how->log && s->subscriber.transport == transport &&
+           how->start.since.epoch == 0 && how->start.history == 0;
+}
+
+static subscription *add(subscriptions *all, slice topic)
+{
+    subscription *s = mem_alloc(sizeof *s);
+    s->home = all;
+    s->policy = (uint8_t)hub_rule_of(hub_of(all->port), topic).slow[all->ops->kind];
+    list_append(&all->all, &s->link);
+    all->count++;
+    return s;
+}
+
+void subscriptions_init(subscriptions *all)
+{
+    list_init(&all->all);
+}
+
+bool subscriptions_add(subscriptions *all, slice topic, const hub_transport *transport,
+                       const subscribing *how, subscribed *got)
+{
+    *got = (subscribed){0};
+    if (all->closed)
+        return true;
+    subscription *s = find(all, topic);
+    if (s != NULL && is_same(s, transport, how)) {
+        got->at = s->subscriber.position;
+        return true;
+    }
+    if (s != NULL)
+        free_subscription(s);
+    if (all->count >= SUBSCRIPTIONS_MAX)
+        return false;
+    s = add(all, topic);
+    if (!how->log) {
+        hub_subscribe(all->port, topic, &s->subscriber, transport);
+        return true;
+    }
+    s->begun = got;
+    hub_subscribe_log(all->port, topic, &s->subscriber, transport, &how->start);
+    s->begun = NULL;
+    return true;
+}
+
+bool subscriptions_remove(subscriptions *all, slice topic)
+{
+    subscription *s = find(all, topic);
+    if (s != NULL)
+        free_subscription(s);
+    return s != NULL;
+}
+
+void subscriptions_leave(subscriptions *all)
+{
+    all->closed = true;
+    while (!list_empty(&all->all))
+        free_subscription(LIST_ENTRY(all->all.next, subscription, link));
+}
+
+void subscriptions_each(const subscriptions *all, void (*fn)(slice topic, void *arg), void *arg)
+{
+    LIST_FOR_EACH (it, &all->all)
+        fn(hub_topic_of(&LIST_ENTRY(it, subscription, link)->subscriber), arg);
+}
