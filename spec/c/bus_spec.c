@@ -44,9 +44,9 @@ static void deliver(hub_subscriber *s, frame *encoded, uint64_t version)
     snprintf(v->newest, sizeof v->newest, "%.*s", (int)encoded->len, encoded->data);
 }
 
-static void end(hub_subscriber *s, const char *reason)
+static void end(hub_subscriber *s, slice topic)
 {
-    (void)reason;
+    (void)topic;
     LIST_ENTRY(s, viewer, subscriber)->ended = true;
 }
 

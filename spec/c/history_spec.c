@@ -67,10 +67,10 @@ static void begun(hub_subscriber *s, hub_position at, hub_recovery recovery)
     r->recovery = recovery;
 }
 
-static void end(hub_subscriber *s, const char *reason)
+static void end(hub_subscriber *s, slice topic)
 {
     (void)s;
-    (void)reason;
+    (void)topic;
 }
 
 static const hub_transport transport = {"read", encode, NULL, end, 1, take, gap, begun};

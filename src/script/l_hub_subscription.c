@@ -238,10 +238,10 @@ static void gap(hub_subscriber *subscriber, uint64_t lost)
     of_subscriber(subscriber)->lost += lost > 0 ? lost : 1;
 }
 
-static void end(hub_subscriber *subscriber, const char *reason)
+static void end(hub_subscriber *subscriber, slice topic)
 {
     subscription *s = of_subscriber(subscriber);
-    (void)reason;
+    (void)topic;
     s->ended = true;
     if (s->is_forgotten)
         free_subscription(s);
