@@ -1,13 +1,15 @@
--- Writes a C file that holds every file of lua/ and templates/ as bytes, sorted by name.
+-- Writes a C file that holds every file of lua/, templates/ and public/, and the modules of
+-- clients/js/, as bytes, sorted by name.
 -- usage: lua embed.lua SOURCE_DIR OUTPUT
 -- The table's shape is declared in src/base/embedded.h.
 local source, output = arg[1], arg[2]
 
 local names = {}
-for _, folder in ipairs { "lua", "templates" } do
+for _, folder in ipairs { "lua", "templates", "public", "clients/js" } do
   local list = assert(io.popen(("cd '%s' && find %s -type f"):format(source, folder)))
   for name in list:lines() do
-    if not name:match "^lua/meta/" then names[#names + 1] = name end
+    local module = name:match "%.mjs$" or not name:match "^clients/"
+    if module and not name:match "^lua/meta/" then names[#names + 1] = name end
   end
   list:close()
 end

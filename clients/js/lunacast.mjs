@@ -1,286 +1,375 @@
 /**
- * Publish/subscribe on lunacast, for browsers and Node: one module, no dependencies.
+ * Publish/subscribe on lunacast, for browsers and Node, without dependencies.
  *
- *   import { connect } from "./lunacast.mjs";
+ *   import { connect } from "lunacast";
  *   const client = connect("wss://example.org/ws", { name: "ann" });
  *   client.subscribe("news", (message) => console.log(message.payload));
  *   client.publish("news", { any: "JSON" });
  *
- * The connection comes back by itself, with a random delay that doubles, and subscribes again. What
- * was published meanwhile is lost; `ongap` says so. Node before 22 has no WebSocket of its own: pass
- * one, such as that of the package ws, as options.WebSocket.
+ * The connection comes back by itself, after a random delay whose bound doubles, and subscribes
+ * again: where the server keeps a history it goes on at the last position and nothing is missed;
+ * where it does not, or no longer, `ongap` says so. Encryption (seal.mjs) and the transport for
+ * networks that block WebSockets (sse.mjs) are loaded when they are needed.
+ *
+ *   connecting --ready--> open --lost--> waiting --delay--> connecting
+ *   any --close(), revoked, kicked, a refused login--> closed, for good
  */
 
-const OPEN = 1;
-const EXPIRED = 4401;
+import { Auth, LunacastError } from "./auth.mjs";
+import { Subscription, keyOf, placeOf } from "./subscription.mjs";
+
+export { Auth, LunacastError };
+
 const WAITING_MAX = 1000;
 const DELAY_MS = 500;
 const DELAY_MAX_MS = 30000;
-const REFRESH_AT = 0.8; // of a token's life
+const BUSY_DELAY_MS = 5000; // at least so long, when the server says that it is too much
+const ASK_MS = 10000;
+const BLOCKED_AFTER = 2; // openings in a row that never opened
+const TIMER_MAX = 2 ** 31 - 1;
 
-/** What the server said in answer to a message that it could not obey. */
-export class LunacastError extends Error {
-  constructor(body) {
-    super(body.error);
-    this.name = "LunacastError";
-    this.code = body.code;
-    this.body = body;
-  }
+/** What the server's close codes mean for the next attempt. */
+const CLOSES = {
+  4401: { code: "expired", renew: true },
+  4403: { code: "revoked", final: true },
+  4409: { code: "kicked", final: true },
+  1008: { code: "policy", slow: true },
+  1009: { code: "too_large" },
+  1013: { code: "overloaded", slow: true },
+};
+
+/** The members of a message that are not those of what was published. */
+function isPublished(body) {
+  return body !== null && typeof body === "object" && "payload" in body && !("channel" in body);
 }
-
-/** A token, and how to get the next one. */
-export class Auth {
-  #url;
-  #fetch;
-  #login = null;
-  #token = null;
-  #expires = 0;
-  #refresh = 0;
-
-  /** @param {string} url the server's, "https://example.org" */
-  constructor(url, { fetch = globalThis.fetch } = {}) {
-    this.#url = new URL("/auth/token", url);
-    this.#fetch = fetch;
-  }
-
-  /**
-   * The first use of a name claims it with that password. The password is kept for `getToken` until
-   * `clearToken`.
-   * @param {string} username
-   * @param {string} password
-   * @param {string} [session] the only session that the token is for
-   */
-  async login(username, password, session) {
-    this.#login = { username, password, ...(session === undefined ? {} : { session_id: session }) };
-    return this.#renew();
-  }
-
-  async #renew() {
-    const answer = await this.#fetch.call(globalThis, this.#url, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(this.#login),
-    });
-    const body = await answer.json();
-    if (!answer.ok) throw new LunacastError(body);
-    this.#token = body.token;
-    // Tokens count whole seconds: what is left may be up to a second less than was said.
-    const life = Math.max(body.expires_in - 1, 0) * 1000;
-    this.#expires = Date.now() + life;
-    this.#refresh = Date.now() + life * REFRESH_AT;
-    return this.#token;
-  }
-
-  isAuthenticated() {
-    return this.#token !== null && Date.now() < this.#expires;
-  }
-
-  /** A token that is good for a while; a new one when the old one is about to expire. */
-  async getToken() {
-    if (this.#token !== null && Date.now() < this.#refresh) return this.#token;
-    if (this.#login === null) return null;
-    return this.#renew();
-  }
-
-  /** Milliseconds until the token should be replaced; null: there is none. */
-  get refreshIn() {
-    return this.#token === null ? null : Math.max(0, this.#refresh - Date.now());
-  }
-
-  clearToken() {
-    this.#token = this.#login = null;
-    this.#expires = this.#refresh = 0;
-  }
-}
-
-/**
- * @typedef {object} Message
- * @property {string} publisher_name
- * @property {string} topic
- * @property {any} payload
- * @property {string} timestamp
- * @property {string} [session_id]
- *
- * @typedef {object} Options
- * @property {string} [name] the client's name; its session is then "session-NAME"
- * @property {string} [session] its session
- * @property {Auth} [auth] whose tokens are used
- * @property {typeof globalThis.WebSocket} [WebSocket]
- */
 
 export class Client {
-  /** Called with "connecting", "open", "waiting" or "closed". @type {(state: string) => void} */
   onstate = () => {};
-  /** Called with what the server could not obey. @type {(error: Error) => void} */
   onerror = () => {};
-  /** Called when messages may have been missed: { topic, session_id }, or {} for all topics. */
   ongap = () => {};
 
   state = "closed";
+  /** "ws" or "sse": how it is connected, or was last. */
+  transport = null;
+  /** The id of a sealed connection; null: it is not sealed. */
+  sealed = null;
   #url;
   #options;
-  #socket = null;
-  #subscriptions = new Map(); // "topic" or "topic|session" -> Set of handlers
-  #waiting = []; // messages published while there is no connection
+  #wire = null;
+  #subscriptions = new Map(); // "topic" or "topic|session" -> Subscription
+  #channels = new Map(); // the server's word for a topic -> Subscription
+  #waiting = []; // texts for the next connection
+  #asked = []; // { type, topic, session, resolve, reject, timer }
   #attempts = 0;
+  #blocked = 0;
   #opened = 0;
   #timer = null;
   #refresh = null;
+  #data;
+  #channel = null; // of a sealed connection
+  #greeting = null;
+  #outbox = null; // a promise while something is on its way out
+  #inbox = Promise.resolve();
   #stopped = false;
 
-  /**
-   * @param {string} url "wss://example.org/ws"
-   * @param {Options} [options]
-   */
   constructor(url, options = {}) {
-    this.#url = url;
-    this.#options = { WebSocket: globalThis.WebSocket, ...options };
-    if (!this.#options.WebSocket) throw new TypeError("no WebSocket here: pass options.WebSocket");
+    this.#url = String(url);
+    this.#options = { WebSocket: globalThis.WebSocket, transport: "auto", ...options };
+    const { WebSocket, transport, seal } = this.#options;
+    if (!WebSocket && (transport === "ws" || seal)) {
+      throw new TypeError("no WebSocket here: pass options.WebSocket");
+    }
     this.#open();
   }
 
-  /**
-   * @param {string} topic
-   * @param {(message: Message) => void} handler
-   * @param {{ session?: string }} [options]
-   */
-  subscribe(topic, handler, { session } = {}) {
-    const key = keyOf(topic, session);
-    const handlers = this.#subscriptions.get(key);
-    if (handlers) {
-      handlers.add(handler);
-      return;
+  // Topics -------------------------------------------------------------------------------------
+
+  subscribe(topic, handler, options = {}) {
+    const key = keyOf(topic, options.session);
+    let subscription = this.#subscriptions.get(key);
+    if (!subscription) {
+      subscription = new Subscription(this, topic, options);
+      this.#subscriptions.set(key, subscription);
+      if (this.state === "open") this.#wire.subscribe(subscription);
     }
-    this.#subscriptions.set(key, new Set([handler]));
-    if (this.state === "open") this.#socket.send("subscribe:" + key);
+    subscription.add(handler);
+    return subscription;
   }
 
   /** Without a handler: all of them. */
   unsubscribe(topic, handler, { session } = {}) {
     const key = keyOf(topic, session);
-    const handlers = this.#subscriptions.get(key);
-    if (!handlers) return;
-    if (handler) handlers.delete(handler);
-    if (handler && handlers.size > 0) return;
+    const subscription = this.#subscriptions.get(key);
+    if (!subscription || !subscription.remove(handler)) return;
     this.#subscriptions.delete(key);
-    if (this.state === "open") this.#socket.send("unsubscribe:" + key);
+    for (const [channel, other] of this.#channels) {
+      if (other === subscription) this.#channels.delete(channel);
+    }
+    if (this.state === "open") this.#wire.unsubscribe(subscription);
   }
 
-  /**
-   * Sends, or keeps up to 1,000 messages until there is a connection.
-   * @param {string} topic
-   * @param {any} payload any JSON value
-   * @param {{ session?: string }} [options]
-   */
-  publish(topic, payload, { session } = {}) {
+  /** Sends, or keeps up to 1,000 messages until there is a connection. */
+  publish(topic, payload, { session, key } = {}) {
     const message = { topic, payload, timestamp: new Date().toISOString() };
     if (this.#options.name !== undefined) message.publisher_name = this.#options.name;
     if (session !== undefined) message.session_id = session;
-    const text = "publish-json:" + JSON.stringify(message);
-    if (this.state === "open") {
-      this.#socket.send(text);
-    } else {
-      if (this.#stopped) throw new Error("this client is closed");
-      if (this.#waiting.length >= WAITING_MAX) {
-        throw new Error(`there is no connection, and ${WAITING_MAX} messages wait for one already`);
-      }
-      this.#waiting.push(text);
+    if (this.#stopped) throw new Error("this client is closed");
+    if (this.state !== "open" && this.#waiting.length >= WAITING_MAX) {
+      throw new Error(`there is no connection, and ${WAITING_MAX} messages wait for one already`);
     }
+    const text = async () => {
+      if (key) message.payload = await key.seal(topic, payload);
+      return "publish-json:" + JSON.stringify(message);
+    };
+    const ready = key ? text() : "publish-json:" + JSON.stringify(message);
+    if (this.state === "open") this.#send(ready);
+    else this.#waiting.push(ready);
+  }
+
+  /** Who is there. */
+  presence(topic, { session } = {}) {
+    return this.#ask("presence", topic, session);
+  }
+
+  /** What was published before. */
+  history(topic, { session, since, limit } = {}) {
+    return this.#ask("history", topic, session, { since, limit });
+  }
+
+  /** This client's data in the presence of its topics. */
+  setData(data) {
+    this.#data = data;
+    if (this.state === "open") this.#send("set-data:" + JSON.stringify(data));
   }
 
   close() {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#refresh);
-    if (this.#socket) this.#socket.close(1000);
-    else this.#become("closed");
+    const wire = this.#wire;
+    this.#stop();
+    if (wire) Promise.resolve(this.#outbox).then(() => wire.close());
+    else if (this.state !== "connecting") this.#become("closed");
   }
 
+  // The connection -----------------------------------------------------------------------------
+
   #become(state) {
+    if (this.state === state) return;
     this.state = state;
     this.onstate(state);
   }
 
-  async #open() {
-    this.#become("connecting");
-    let token = null;
-    try {
-      token = (await this.#options.auth?.getToken()) ?? null;
-    } catch (error) {
-      this.onerror(error);
-      if (error instanceof LunacastError && error.code === "wrong_password") this.#stopped = true;
-      this.#later();
-      return;
-    }
-    if (this.#stopped) {
-      this.#become("closed");
-      return;
-    }
-    // The subprotocol carries the token: a URL would end up in logs.
-    const protocols = token === null ? [] : ["bearer", token];
-    const socket = new this.#options.WebSocket(this.#url, protocols);
-    this.#socket = socket;
-    socket.onopen = () => this.#ready(socket);
-    socket.onmessage = (event) => this.#take(event.data);
-    socket.onerror = () => {}; // a close follows
-    socket.onclose = (event) => this.#lost(event);
+  #stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#refresh);
   }
 
-  #ready(socket) {
+  #kind() {
+    const { transport, WebSocket, seal } = this.#options;
+    if (transport !== "auto" || seal) return transport === "auto" ? "ws" : transport;
+    return WebSocket && this.#blocked < BLOCKED_AFTER ? "ws" : "sse";
+  }
+
+  async #open() {
+    this.#become("connecting");
+    try {
+      const token = (await this.#options.auth?.getToken()) ?? null;
+      const kind = this.#kind();
+      const { seal } = this.#options;
+      this.#greeting = seal ? await this.#greet(seal === true ? {} : seal) : null;
+      const open = kind === "ws" ? openSocket : (await import("./sse.mjs")).openEvents;
+      if (this.#stopped) return this.#become("closed");
+      this.transport = kind;
+      this.#connect(open, token);
+    } catch (error) {
+      this.onerror(error);
+      if (error instanceof LunacastError && error.final) this.#stop();
+      this.#later();
+    }
+  }
+
+  async #greet(options) {
+    const { greet } = await import("./seal.mjs");
+    return greet(options);
+  }
+
+  #connect(open, token) {
+    const wire = open(this.#url, token, this.#options);
+    const mine = (fn) => (...args) => wire === this.#wire && fn(...args);
+    this.#wire = wire;
+    this.#channel = this.sealed = null;
+    this.#outbox = null;
+    this.#inbox = Promise.resolve();
+    wire.onopen = mine(() => (this.#greeting ? wire.send(this.#greeting.hello) : this.#ready()));
+    wire.onmessage = mine((data) => this.#receive(data));
+    wire.onclose = mine((code, reason, opened) => this.#lost(code, reason, opened));
+  }
+
+  #ready() {
     const { name, session } = this.#options;
-    if (name !== undefined) socket.send("register-name:" + name);
-    if (session !== undefined) socket.send("register-session:" + session);
-    for (const key of this.#subscriptions.keys()) socket.send("subscribe:" + key);
-    for (const text of this.#waiting.splice(0)) socket.send(text);
-    this.#planRefresh();
     const again = this.#opened++ > 0;
+    this.#blocked = 0;
+    this.#channels.clear();
     this.#become("open");
-    if (again && this.#subscriptions.size > 0) this.ongap({});
+    if (this.state !== "open") return;
+    if (name !== undefined) this.#send("register-name:" + name);
+    if (session !== undefined) this.#send("register-session:" + session);
+    if (this.#data !== undefined) this.#send("set-data:" + JSON.stringify(this.#data));
+    const all = [...this.#subscriptions.values()];
+    this.#wire.sends = (text) => this.#send(text);
+    this.#wire.begin(all);
+    for (const ready of this.#waiting.splice(0)) this.#send(ready);
+    this.#planRefresh();
+    if (again && all.some((subscription) => !subscription.resumes)) this.ongap({});
+  }
+
+  // In the order of the calls, though sealing takes a moment.
+  #send(ready) {
+    const wire = this.#wire, channel = this.#channel;
+    if (!channel && !this.#outbox && typeof ready === "string") return wire.send(ready);
+    const sent = (this.#outbox ?? Promise.resolve())
+      .then(() => ready)
+      .then((text) => (channel ? channel.seal(text) : text))
+      .then((text) => wire.send(text))
+      .catch((error) => this.onerror(error))
+      .then(() => this.#outbox === sent && (this.#outbox = null));
+    this.#outbox = sent;
   }
 
   #planRefresh() {
     const ms = this.#options.auth?.refreshIn;
     if (ms == null) return;
     clearTimeout(this.#refresh);
-    this.#refresh = setTimeout(() => this.#refreshToken(), Math.min(ms, 2 ** 31 - 1));
+    this.#refresh = setTimeout(() => this.#refreshToken(), Math.min(ms, TIMER_MAX));
     this.#refresh.unref?.(); // in Node it keeps no process alive
   }
 
   async #refreshToken() {
     try {
       const token = await this.#options.auth.getToken();
-      if (token !== null && this.#socket?.readyState === OPEN) {
-        this.#socket.send("refresh-token:" + token);
-        this.#planRefresh();
-      }
+      if (token === null || this.state !== "open") return;
+      this.#send("refresh-token:" + token);
+      this.#planRefresh();
     } catch (error) {
       this.onerror(error); // the connection ends with its token, and the next one needs another
     }
   }
 
+  #lost(code, reason, opened) {
+    const why = CLOSES[code];
+    this.#wire = null;
+    clearTimeout(this.#refresh);
+    for (const asked of this.#asked.splice(0)) {
+      asked.reject(new LunacastError({ error: "the connection was lost", code: "closed" }));
+    }
+    if (!opened && !this.#stopped) this.#blocked++;
+    // Where it could not be opened with a token, the token may be the reason: nobody says.
+    if (why?.renew || !opened) this.#options.auth?.expire();
+    if (why && !this.#stopped && !(why.renew && this.#options.auth)) {
+      this.onerror(new LunacastError({ error: reason || why.code, code: why.code }));
+    }
+    if (why?.final) {
+      if (why.code === "revoked") this.#options.auth?.clearToken();
+      this.#stop();
+    }
+    this.#later(why?.slow ? BUSY_DELAY_MS : 0);
+  }
+
+  #later(least = 0) {
+    if (this.#stopped) return this.#become("closed");
+    // Random from nothing to the bound: clients that were lost together don't come back together.
+    const bound = Math.min(DELAY_MS * 2 ** this.#attempts++, DELAY_MAX_MS);
+    this.#become("waiting");
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => this.#open(), least + Math.random() * bound);
+  }
+
+  // Messages -----------------------------------------------------------------------------------
+
+  #receive(data) {
+    if (!this.#greeting) return this.#take(data);
+    const wire = this.#wire;
+    this.#inbox = this.#inbox.then(() => this.#unseal(wire, data))
+      .catch((error) => this.onerror(error));
+  }
+
+  async #unseal(wire, data) {
+    let text;
+    try {
+      text = this.#channel ? await this.#channel.open(data) : await this.#agree(data);
+    } catch (error) {
+      // Keys that do not fit never will: come back with others.
+      wire.close(4400, error.code);
+      throw error;
+    }
+    if (wire !== this.#wire) return;
+    if (text === null) this.#ready();
+    else this.#take(text);
+  }
+
+  async #agree(data) {
+    const body = JSON.parse(data);
+    if (body.type !== "hello" || isPublished(body)) {
+      throw new LunacastError({ error: body.error ?? "the server does not seal", code: body.code });
+    }
+    this.#channel = await this.#greeting.finish(body);
+    this.sealed = body.connection;
+    return null;
+  }
+
   #take(data) {
     this.#attempts = 0;
     const body = JSON.parse(data);
-    if (!("payload" in body)) {
-      if (body.code === "gap") this.ongap(body);
-      else this.onerror(new LunacastError(body));
-      return;
+    if ("channel" in body && "data" in body && !("type" in body)) return this.#takeEnvelope(body);
+    if (isPublished(body)) return this.#takePlain(body);
+    const handle = ANSWERS[body.type];
+    if (handle) return this.#answer(handle, body);
+    if (body.code === "gap") this.ongap(body);
+    else if (body.error !== undefined) this.onerror(new LunacastError(body));
+  }
+
+  #answer(handle, body) {
+    if (handle === "ask") return this.#settle(body);
+    const subscription = handle === "begin" ? this.#begun(body) : this.#channels.get(body.channel);
+    if (!subscription) return;
+    const gap = handle === "begin" && subscription.begun(body);
+    if (handle === "member") subscription.takeMember(body);
+    if (gap) this.ongap({ topic: body.topic, session_id: body.session_id });
+  }
+
+  // The answer names the session that the server has chosen; the client may have named none.
+  #begun(body) {
+    const found = this.#subscriptions.get(keyOf(body.topic, body.session_id))
+      ?? this.#subscriptions.get(body.topic);
+    if (found) this.#channels.set(body.channel, found);
+    return found;
+  }
+
+  #takeEnvelope({ channel, position, data }) {
+    const place = placeOf(channel);
+    const subscription = this.#channels.get(channel)
+      ?? (place && (this.#subscriptions.get(keyOf(place.topic, place.session))
+      ?? this.#subscriptions.get(place.topic)));
+    if (subscription?.isNew(position)) this.#deliver([subscription], data, position);
+  }
+
+  #takePlain(body) {
+    this.#deliver(this.#subscriptionsOf(body), body);
+  }
+
+  #deliver(subscriptions, message, position) {
+    for (const subscription of subscriptions) {
+      subscription.deliver(message, position, (error) => this.onerror(error));
     }
-    for (const handler of this.#handlersOf(body)) handler(body);
   }
 
   // A message may name its session. When it does not, it is for every subscription of its topic.
-  #handlersOf({ topic, session_id: session }) {
-    const all = [...this.#subscriptions].filter(([key]) => key.split("|")[0] === topic);
-    const exact = all.filter(([key]) => key === keyOf(topic, session));
-    const plain = all.filter(([key]) => key === topic);
-    let found = all;
-    if (session !== undefined && exact.length > 0) {
-      found = session === this.#ownSession() ? [...exact, ...plain] : exact;
-    } else if (session !== undefined) {
-      found = plain;
-    }
-    return found.flatMap(([, handlers]) => [...handlers]);
+  #subscriptionsOf({ topic, session_id: session }) {
+    const all = [...this.#subscriptions.values()].filter((s) => s.topic === topic && !s.enveloped);
+    if (session === undefined) return all;
+    const exact = all.filter((s) => s.session === session);
+    const own = all.filter((s) => s.session === undefined);
+    if (exact.length === 0) return own;
+    return session === this.#ownSession() ? [...exact, ...own] : exact;
   }
 
   #ownSession() {
@@ -288,32 +377,60 @@ export class Client {
     return session ?? (name === undefined ? "default" : "session-" + name);
   }
 
-  #lost(event) {
-    this.#socket = null;
-    clearTimeout(this.#refresh);
-    if (event.code === EXPIRED && !this.#options.auth) {
-      this.onerror(new LunacastError({ error: "the token has expired", code: "expired" }));
+  // Questions ----------------------------------------------------------------------------------
+
+  #ask(type, topic, session, more = {}) {
+    if (this.state !== "open" || this.transport !== "ws") {
+      const error = "there is no WebSocket connection to ask by";
+      return Promise.reject(new LunacastError({ error, code: "closed" }));
     }
-    this.#later();
+    return new Promise((resolve, reject) => {
+      const asked = { type, topic, session, resolve, reject };
+      asked.timer = setTimeout(() => {
+        this.#asked.splice(this.#asked.indexOf(asked), 1);
+        reject(new LunacastError({ error: `no answer to ${type} came`, code: "timeout" }));
+      }, ASK_MS);
+      this.#asked.push(asked);
+      this.#send(`${type}-json:` + JSON.stringify({ topic, session_id: session, ...more }));
+    });
   }
 
-  #later() {
-    if (this.#stopped) {
-      this.#become("closed");
-      return;
-    }
-    // Random from nothing to the bound: clients that were lost together don't come back together.
-    const bound = Math.min(DELAY_MS * 2 ** this.#attempts++, DELAY_MAX_MS);
-    this.#become("waiting");
-    this.#timer = setTimeout(() => this.#open(), Math.random() * bound);
+  #settle(body) {
+    const at = this.#asked.findIndex((asked) => asked.type === body.type &&
+      asked.topic === body.topic && (asked.session ?? body.session_id) === body.session_id);
+    if (at < 0) return;
+    const [asked] = this.#asked.splice(at, 1);
+    clearTimeout(asked.timer);
+    asked.resolve(body);
   }
 }
 
-function keyOf(topic, session) {
-  return session === undefined ? topic : `${topic}|${session}`;
+const ANSWERS = {
+  subscribed: "begin", join: "member", leave: "member", presence: "ask", history: "ask",
+};
+
+/** A WebSocket as the client uses it. */
+function openSocket(url, token, { WebSocket }) {
+  // The subprotocol carries the token: a URL would end up in logs.
+  const socket = new WebSocket(url, token === null ? [] : ["bearer", token]);
+  let opened = false;
+  const wire = {
+    send: (text) => socket.readyState === 1 && socket.send(text),
+    close: (code = 1000, reason = "") => socket.close(code, reason),
+    begin: (all) => all.forEach((subscription) => wire.subscribe(subscription)),
+    subscribe: (subscription) => wire.sends(subscription.command()),
+    unsubscribe: (subscription) => wire.sends("unsubscribe:" + subscription.key),
+  };
+  socket.onopen = () => {
+    opened = true;
+    wire.onopen();
+  };
+  socket.onmessage = (event) => wire.onmessage(event.data);
+  socket.onerror = () => {}; // a close follows
+  socket.onclose = (event) => wire.onclose(event.code, event.reason, opened);
+  return wire;
 }
 
-/** @param {string} url @param {Options} [options] */
 export function connect(url, options) {
   return new Client(url, options);
 }

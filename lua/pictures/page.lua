@@ -145,7 +145,8 @@ whoever looks at its stream sees each change at once.</p>
   -d '{ "args": { "text": "it moves", "color": "#0a8f5b" } }'</pre>
 <p class="note">Sessions of users work the same with a token from <code>POST /api/auth/token</code>.
 The newest picture once: <code>/svg/hello</code>. As events: the stream's address with
-<code>Accept: text/event-stream</code>. How the server is: <a href="/health">/health</a>,
+<code>Accept: text/event-stream</code>. Publish/subscribe to try out:
+<a href="/pubsub">/pubsub</a>. How the server is: <a href="/health">/health</a>,
 <a href="/metrics">/metrics</a>.</p>
 </main>
 ]]

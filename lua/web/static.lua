@@ -1,6 +1,7 @@
 -- Files of the application as answers: conditions (RFC 9110, section 13) and one range (section
 -- 14). C opens the file below the application's folder and nowhere else, and streams it; a file of
 -- the framework, which lies in the binary, is sent as a whole.
+local crypto = require "host.crypto"
 local errors = require "web.errors"
 local etag = require "web.etag"
 local file = require "host.file"
@@ -8,7 +9,11 @@ local httpdate = require "web.httpdate"
 local type_of = require "web.types"
 
 
-local function tag_of(stat)
+-- A file in the binary has no time; what it holds makes its tag.
+local function tag_of(path, stat)
+  if stat.embedded then
+    return '"' .. crypto.sha256(file.source(path) or "", "hex"):sub(1, 16) .. '"'
+  end
   return ('"%x-%x"'):format(stat.size, math.floor(stat.mtime * 1000))
 end
 
@@ -86,7 +91,7 @@ return function(req, path, options)
   local stat = path ~= "" and #path < 1024 and not path:find("\0", 1, true) and file.stat(path)
   if not stat then errors.throw(404, "not_found", "there is no such file") end
   local headers = {
-    ETag = tag_of(stat),
+    ETag = tag_of(path, stat),
     ["Cache-Control"] = options.cache or "no-cache",
     ["X-Content-Type-Options"] = "nosniff",
   }

@@ -1,7 +1,6 @@
 // Publish/subscribe with other people's WebSockets (Chromium, the package ws) and with clients/js.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import WebSocket from "ws";
 import { Auth, Client, connect } from "../../clients/js/lunacast.mjs";
@@ -187,10 +186,8 @@ describe("clients/js", () => {
   it("works in a browser", async () => {
     const page = await (await browser.newContext()).newPage();
     await page.goto(server.url + "/health");
-    const source = readFileSync(new URL("../../clients/js/lunacast.mjs", import.meta.url), "utf8");
-    const got = await page.evaluate(async ([text, to]) => {
-      const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-      const { Auth, connect } = await import(url);
+    const got = await page.evaluate(async (to) => {
+      const { Auth, connect } = await import("/pubsub/lunacast.mjs");
       const auth = new Auth(location.href);
       await auth.login("browser-user", "secret", "tab");
       const client = connect(to, { auth });
@@ -198,7 +195,7 @@ describe("clients/js", () => {
         client.subscribe("t", (message) => (client.close(), done(message.payload)));
         client.publish("t", { from: "a tab" });
       });
-    }, [source, address()]);
+    }, address());
     assert.deepEqual(got, { from: "a tab" });
     await page.context().close();
   });
