@@ -10,12 +10,14 @@ local describe = require "web.describe"
 local errors = require "web.errors"
 local failure = require "web.failure"
 local hooks = require "web.hooks"
+local json = require "host.json"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
 local request = require "web.request"
 local routes = require "web.routes"
 local sockets = require "web.ws"
 local topics = require "web.topics"
+local verify = require "web.verify"
 
 local app = config.app or {}
 
@@ -35,6 +37,7 @@ end)
 routes:finish()
 topics.load()
 hooks.load()
+verify.read()
 
 local starters = {}
 loader.each("start", function(value, origin)
@@ -98,6 +101,7 @@ function boot.dispatch(x, method, path)
   }, Request))
 end
 
+boot.verify = verify.all
 boot.control = require("web.control").load()
 
 
@@ -124,6 +128,16 @@ boot.prepare = require("web.migrations").prepare
 function boot.start(info)
   local spawn = require("host.task").spawn
   for _, start in ipairs(starters) do spawn(start, info) end
+end
+
+
+
+--- What the application consists of, as JSON: for commands.
+---@return string
+function boot.inventory()
+  local list = require "web.inventory"()
+  list.problems = json.array(verify.problems())
+  return json.encode(list)
 end
 
 return boot

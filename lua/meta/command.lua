@@ -14,4 +14,10 @@ local command = {}
 ---@return "unavailable"|nil code
 function command.open_store() end
 
+--- Loads the application as the server would, and lists what is in it.
+---@return string|nil json
+---@return string|nil message with file, line and traceback
+---@return "refused"|"memory"|nil code
+function command.application() end
+
 return command

@@ -35,4 +35,10 @@ function control.state() end
 ---@return control.Worker[]
 function control.workers() end
 
+--- Where a function begins; nothing for one that is not Lua.
+---@param fn function
+---@return string|nil file below the application's folder
+---@return integer|nil line
+function control.where(fn) end
+
 return control

@@ -28,7 +28,8 @@ function file.source(path) end
 --- The names in a folder, sorted; empty where there is none; raises where it can't be read. Does not
 --- wait.
 ---@param folder string "lua/routes"
+---@param options? { own?: boolean } own: what lies in the application's folder alone
 ---@return string[]
-function file.list(folder) end
+function file.list(folder, options) end
 
 return file

@@ -8,10 +8,11 @@ local loader = {}
 
 --- The modules of a folder below lua/, sorted by name: "routes" -> { "routes.health", ... }.
 ---@param folder string
+---@param options? { own?: boolean } own: without those that come with lunacast
 ---@return string[]
-function loader.modules(folder)
+function loader.modules(folder, options)
   local names = {}
-  for _, name in ipairs(file.list("lua/" .. folder)) do
+  for _, name in ipairs(file.list("lua/" .. folder:gsub("%.", "/"), options)) do
     local stem = name:match "^([%w_-]+)%.lua$"
     if stem then names[#names + 1] = folder .. "." .. stem end
   end

@@ -1,8 +1,7 @@
 -- The application's own templates, those in templates/, as answers. They are not a stranger's: what
 -- is wrong with one is a bug of the application, so it is raised, with template, line and column.
+local templates = require "web.templates"
 local type_of = require "web.types"
-
-local environment -- made at first use: the engine is large, and most routes render nothing
 
 
 --- `web.render("page.html", { title = "hi" })` or `web.render(404, "gone.html", {})`; the type
@@ -13,8 +12,7 @@ local environment -- made at first use: the engine is large, and most routes ren
 ---@return web.Response
 return function(status, name, args)
   if type(status) == "string" then status, name, args = 200, status, name end
-  environment = environment or require("web.template").environment { source = "templates" }
-  local text, err = environment:render(name, args)
+  local text, err = templates.environment():render(name, args)
   if not text then error("templates/" .. tostring(err), 2) end
   return { status = status, type = type_of(name), body = text }
 end

@@ -104,3 +104,40 @@ describe("a reload", function()
     app:stop()
   end)
 end)
+
+
+describe("a reload of templates and filters", function()
+  local FILES = {
+    ["lua/routes/page.lua"] = [[
+      local web = require "web"
+      return { path = "/page", GET = function() return web.render("page.html", { n = 1 }) end }
+    ]],
+    ["templates/page.html"] = "<p>one {{ n | mine }}</p>",
+    ["lua/filters/mine.lua"] = "return function(v) return 'first ' .. v end",
+  }
+
+  it("goes live as one set", function()
+    local app = server.start { files = FILES }
+    assert.equal("<p>one first 1</p>", app:get("/page").body)
+    server.write(app.folder, {
+      ["templates/page.html"] = "<p>two {{ n | mine }}</p>",
+      ["lua/filters/mine.lua"] = "return function(v) return 'second ' .. v end",
+    })
+    wait.till(function() return app:get("/page").body == "<p>two second 1</p>" end)
+    app:stop()
+  end)
+
+  it("is refused when one is wrong, before any request sees it", function()
+    local app = server.start { files = FILES }
+    server.write(app.folder, { ["templates/page.html"] = "<p>\n{{ n | nosuch }}</p>" })
+    app:logged "templates/page.html:2:"
+    assert.equal("<p>one first 1</p>", app:get("/page").body)
+    server.write(app.folder, { ["templates/page.html"] = FILES["templates/page.html"],
+      ["lua/filters/mine.lua"] = "return function(v) return 'x'" })
+    app:logged "mine.lua:1:"
+    assert.equal("<p>one first 1</p>", app:get("/page").body)
+    server.write(app.folder, { ["lua/filters/mine.lua"] = "return function() return 'fixed' end" })
+    wait.till(function() return app:get("/page").body == "<p>one fixed</p>" end)
+    app:stop()
+  end)
+end)

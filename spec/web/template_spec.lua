@@ -19,6 +19,31 @@ describe("an environment of templates", function()
     assert.truthy(err == nil or err.name == "demo.svg")
   end)
 
+  it("finds what a template names without rendering it", function()
+    local env = template.environment { source = {
+      good = "{{ x | upper }}{% include 'part' %}", part = "{{ y }}",
+      filter = "{% if false %}{{ x | uper }}{% endif %}", deep = "\n{% include 'filter' %}",
+      absent = "{% include 'nope' %}", optional = "{% include 'nope' ignore missing %}",
+      child = "{% extends 'filter' %}",
+    } }
+    assert.is_nil(env:check "good")
+    assert.is_nil(env:check "optional")
+    local err = env:check "filter"
+    assert.equal("unknown filter 'uper', did you mean 'upper'?", err.message)
+    assert.same({ "filter", 1, 22 }, { err.name, err.line, err.column })
+    assert.equal("filter", env:check("deep").name)
+    assert.equal("filter", env:check("child").name)
+    assert.matches("'nope' not found", env:check("absent").message)
+    assert.matches("no template 'nothing'", env:check("nothing").message)
+  end)
+
+  it("may lie in folders with short names", function()
+    local source = template.environment({ source = "spec" }).source
+    assert.truthy(source.read "c/certs.h")
+    assert.is_nil(source.read "web/../c/certs.h")
+    assert.is_nil(source.read "./c/certs.h")
+  end)
+
   it("says which template there is not", function()
     local text, err = template.environment { source = { ["chart.svg"] = "" } }:render "chrat.svg"
     assert.is_nil(text)

@@ -209,7 +209,7 @@ dispatcher *worker_build(worker *w, char *error, size_t error_size)
         snprintf(error, error_size, "not enough memory for a Lua VM (lua.memory)");
         return NULL;
     }
-    dispatcher *d = dispatcher_new(v, error, error_size);
+    dispatcher *d = dispatcher_new(v, w->services.worker == 0, error, error_size);
     vm_drop(v);
     return d;
 }

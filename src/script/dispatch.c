@@ -26,9 +26,9 @@
 struct dispatcher {
     vm *vm;
     size_t refs;
-    int dispatch, control, failed, prepare, start, reloaded, refused,
-        refresh; /* registry references */
-    bool has_ws;
+    int dispatch, control, failed, prepare, start, reloaded, refused, refresh,
+        verify; /* registry references */
+    bool verifies, has_ws;
     dispatcher_ws_functions ws;
 };
 
@@ -81,17 +81,23 @@ static int boot(lua_State *L)
     d->control = field_ref(L, "control", false);
     d->reloaded = field_ref(L, "reloaded", false);
     d->refused = field_ref(L, "refused", false);
+    d->verify = field_ref(L, "verify", false);
     d->refresh = field_ref(L, "refresh", false);
     read_ws(L, d);
     sandbox_lock_globals(L);
+    if (d->verifies && d->verify != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, d->verify);
+        lua_call(L, 0, 0);
+    }
     return 0;
 }
 
-dispatcher *dispatcher_new(vm *v, char *error, size_t error_size)
+dispatcher *dispatcher_new(vm *v, bool verify, char *error, size_t error_size)
 {
     dispatcher *d = mem_alloc(sizeof *d);
     d->vm = vm_hold(v);
     d->refs = 1;
+    d->verifies = verify;
     if (vm_protect(v, boot, d, error, error_size) != 0) {
         dispatcher_drop(d);
         return NULL;

@@ -14,9 +14,10 @@ typedef struct {
     int save, restore;       /* (ws) -> string, (box, string) -> ws */
 } dispatcher_ws_functions;
 
-/* Runs boot.lua in v and locks its globals. NULL with the message and traceback: nothing was kept.
+/* Runs boot.lua in v and locks its globals; `verify`: and boot.verify, which looks at what is
+ * loaded at first use only. NULL with the message and traceback: nothing was kept.
  */
-dispatcher *dispatcher_new(vm *v, char *error, size_t error_size);
+dispatcher *dispatcher_new(vm *v, bool verify, char *error, size_t error_size);
 dispatcher *dispatcher_hold(dispatcher *d);
 /* The worker lets go; it is freed with its last request. */
 void dispatcher_drop(dispatcher *d);

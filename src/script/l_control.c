@@ -40,8 +40,12 @@ static int push_outcome(lua_State *L, void *data)
     w->host->look(w->host->arg, &facts);
     if (facts.attempts < w->ticket)
         return push_stopping(L);
-    if (facts.failed_ms != 0)
-        return vm_fail(L, "refused", "%s", facts.error);
+    if (facts.failed_ms != 0) {
+        lua_pushnil(L);
+        lua_pushstring(L, facts.error);
+        lua_pushliteral(L, "refused");
+        return 3;
+    }
     lua_pushinteger(L, (lua_Integer)facts.generation);
     return 1;
 }
@@ -135,10 +139,31 @@ static int l_workers(lua_State *L)
     return 1;
 }
 
+/* where(fn) -> file, line: where a Lua function begins; nothing for one of C's. */
+static int l_where(lua_State *L)
+{
+    lua_Debug info;
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_getinfo(L, ">S", &info);
+    if (info.source[0] != '@')
+        return 0;
+    const char *folder = vm_settings(vm_of(L))->folder, *file = info.source + 1;
+    size_t n = strlen(folder);
+    if (strncmp(file, folder, n) == 0 && file[n] == '/')
+        file += n + 1;
+    lua_pushstring(L, file);
+    lua_pushinteger(L, info.linedefined);
+    return 2;
+}
+
 int luaopen_host_control(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"reload", l_reload}, {"state", l_state}, {"workers", l_workers}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"reload", l_reload},
+                                         {"state", l_state},
+                                         {"workers", l_workers},
+                                         {"where", l_where},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     lua_pushliteral(L, LUNACAST_VERSION);
     lua_setfield(L, -2, "version");

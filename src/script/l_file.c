@@ -252,19 +252,22 @@ static int push_names(lua_State *L)
 {
     const buf *names = lua_touserdata(L, 1);
     slice folder = vm_check_slice(L, 2);
+    bool own = lua_toboolean(L, 3);
     lua_newtable(L);
-    add_embedded(L, folder);
+    if (!own)
+        add_embedded(L, folder);
     for (size_t at = 0; at < names->len; at += strlen(names->data + at) + 1)
         add_name(L, names->data + at, strlen(names->data + at));
     return 1;
 }
 
-/* list(folder) -> the names in it, sorted, folders among them; empty where there is none, raises
- * where it can't be read: an application must not start without its routes */
+/* list(folder [, { own = true }]) -> the names in it, sorted, folders among them; empty where there
+ * is none, raises where it can't be read: an application must not start without its routes */
 static int file_list(lua_State *L)
 {
     lookup l = {0};
     set_path(L, 1, &l);
+    bool own = vm_opt_boolean(L, 2, "own", false);
     lua_settop(L, 1);
     lua_pushcfunction(L, push_names);
     buf names = {0};
@@ -272,7 +275,8 @@ static int file_list(lua_State *L)
         return luaL_error(L, "%s", l.error);
     lua_pushlightuserdata(L, &names);
     lua_pushvalue(L, 1);
-    int status = lua_pcall(L, 2, 1, 0);
+    lua_pushboolean(L, own);
+    int status = lua_pcall(L, 3, 1, 0);
     buf_free(&names);
     if (status != LUA_OK)
         return lua_error(L);

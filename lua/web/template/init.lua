@@ -133,6 +133,15 @@ local function prepare(self, name)
   return unit
 end
 
+--- Compiles a template of the source, with all that it refers to, and renders nothing.
+---@param name string
+---@return TemplateError|nil
+function Environment:check(name)
+  local ok, unit = pcall(prepare, self, name)
+  if not ok then return as_error(unit, name) end
+  return units.check(unit)
+end
+
 --- Renders a template of the source.
 ---@param name string
 ---@param context? table

@@ -6,7 +6,7 @@ local source = {}
 -- Names that could leave the folder are no names of templates.
 local function is_inside(name)
   return name ~= "" and not name:find "^/" and not name:find "[%z\\]"
-    and not ("/" .. name .. "/"):find("/..?/")
+    and not ("/" .. name .. "/"):find("/%.%.?/")
 end
 
 local function from_folder(folder)

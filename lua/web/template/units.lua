@@ -190,7 +190,8 @@ function units.link(env, unit)
         .. problem:gsub("^[^:]*:%d+: ", ""),
     }, unit.name), 0)
   end
-  unit.functions = chunk(runtime, externals(env, unit, specs))
+  unit.specs, unit.externals = specs, externals(env, unit, specs)
+  unit.functions = chunk(runtime, unit.externals)
   unit.block_functions, unit.sets = block_functions, sets
   for _, parent in ipairs(unit.parents) do units.link(env, parent) end
   unit.blocks = merge_blocks(unit)
@@ -236,6 +237,28 @@ local function explain(unit, R, raised)
   local limit = type(raised) == "table" and raised.limit or nil
   return errors.new({ message = message, limit = limit, at = at and at > where.base
     and at - where.base or nil }, where.name, where.text)
+end
+
+local function resolve_all(unit, seen)
+  seen[unit] = true
+  for i in ipairs(unit.specs) do
+    local _ = unit.externals[i]
+  end
+  for other in pairs(unit.needs) do
+    if not seen[other] then resolve_all(other, seen) end
+  end
+  for _, parent in ipairs(unit.parents) do
+    if not seen[parent] then resolve_all(parent, seen) end
+  end
+end
+
+--- Finds every filter, test, function, macro and template that a linked unit names, which a render
+--- does for those it comes to.
+---@param unit TemplateUnit
+---@return TemplateError|nil
+function units.check(unit)
+  local ok, raised = pcall(resolve_all, unit, {})
+  return not ok and explain(unit, { 0 }, raised) or nil
 end
 
 -- Renders one after another share one state and its output; one inside of another (a filter that

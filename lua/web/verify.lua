@@ -1,0 +1,78 @@
+-- What would happen at first use happens here, while the VM is built: filters and templates are
+-- read (read), and all that is wrong with them is found (problems, all): filters that do not load,
+-- templates that do not compile, with what they extend and include and the filters they name.
+local loader = require "web.loader"
+local templates = require "web.templates"
+
+local verify = {}
+
+---@class web.Problem
+---@field file string
+---@field line? integer
+---@field column? integer
+---@field message string
+
+local OWN = { own = true } -- what comes with lunacast has specs
+local FILTERS = { "filters", "filters.tests", "filters.functions" }
+
+
+local function of_error(path, err)
+  local text = tostring(err)
+  local line, message = text:match "^[^\n]-%.lua:(%d+): ([^\n]*)"
+  return { file = path, line = math.tointeger(tonumber(line)), message = message or text }
+end
+
+
+local function filters(found)
+  for _, folder in ipairs(FILTERS) do
+    for _, module in ipairs(loader.modules(folder, OWN)) do
+      local path = loader.path(module)
+      local ok, value = pcall(require, module)
+      if not ok then
+        found[#found + 1] = of_error(path, value)
+      elseif type(value) ~= "function" and type(value) ~= "table" then
+        found[#found + 1] = { file = path,
+          message = ("a filter file returns a function, it returned a %s"):format(type(value)) }
+      end
+    end
+  end
+end
+
+
+local function of_template(err)
+  return { file = "templates/" .. err.name, line = err.line, column = err.column,
+    message = err.message }
+end
+
+
+--- All that is wrong.
+---@return web.Problem[]
+function verify.problems()
+  local found = {}
+  filters(found)
+  for _, name in ipairs(templates.names(OWN)) do
+    local err = templates.environment():check(name)
+    if err then found[#found + 1] = of_template(err) end
+  end
+  return found
+end
+
+
+--- Reads filters and templates; what is wrong shows later, in `all`, or where it is used.
+function verify.read()
+  for _, folder in ipairs(FILTERS) do
+    for _, module in ipairs(loader.modules(folder, OWN)) do pcall(require, module) end
+  end
+  templates.read()
+end
+
+
+--- Raises what is wrong first: for a load, so that it refuses the files.
+function verify.all()
+  local problem = verify.problems()[1]
+  if not problem then return end
+  error(("%s:%s %s"):format(problem.file, problem.line and problem.line .. ":" or "",
+    problem.message), 0)
+end
+
+return verify
