@@ -15,6 +15,7 @@ local web = {
   chunks = response.chunks,
   mixed = response.mixed,
   sse = response.sse,
+  proxy = require("web.proxy").proxy,
   with = response.with,
   file = require "web.static",
   escape = require "web.escape",

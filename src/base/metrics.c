@@ -54,6 +54,11 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
         "Requests to upstreams that got no whole answer."),
     [METRIC_CLIENT_RETRIES] = COUNTER("lunacast_client_retries_total",
         "Requests sent again on a new connection, since a kept one had gone."),
+    [METRIC_UPSTREAM_FAILURES] = COUNTER("lunacast_upstream_failures_total",
+        "Proxied requests that their server did not answer well."),
+    [METRIC_UPSTREAMS_OUT] = GAUGE("lunacast_upstreams_out",
+        "Servers behind proxies that get no requests for now."),
+    [METRIC_TUNNELS] = GAUGE("lunacast_tunnels", "WebSockets that are passed through."),
     [METRIC_VIEWERS] = GAUGE("lunacast_viewers", "Open picture streams."),
     [METRIC_PICTURES_RENDERED] = COUNTER("lunacast_pictures_rendered_total", "Pictures rendered."),
     [METRIC_PICTURES_SENT] = COUNTER("lunacast_pictures_sent_total", "Pictures sent to viewers."),
@@ -134,11 +139,16 @@ static const metrics_family timings[METRIC_TIMING_COUNT] = {
     [METRIC_SQL_SECONDS] = {.name = (char *)(uintptr_t) "lunacast_sql_seconds",
                             .help = (char *)(uintptr_t) "Time of statements, with their wait.",
                             .type = METRICS_HISTOGRAM},
+    [METRIC_UPSTREAM_SECONDS] = {.name = (char *)(uintptr_t) "lunacast_upstream_seconds",
+                                 .help = (char *)(uintptr_t) "Time to the head of an upstream's "
+                                                             "answer.",
+                                 .type = METRICS_HISTOGRAM},
 };
 static const char *const timing_labels[METRIC_TIMING_COUNT] = {
     [METRIC_STORE_SECONDS] = "operation",
     [METRIC_REDIS_SECONDS] = "command",
     [METRIC_SQL_SECONDS] = "operation",
+    [METRIC_UPSTREAM_SECONDS] = "upstream",
 };
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -24,7 +24,10 @@ typedef enum {
     METRIC_CLIENT_REQUESTS,
     METRIC_CLIENT_FAILURES, /* without a whole answer */
     METRIC_CLIENT_RETRIES,
-    METRIC_VIEWERS, /* gauge: open picture streams */
+    METRIC_UPSTREAM_FAILURES, /* requests that a proxied server did not answer well */
+    METRIC_UPSTREAMS_OUT,     /* gauge: servers that get no requests for now */
+    METRIC_TUNNELS,           /* gauge: WebSockets that are passed through */
+    METRIC_VIEWERS,           /* gauge: open picture streams */
     METRIC_PICTURES_RENDERED,
     METRIC_PICTURES_SENT,
     METRIC_PICTURES_SKIPPED,    /* replaced by a newer one before they could be sent */
@@ -63,9 +66,10 @@ typedef enum {
 
 /* Histograms with one label. */
 typedef enum {
-    METRIC_STORE_SECONDS, /* {operation} */
-    METRIC_REDIS_SECONDS, /* {command} */
-    METRIC_SQL_SECONDS,   /* {operation} */
+    METRIC_STORE_SECONDS,    /* {operation} */
+    METRIC_REDIS_SECONDS,    /* {command} */
+    METRIC_SQL_SECONDS,      /* {operation} */
+    METRIC_UPSTREAM_SECONDS, /* {upstream}, until the answer's head */
     METRIC_TIMING_COUNT
 } metric_timing;
 

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
+#include "proxy.h"
 #include "redis_bus.h"
 #include "tls.h"
 #include "watch.h"

@@ -9,7 +9,7 @@
  * One wheel holds the limits of time: a request has one deadline, that of its present phase or of
  * the whole, whichever is first.
  *
- * Owner of a request: the client's list. What must never happen: two last calls, or a call inside
+ * Owner of a request: the client's list. What must never happen: two last calls, or one inside
  * client_start. */
 #include "client_internal.h"
 
@@ -146,6 +146,7 @@ static void on_due(wheel_entry *e)
     client_link *l = r->link;
     if (l != NULL) {
         l->r = NULL;
+        r->was_sent = client_was_sent(r);
         r->link = NULL;
         client_link_close(l, true);
     }
@@ -391,6 +392,7 @@ static client_request *new_request(client *cl, const client_call *call)
     r->ends_at = call->total_ms != 0 ? wheel_now(&cl->wheel) + call->total_ms : 0;
     r->stream = call->stream;
     r->has_stream = call->has_stream;
+    r->has_body = call->body.n > 0;
     r->upgrade = call->upgrade;
     r->is_head = slice_eq(call->method, SLICE("HEAD"));
     r->idempotent = method_is(call->method, idempotent);
@@ -407,9 +409,7 @@ client_request *client_start(client *cl, const client_call *call, const client_o
     r->owner = owner;
     r->origin = find_origin(cl, call);
     r->origin->refs++;
-    r->starting = true;
     acquire(r);
-    r->starting = false;
     return r;
 }
 
@@ -441,7 +441,8 @@ static void ignore_upgrade(client_request *r, const client_answer *answer, conn 
 
 void client_forget(client_request *r)
 {
-    static const client_ops ignore = {ignore_head, ignore_body, ignore_end, NULL, ignore_upgrade};
+    static const client_ops ignore = {ignore_head, ignore_body,    ignore_end,
+                                      NULL,        ignore_upgrade, NULL};
     r->ops = &ignore;
     r->forgotten = true;
     r->cl->forgotten++;

@@ -60,10 +60,14 @@ typedef struct {
     void (*on_body)(client_request *r, slice data);
     /* CLIENT_OK: the answer is whole. `why` lives during the call. */
     void (*on_end)(client_request *r, client_code code, const char *why);
-    /* The request's body may go on: fewer than 64 KiB wait. NULL: the body is in the call. */
+    /* The request's body may go on: fewer than 64 KiB wait. Maybe inside client_start. NULL: the
+     * body is in the call. */
     void (*on_writable)(client_request *r);
     /* The connection is the caller's, who sets an owner at once; `rest` came behind the head. */
     void (*on_upgrade)(client_request *r, const client_answer *answer, conn *c, slice rest);
+    /* What was read at once has been given, and the request goes on: the time to send a batch. May
+     * be NULL. */
+    void (*on_pause)(client_request *r);
 } client_ops;
 
 enum { CLIENT_CHUNKED = -1 };
@@ -94,8 +98,8 @@ void client_cancel(client_request *r);
 /* From a collector: cancelled within a second. */
 void client_forget(client_request *r);
 void *client_owner(const client_request *r);
-/* Some byte of the body went out: the request must not be repeated. */
-bool client_sent_body(const client_request *r);
+/* Bytes of it may have reached the upstream. */
+bool client_was_sent(const client_request *r);
 
 /* Of a streamed body: only when on_writable was called and client_room still says so. */
 bool client_room(const client_request *r);

@@ -67,7 +67,8 @@ struct client_request {
     client_code code; /* why it is in cl->failing */
     const char *why;
     bool has_stream, stream_ended, sent_body, upgrade, is_head, idempotent, retried, forgotten;
-    bool starting; /* inside client_start: nobody is called */
+    bool has_body; /* behind the head */
+    bool was_sent; /* on a connection that is gone */
     uint16_t port;
     char path[];
 };

@@ -45,7 +45,7 @@ static uint64_t first_wait(const client_request *r)
 
 static void tell_writable(client_request *r)
 {
-    if (!r->starting && client_room(r) && r->ops->on_writable != NULL)
+    if (client_room(r) && r->ops->on_writable != NULL)
         r->ops->on_writable(r);
 }
 
@@ -59,9 +59,13 @@ void client_link_begin(client_link *l, client_request *r)
     client_read_start(l);
     conn_rest(l->c, false);
     conn_deadline(l->c, 0);
+    bool corked = conn_cork(l->c);
     conn_write(l->c, r->head.data, r->head.len);
+    r->sent_body = r->has_body;
     client_arm(r, first_wait(r));
     tell_writable(r);
+    if (corked)
+        conn_uncork(l->c);
 }
 
 bool client_room(const client_request *r)
@@ -70,9 +74,9 @@ bool client_room(const client_request *r)
            conn_queued(r->link->c) < CLIENT_WAITS;
 }
 
-bool client_sent_body(const client_request *r)
+bool client_was_sent(const client_request *r)
 {
-    return r->sent_body;
+    return r->was_sent || (r->link != NULL && !conn_handshaking(r->link->c));
 }
 
 void client_send(client_request *r, slice data)
@@ -145,6 +149,7 @@ static void on_close(conn *c)
     if (r == NULL)
         return;
     r->link = NULL;
+    r->was_sent = r->was_sent || !handshaking;
     if (handshaking)
         client_lost(r, false, CLIENT_TLS, *tls != '\0' ? tls : "the TLS handshake was cut off");
     else

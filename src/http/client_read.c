@@ -30,6 +30,7 @@ static void fail(client_link *l, client_code code, const char *why)
     client_request *r = l->r;
     l->r = NULL;
     r->link = NULL;
+    r->was_sent = true;
     client_link_close(l, true);
     client_finish(r, code, why);
 }
@@ -295,6 +296,7 @@ static void peer_ended(client_link *l)
     bool silent = l->reused && !l->heard;
     l->r = NULL;
     r->link = NULL;
+    r->was_sent = true;
     client_link_close(l, true);
     client_lost(r, silent, CLIENT_RESET,
                 "the upstream ended the connection before the answer was whole");
@@ -320,6 +322,8 @@ static void process(client_link *l, const char *data, size_t n)
         client_link_taken(l);
     else if (l->r != NULL && l->ended && !l->paused)
         peer_ended(l);
+    else if (l->r != NULL && l->r->ops->on_pause != NULL)
+        l->r->ops->on_pause(l->r);
 }
 
 void client_read(client_link *l, const char *data, size_t n)

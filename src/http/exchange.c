@@ -38,8 +38,21 @@ void exchange_settle(exchange *x, int status)
         handler->on_done(x, status, clock_us() - x->started_us, x->sent, handler->arg);
     x->settled = true;
     x->hc = NULL;
-    if (x->released)
+    if (x->released && x->on_abandon == NULL)
         bury(x);
+}
+
+void exchange_keep(exchange *x, void (*on_abandon)(exchange *x, void *arg), void *arg)
+{
+    x->on_abandon = on_abandon;
+    x->keeper_arg = arg;
+}
+
+void exchange_let_go(exchange *x)
+{
+    x->on_abandon = NULL;
+    if (x->released)
+        exchange_release(x);
 }
 
 void exchange_abandon(exchange *x)
@@ -51,15 +64,20 @@ void exchange_abandon(exchange *x)
         file_peer_gone(x);
         return;
     }
+    void (*on_abandon)(exchange *, void *) = x->on_abandon;
     bool tell = x->announced && !x->released;
     exchange_settle(x, 499);
-    if (tell)
+    if (on_abandon != NULL)
+        on_abandon(x, x->keeper_arg);
+    else if (tell)
         x->handler->on_abandon(x, x->handler->arg);
 }
 
 void exchange_release(exchange *x)
 {
     x->released = true;
+    if (x->on_abandon != NULL)
+        return; /* its keeper will let it go */
     x->on_body = NULL;
     x->on_writable = NULL;
     if (x->settled) {

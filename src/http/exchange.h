@@ -128,6 +128,11 @@ void exchange_chunk(exchange *x, slice data);
 bool exchange_chunk_wait(exchange *x, void (*on_writable)(exchange *x, void *arg), void *arg);
 void exchange_chunk_cancel(exchange *x);
 void exchange_chunks_end(exchange *x);
+/* A body of known length by pieces: exchange_chunk and the rest as above; an end before or behind
+ * the length resets the connection. */
+void exchange_sized_begin(exchange *x, uint64_t length);
+/* Ends an answer that can't be completed, so that the peer sees that it is not whole. */
+void exchange_cut(exchange *x);
 /* Sends the head of an endless answer (no length, Connection: close) and hands the connection over:
  * the caller conn_set_owner()s it in the same call stack. The http_conn is freed, the exchange dies
  * when its task ends. `first` is sent with the head. Returns the connection, or NULL when the peer
@@ -141,5 +146,9 @@ void exchange_fail(exchange *x, int status, const char *code, const char *messag
 /* The task has ended: the exchange may die. After this call x is gone or will go by itself. An
  * answer that was begun and not ended resets the connection. */
 void exchange_release(exchange *x);
+/* Keeps x beyond its task: the exchange is now also the keeper's, who is told instead of the
+ * handler when the peer is gone, and who calls exchange_let_go last. One keeper at a time. */
+void exchange_keep(exchange *x, void (*on_abandon)(exchange *x, void *arg), void *arg);
+void exchange_let_go(exchange *x);
 bool exchange_answered(const exchange *x);
 size_t exchange_alive(void); /* in the process, for the audit */

@@ -86,7 +86,11 @@ struct exchange {
     size_t type_at, type_n; /* of Content-Type's value in out */
     bool encoded;           /* the handler set Content-Encoding or Content-Range */
     uint64_t sent;
+    bool sized;         /* a body of known length by pieces: */
+    uint64_t size_left; /* what is still to be sent */
     struct file_answer *file;
+    void (*on_abandon)(exchange *x, void *arg); /* of its keeper */
+    void *keeper_arg;
     void (*on_writable)(exchange *x, void *arg);
     void *writable_arg;
 };

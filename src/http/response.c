@@ -244,6 +244,15 @@ void exchange_chunks_begin(exchange *x)
     response_head(x, x->minor > 0 ? LENGTH_CHUNKED : LENGTH_UNTIL_CLOSE, 0);
 }
 
+void exchange_sized_begin(exchange *x, uint64_t length)
+{
+    if (x->hc == NULL || x->answered || begun_already(x) || broken(x))
+        return;
+    x->sized = response_has_body(x);
+    x->size_left = length;
+    response_head(x, LENGTH_KNOWN, length);
+}
+
 static slice chunk_line(char line[20], size_t n)
 {
     static const char digits[] = "0123456789abcdef";
@@ -266,6 +275,11 @@ void exchange_chunk(exchange *x, slice data)
         conn_abort(c);
         return;
     }
+    if (x->sized && data.n > x->size_left) {
+        conn_abort(c);
+        return;
+    }
+    x->size_left -= x->sized ? data.n : 0;
     char line[20];
     bool corked = conn_cork(c);
     if (x->chunking)
@@ -304,12 +318,30 @@ void exchange_chunks_end(exchange *x)
     if (!x->begun || too_late(x))
         return;
     conn *c = x->hc->c;
+    if (x->sized && x->size_left > 0) {
+        conn_abort(c);
+        return;
+    }
     bool corked = conn_cork(c);
     if (x->chunking)
         response_body(x, SLICE("0\r\n\r\n"));
     response_done(x);
     if (corked)
         conn_uncork(c);
+}
+
+void exchange_cut(exchange *x)
+{
+    http_conn *hc = x->hc;
+    if (!x->begun || too_late(x))
+        return;
+    metrics_add(METRIC_ANSWERS_CUT, 1);
+    if (!x->chunking && !x->sized) { /* its end is the connection's: only a reset can say it */
+        conn_abort(hc->c);
+        return;
+    }
+    exchange_settle(x, x->status);
+    http_conn_answered(hc, false);
 }
 
 /* False: answered otherwise, or nobody is there. */

@@ -87,7 +87,7 @@ static void on_end(client_request *r, client_code code, const char *why)
     wake(a, a->has_head ? push_piece : push_head);
 }
 
-static const client_ops ops = {on_head, on_body, on_end, NULL, NULL};
+static const client_ops ops = {on_head, on_body, on_end, NULL, NULL, NULL};
 
 /* The answer in Lua ---------------------------------------------------------------------------- */
 

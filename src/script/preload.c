@@ -8,6 +8,7 @@ int luaopen_host_control(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
 int luaopen_host_event(lua_State *L);
 int luaopen_host_file(lua_State *L);
+int luaopen_host_gateway(lua_State *L);
 int luaopen_host_hub(lua_State *L);
 int luaopen_host_json(lua_State *L);
 int luaopen_host_jwk(lua_State *L);
@@ -33,6 +34,7 @@ const luaL_Reg vm_modules[] = {
     {"host.crypto", luaopen_host_crypto},
     {"host.event", luaopen_host_event},
     {"host.file", luaopen_host_file},
+    {"host.gateway", luaopen_host_gateway},
     {"host.hub", luaopen_host_hub},
     {"host.json", luaopen_host_json},
     {"host.jwk", luaopen_host_jwk},

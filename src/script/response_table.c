@@ -1,11 +1,13 @@
-/* Reads { status, type, headers, body | file | stream | ws | chunks } and drives the exchange.
- * Everything is checked before the first byte is sent, so that a mistake becomes a whole 500 and
- * not half an answer. */
+/* Reads { status, type, headers, body | file | stream | proxy | ws | chunks } and drives the
+ * exchange. Everything is checked before the first byte is sent, so that a mistake becomes a whole
+ * 500 and not half an answer. */
 #include "response_table.h"
 
 #include "app_file.h"
+#include "box.h"
 #include "hub.h"
 #include "l_audience.h"
+#include "l_gateway.h"
 #include "l_hub.h"
 #include "l_ws.h"
 #include "stream.h"
@@ -140,10 +142,27 @@ static response_kind send_file(lua_State *L, int file, exchange *x)
     return RESPONSE_DONE;
 }
 
+static response_kind start_proxy(lua_State *L, int index, int plan, exchange *x)
+{
+    proxy_call call = {.plan = gateway_plan_test(L, plan)};
+    client *cl = vm_services(vm_of(L))->client;
+    if (call.plan == NULL || cl == NULL)
+        luaL_error(L, "a response's field `proxy` must be a plan: use web.proxy");
+    buf *own = box_push_buf(L);
+    lua_getfield(L, index, "request_headers");
+    gateway_read_headers(L, -1, own);
+    call.set = (slice){own->data, own->len};
+    call.path = vm_opt_slice(L, index, "path", (slice){0});
+    proxy_start(x, cl, &call);
+    return RESPONSE_DONE;
+}
+
 static response_kind send_other(lua_State *L, int index, exchange *x)
 {
     if (lua_getfield(L, index, "stream") == LUA_TTABLE)
         return start_stream(L, lua_gettop(L), x);
+    if (lua_getfield(L, index, "proxy") != LUA_TNIL)
+        return start_proxy(L, index, lua_gettop(L), x);
     if (lua_getfield(L, index, "file") == LUA_TTABLE)
         return send_file(L, lua_gettop(L), x);
     if (lua_getfield(L, index, "ws") == LUA_TTABLE) {
