@@ -1,15 +1,16 @@
--- Writes a C file that holds every file of lua/, templates/ and public/, and the modules of
+-- Writes a C file that holds every file of lua/, templates/, plugins/ and public/, and the modules of
 -- clients/js/, as bytes, sorted by name.
 -- usage: lua embed.lua SOURCE_DIR OUTPUT
 -- The table's shape is declared in src/base/embedded.h.
 local source, output = arg[1], arg[2]
 
 local names = {}
-for _, folder in ipairs { "lua", "templates", "public", "clients/js" } do
+for _, folder in ipairs { "lua", "templates", "plugins", "public", "clients/js" } do
   local list = assert(io.popen(("cd '%s' && find %s -type f"):format(source, folder)))
   for name in list:lines() do
     local module = name:match "%.mjs$" or not name:match "^clients/"
-    if module and not name:match "^lua/meta/" then names[#names + 1] = name end
+    local text = name:match "^lua/meta/" or name:match "^plugins/.*%.md$"
+    if module and not text then names[#names + 1] = name end
   end
   list:close()
 end

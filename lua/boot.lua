@@ -13,6 +13,7 @@ local hooks = require "web.hooks"
 local json = require "host.json"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
+local plugins = require "web.plugins"
 local request = require "web.request"
 local routes = require "web.routes"
 local sockets = require "web.ws"
@@ -20,20 +21,24 @@ local topics = require "web.topics"
 local verify = require "web.verify"
 
 local app = config.app or {}
+plugins.load()
 
 local function wrap(handler, route, origin, method)
   local name = method .. " " .. tostring(route.path)
   local checked = describe.wrap(handler, route.describe and route.describe[method], name, origin)
   local inner = middleware.wrap(route.middleware, checked, origin)
-  return middleware.wrap(app.middleware, inner, "config.lua")
+  return plugins.wrap(middleware.wrap(app.middleware, inner, "config.lua"))
 end
 
 local error_writers = {} -- route.errors by path
 
-loader.routes("routes", function(route, origin)
-  routes:add(route, origin, wrap)
+local function add_route(route, origin)
   if route.errors then error_writers[route.path] = route.errors end
-end)
+  return routes:add(route, origin, wrap)
+end
+
+loader.routes("routes", add_route)
+plugins.add_routes(add_route)
 routes:finish()
 topics.load()
 hooks.load()
@@ -60,8 +65,8 @@ local function not_allowed(req)
     ("%s is not possible here; allowed: %s"):format(req.method, req.allow), headers)
 end
 
-no_such_path = middleware.wrap(app.middleware, no_such_path, "config.lua")
-not_allowed = middleware.wrap(app.middleware, not_allowed, "config.lua")
+no_such_path = plugins.wrap(middleware.wrap(app.middleware, no_such_path, "config.lua"))
+not_allowed = plugins.wrap(middleware.wrap(app.middleware, not_allowed, "config.lua"))
 
 local static, new_request, Request = routes.static, request.new, request.metatable
 
@@ -112,6 +117,8 @@ end
 
 boot.ws = sockets.calls
 boot.refresh = topics.refresh
+boot.save = plugins.save
+boot.restore = plugins.restore
 
 
 --- After new scripts were swapped in; a task of one worker.
@@ -123,9 +130,12 @@ end
 boot.prepare = require("web.migrations").prepare
 
 
---- Starts lua/start/*.lua, each as a task of its own; on worker 0 once the listeners accept.
----@param info table
+--- Starts the timers of plugins, and on worker 0 lua/start/*.lua, each as a task of its own, once
+--- the listeners accept.
+---@param info { worker: integer }
 function boot.start(info)
+  plugins.start(info.worker)
+  if info.worker ~= 0 then return end
   local spawn = require("host.task").spawn
   for _, start in ipairs(starters) do spawn(start, info) end
 end

@@ -79,6 +79,11 @@ function exchange:body(limit) end
 ---@return "too_large"|"too_slow"|"aborted"|nil code
 function exchange:read() end
 
+--- Every answer to this request carries the header (web.Request has the same).
+---@param name string
+---@param value string
+function exchange:default_header(name, value) end
+
 --- Names the route for logs and metrics; without an argument, tells its name.
 ---@param pattern? string
 ---@return string|nil

@@ -1,7 +1,9 @@
 -- For load balancers and people: is it alive, is it ready, what does it do.
---   /health   200 as long as the process serves; says whether the store can be reached
---   /ready    200 when the store can be reached, else 503
+--   /health   200 as long as the process serves; says whether the store can be reached, and what
+--             the plugins' checks say
+--   /ready    200 when the store can be reached and all checks are well, else 503
 --   /metrics  Prometheus text
+local health = require "web.health"
 local metrics = require "host.metrics"
 local store = require "host.store"
 local web = require "web"
@@ -19,15 +21,26 @@ return {
     path = "/health",
     GET = function()
       local reached, message = store.ping()
-      if reached then return report(200, NO_STORE, { status = "ok", store = "ok" }) end
-      return report(200, NO_STORE, { status = "degraded", store = message })
+      local well, checks = health.ask()
+      return report(200, NO_STORE, {
+        status = reached and well and "ok" or "degraded", store = reached and "ok" or message,
+        checks = checks,
+      })
     end,
   },
   {
     path = "/ready",
     GET = function()
       local reached, message, code = store.ping()
-      if reached then return report(200, NO_STORE, { status = "ready" }) end
+      local well, checks = health.ask()
+      if reached and well then
+        return report(200, NO_STORE, { status = "ready", checks = checks })
+      end
+      if reached then
+        return report(503, TRY_AGAIN, {
+          error = "a check of a plugin has failed", code = "check_failed", checks = checks,
+        })
+      end
       return report(503, TRY_AGAIN, { error = "the store can't be reached: " .. message,
         code = code })
     end,

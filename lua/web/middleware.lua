@@ -1,8 +1,11 @@
 -- Middleware: functions (req, next) -> response around a handler. Chains are closed once at load,
 -- so that a request pays one call for each and a route without any pays nothing.
 --   middleware = { "bearer", function(req, next) ... return next(req) end }
--- A name stands for the file lua/middleware/<name>.lua, which returns such a function.
+-- A name stands for what a plugin has added under it, else for the file lua/middleware/<name>.lua,
+-- which returns such a function.
 local middleware = {}
+
+local added = {} -- by plugins: name -> function
 
 
 local function resolve(item, origin)
@@ -10,6 +13,7 @@ local function resolve(item, origin)
   if type(item) ~= "string" then
     error(("%s: middleware is a name or a function, got a %s"):format(origin, type(item)), 0)
   end
+  if added[item] then return added[item] end
   local ok, found = pcall(require, "middleware." .. item)
   if not ok then
     error(("%s: middleware \"%s\": %s"):format(origin, item, tostring(found)), 0)
@@ -19,6 +23,17 @@ local function resolve(item, origin)
       type(found)), 0)
   end
   return found
+end
+
+
+--- Adds a middleware that routes can name; for plugins.
+---@param name string
+---@param fn web.Middleware
+---@return fun() undo
+function middleware.add(name, fn)
+  if added[name] then error(("there is a middleware \"%s\" already"):format(name), 2) end
+  added[name] = fn
+  return function() added[name] = nil end
 end
 
 

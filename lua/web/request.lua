@@ -156,6 +156,15 @@ function methods.header(req, name)
 end
 
 
+--- Every answer to this request will carry the header, also one that is thrown or a 500; an answer
+--- that has a header of that name keeps its own (Vary and Set-Cookie are added). For middleware.
+---@param name string
+---@param value string
+function methods.default_header(req, name, value)
+  req.x:default_header(name, value)
+end
+
+
 --- The next piece of the body as it comes, nil at its end. Not together with `body`.
 ---@return string|nil
 function methods.read(req)

@@ -133,15 +133,37 @@ local function methods_of(route, origin)
 end
 
 
+-- Takes endpoints away again, from the tree and from the table of static paths.
+local function remover(self, node, made)
+  local function forget(methods)
+    for method, endpoint in pairs(methods) do
+      if made[endpoint] then methods[method] = nil end
+    end
+    return next(methods) == nil
+  end
+  return function()
+    if node.methods and forget(node.methods) then node.methods = nil end
+    for path, methods in pairs(self.static) do
+      if forget(methods) then self.static[path] = nil end
+    end
+    for i = #self.endpoints, 1, -1 do
+      if made[self.endpoints[i]] then table.remove(self.endpoints, i) end
+    end
+  end
+end
+
+
 --- Adds one route table.
 ---@param route table { path, GET = function(req), ..., middleware = { ... } }
 ---@param origin string the file, for error messages
 ---@param wrap? fun(handler: function, route: table, origin: string, method: string): function
 --- adds middleware
+---@return fun() undo
 function router:add(route, origin, wrap)
   if type(route) ~= "table" then fail(origin, "a route is a table, got a %s", type(route)) end
   local parts, names = parse(route.path, origin)
   local node = node_for(self.root, parts)
+  local made = {}
   for _, method in ipairs(methods_of(route, origin)) do
     local handler = route[method]
     if method == "GET" and route.WS then
@@ -153,7 +175,9 @@ function router:add(route, origin, wrap)
     }
     add_method(node.methods, method, endpoint)
     self.endpoints[#self.endpoints + 1] = endpoint
+    made[endpoint] = true
   end
+  return remover(self, node, made)
 end
 
 

@@ -20,6 +20,7 @@ local sources -- loaded at first use: reading the folder is for boot, not for a 
 
 
 local NO_RULE = { prefixes = true, read = true, renew = true, rules = true }
+local added = {} -- by plugins
 
 
 local function wrong(origin)
@@ -28,34 +29,64 @@ local function wrong(origin)
 end
 
 
--- The fields of a rule that stand beside `prefixes`.
+-- The fields of a rule that stand beside `prefixes`, and `rules`; returns what takes them away.
 local function add_rules(source, origin)
-  local rule = {}
+  local rule, undos = {}, {}
   for name, value in pairs(source) do
     if not NO_RULE[name] then rule[name] = value end
   end
   if next(rule) ~= nil then
     if type(source.prefixes) ~= "table" then wrong(origin) end
     for _, prefix in ipairs(source.prefixes) do
-      rules.add({ [prefix .. "*"] = rule }, origin)
+      undos[#undos + 1] = rules.add({ [prefix .. "*"] = rule }, origin)
     end
   end
-  if source.rules then rules.add(source.rules, origin) end
+  if source.rules then undos[#undos + 1] = rules.add(source.rules, origin) end
+  return undos
+end
+
+
+local function check(source, origin)
+  if type(source) ~= "table" or source.read ~= nil and type(source.read) ~= "function" then
+    wrong(origin)
+  end
+  if source.read and type(source.prefixes) ~= "table" then wrong(origin) end
+  if not source.read and not source.rules and not source.prefixes then wrong(origin) end
 end
 
 
 local function load_sources()
   local found = {}
   loader.each("topics", function(source, origin)
-    if type(source) ~= "table" or source.read ~= nil and type(source.read) ~= "function" then
-      wrong(origin)
-    end
-    if source.read and type(source.prefixes) ~= "table" then wrong(origin) end
-    if not source.read and not source.rules and not source.prefixes then wrong(origin) end
+    check(source, origin)
     add_rules(source, origin)
     if source.read then found[#found + 1] = source end
   end)
-  return found
+  return table.move(added, 1, #added, #found + 1, found)
+end
+
+
+local function without(list, item)
+  for i = #list, 1, -1 do
+    if list[i] == item then table.remove(list, i) end
+  end
+end
+
+
+--- Adds what a file in lua/topics/ would return; for plugins, before `load`.
+---@param source web.TopicSource
+---@param origin string
+---@return fun() undo
+function topics.add(source, origin)
+  check(source, origin)
+  local undos = add_rules(source, origin)
+  if source.read then added[#added + 1] = source end
+  return function()
+    without(added, source)
+    without(sources or {}, source)
+    for _, undo in ipairs(undos) do undo() end
+    if #undos > 0 then rules.apply() end
+  end
 end
 
 

@@ -224,7 +224,8 @@ local function config(settings)
     return value
   end
   function fake.section(name)
-    return settings.sections and settings.sections[name]
+    local sections = settings.sections or {}
+    return sections[name] or name == "plugins" and {} or nil
   end
   return fake
 end
@@ -276,6 +277,15 @@ function fakes.install(options)
   world.store = store(world)
   world.hub = hub(world)
   local modules = {
+    ["host.account"] = {
+      of = function() return 1 end,
+      enter = function() return 0 end,
+      back = function(_, ...) return ... end,
+      failed = function() end,
+      failures = function() return 0 end,
+    },
+    ["host.event"] = { new = function() return { set = function() end } end },
+    ["host.task"] = { spawn = function() return 1 end, alive = function() return false end },
     ["host.json"] = world.json,
     ["host.store"] = world.store,
     ["host.hub"] = world.hub,
@@ -313,6 +323,8 @@ function fakes.exchange(options)
   function x.peer() return "127.0.0.1" end
   function x.scheme() return options.scheme or "http" end
   function x.minor() return 1 end
+  x.defaults = {}
+  function x:default_header(name, value) self.defaults[name] = value end
   function x:route(pattern)
     if pattern then self.routes[#self.routes + 1] = pattern end
     return self.routes[#self.routes]

@@ -71,6 +71,8 @@ static void *work(void *arg)
         }
         if (s->index == 0)
             start_first(h, s->worker);
+        else
+            worker_start_application(s->worker, NULL, NULL);
         uv_sem_post(&h->booted);
         worker_run(s->worker);
     }

@@ -177,6 +177,7 @@ static void on_tick(uv_timer_t *timer)
     look_after_retired(w);
     if (w->vm == NULL)
         return;
+    vm_tick(w->vm);
     note_facts(w);
     metrics_set(METRIC_LUA_MEMORY, (int64_t)vm_memory(w->vm));
     metrics_set(METRIC_TASKS, (int64_t)task_count(w->vm));
@@ -193,14 +194,14 @@ void worker_take_scripts(worker *w, dispatcher *next)
     w->vm = vm_hold(dispatcher_vm(next));
     vm_adopt(w->vm);
     w->handler.arg = w->control.arg = next;
+    dispatcher_move(old, next);
     ws_sessions_use(next);
     dispatcher_drop(old);
     retire(w, old_vm);
     note_facts(w);
-    if (w->services.worker != 0)
-        return;
     dispatcher_start(next);
-    dispatcher_reloaded(next);
+    if (w->services.worker == 0)
+        dispatcher_reloaded(next);
 }
 
 dispatcher *worker_build(worker *w, char *error, size_t error_size)
@@ -259,10 +260,12 @@ static void on_refresh(slice topic, void *arg)
 
 void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg)
 {
+    dispatcher_start(w->dispatcher);
+    if (w->services.worker != 0)
+        return;
     if (config_bool(w->shared->config, "watch"))
         w->watch = watch_new(&w->loop, w->shared->folder, on_change, arg);
     hub_on_refresh(w->services.hub, on_refresh, w);
-    dispatcher_start(w->dispatcher);
 }
 
 typedef struct {

@@ -52,7 +52,7 @@ int worker_prepare(worker *w, char *error, size_t error_size);
 void worker_listen(worker *w, int fd, struct tls_context *tls);
 /* The same for the control socket: boot.control answers, and a full worker still takes it. */
 void worker_listen_control(worker *w, int fd);
-/* boot.start, on one worker of the process. on_change: files of the application have changed. */
+/* boot.start. on_change, which worker 0 calls: files of the application have changed. */
 void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg);
 /* Runs until worker_stop and the ordered end that follows. */
 void worker_run(worker *w);

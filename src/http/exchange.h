@@ -113,6 +113,10 @@ void exchange_status(exchange *x, int status);
 /* -1: CR, LF, NUL or a bad token in name or value, or a header that is the host's; nothing is added
  * and the caller answers 500. Repeats are kept (Set-Cookie). */
 int exchange_add_header(exchange *x, slice name, slice value);
+/* Every answer to this request carries the header, an error too, unless it has one of that name;
+ * Vary and Set-Cookie are added. The same name again: replaces. -1: as above, or there are too
+ * many. */
+int exchange_default_header(exchange *x, slice name, slice value);
 /* Head and body; gzip where the client takes it, the type is textual and it pays. HEAD, 204 and 304
  * leave the body out. */
 void exchange_finish(exchange *x, slice body);

@@ -48,6 +48,8 @@ struct http_conn {
 
 typedef enum { READ_NOTHING, READ_ALL, READ_SOME } read_mode;
 
+typedef struct default_header default_header;
+
 struct exchange {
     arena arena;
     http_conn *hc; /* NULL: answered, or the peer is gone */
@@ -85,6 +87,7 @@ struct exchange {
     size_t etag_at;         /* of a strong ETag's value in out, 0: none */
     size_t type_at, type_n; /* of Content-Type's value in out */
     bool encoded;           /* the handler set Content-Encoding or Content-Range */
+    default_header *defaults;
     uint64_t sent;
     bool sized;         /* a body of known length by pieces: */
     uint64_t size_left; /* what is still to be sent */
@@ -147,6 +150,8 @@ void exchange_abandon(exchange *x);            /* the peer is gone */
 void exchange_refuse(exchange *x, int status, const char *why);
 typedef enum { LENGTH_KNOWN, LENGTH_CHUNKED, LENGTH_UNTIL_CLOSE, LENGTH_NONE } answer_length;
 void response_head(exchange *x, answer_length kind, uint64_t length);
+bool response_header_fits(slice name, slice value);
+void response_add_defaults(exchange *x); /* response_defaults.c */
 void response_body(exchange *x, slice data);
 void response_drained(exchange *x);
 void response_done(exchange *x); /* hands the connection back */

@@ -90,9 +90,14 @@ static void note(exchange *x, slice name, slice value, size_t at)
     }
 }
 
+bool response_header_fits(slice name, slice value)
+{
+    return head_is_token(name.p, name.n) && head_is_clean(value) && !of_host(name);
+}
+
 int exchange_add_header(exchange *x, slice name, slice value)
 {
-    if (!head_is_token(name.p, name.n) || !head_is_clean(value) || of_host(name))
+    if (!response_header_fits(name, value))
         return -1;
     char *room = buf_reserve(&x->out, name.n + value.n + 4);
     memcpy(room, name.p, name.n);
@@ -154,6 +159,8 @@ void response_head(exchange *x, answer_length kind, uint64_t length)
 {
     conn *c = x->hc->c;
     decide_keep(x, kind);
+    if (x->defaults != NULL)
+        response_add_defaults(x);
     if (x->id.p == NULL)
         x->id = http_worker_id(x->worker, &x->arena);
     char *start = conn_reserve(c, 512 + x->out.len + x->id.n), *at = start;

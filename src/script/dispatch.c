@@ -12,6 +12,7 @@
  * an exchange after its release. */
 #include "dispatch.h"
 
+#include "account.h"
 #include "hub.h"
 #include "l_exchange.h"
 #include "l_hub.h"
@@ -26,8 +27,9 @@
 struct dispatcher {
     vm *vm;
     size_t refs;
-    int dispatch, control, failed, prepare, start, reloaded, refused, refresh,
-        verify; /* registry references */
+    /* registry references */
+    int dispatch, control, failed, prepare, start, reloaded, refused, refresh, verify, save,
+        restore;
     bool verifies, has_ws;
     dispatcher_ws_functions ws;
 };
@@ -83,6 +85,8 @@ static int boot(lua_State *L)
     d->refused = field_ref(L, "refused", false);
     d->verify = field_ref(L, "verify", false);
     d->refresh = field_ref(L, "refresh", false);
+    d->save = field_ref(L, "save", false);
+    d->restore = field_ref(L, "restore", false);
     read_ws(L, d);
     sandbox_lock_globals(L);
     if (d->verifies && d->verify != LUA_NOREF) {
@@ -202,6 +206,7 @@ static int call_failed(lua_State *L)
 static void log_failure(const request *r, const char *trace)
 {
     metrics_add(METRIC_SCRIPT_ERRORS, 1);
+    account_failed(vm_accounts(r->d->vm)->failing);
     log_error("a request failed", LOG_SLICE("request_id", exchange_id(r->x)),
               LOG_SLICE("path", exchange_path(r->x)), LOG_TEXT("trace", trace));
 }
@@ -362,6 +367,45 @@ void dispatcher_refused(dispatcher *d)
     static const task_ops ops = {fill_refused, NULL, NULL};
     if (d->refused != LUA_NOREF)
         task_spawn_resident(d->vm, &ops, d);
+}
+
+/* State that moves to newer code, as text ----------------------------------------------------- */
+
+typedef struct {
+    dispatcher *d;
+    buf *state;
+} move;
+
+static int call_save(lua_State *L)
+{
+    const move *m = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->d->save);
+    lua_call(L, 0, 1);
+    if (!lua_isnil(L, -1))
+        buf_append_slice(m->state, vm_check_slice(L, -1));
+    return 0;
+}
+
+static int call_restore(lua_State *L)
+{
+    const move *m = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, m->d->restore);
+    vm_push_slice(L, (slice){m->state->data, m->state->len});
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+void dispatcher_move(dispatcher *from, dispatcher *to)
+{
+    buf state = {0};
+    move save = {from, &state}, restore = {to, &state};
+    char error[1024];
+    if (from->save != LUA_NOREF && vm_protect(from->vm, call_save, &save, error, sizeof error) != 0)
+        log_error("state could not be saved for the new scripts", LOG_TEXT("error", error));
+    else if (state.len > 0 && to->restore != LUA_NOREF &&
+             vm_protect(to->vm, call_restore, &restore, error, sizeof error) != 0)
+        log_error("the new scripts could not take over state", LOG_TEXT("error", error));
+    buf_free(&state);
 }
 
 typedef struct {

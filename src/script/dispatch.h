@@ -36,8 +36,10 @@ void dispatcher_on_control(exchange *x, void *arg);
 /* boot.prepare, once per process, before the listeners accept; on_end once, with what went wrong or
  * NULL, maybe before this returns. */
 void dispatcher_prepare(dispatcher *d, void (*on_end)(void *arg, const char *problem), void *arg);
-/* boot.start, once per process, when the listeners accept. */
+/* boot.start, when the listeners accept and when new scripts have been swapped in. */
 void dispatcher_start(dispatcher *d);
+/* What boot.save of the old scripts returns (a string) is given to boot.restore of the new ones. */
+void dispatcher_move(dispatcher *from, dispatcher *to);
 /* boot.reloaded, once per process, when new scripts have been swapped in. */
 void dispatcher_reloaded(dispatcher *d);
 /* boot.refused, once per process, when new scripts were wrong. */

@@ -125,6 +125,19 @@ static int x_route(lua_State *L)
     return 0;
 }
 
+static int x_default_header(lua_State *L)
+{
+    exchange *x = exchange_box_check(L, 1);
+    slice name = vm_check_slice(L, 2);
+    if (exchange_default_header(x, name, vm_check_slice(L, 3)) != 0)
+        return luaL_error(
+            L,
+            "header '%s' is refused: it holds a control character, is no header name, "
+            "is the server's own, or there are too many",
+            name.p);
+    return 0;
+}
+
 static int x_wants_ws(lua_State *L)
 {
     lua_pushboolean(L, ws_wanted(exchange_box_check(L, 1)));
@@ -281,6 +294,7 @@ static void push_metatable(lua_State *L)
                                        {"scheme", x_scheme},
                                        {"minor", x_minor},
                                        {"route", x_route},
+                                       {"default_header", x_default_header},
                                        {"wants_ws", x_wants_ws},
                                        {"check_ws", x_check_ws},
                                        {"body", x_body},

@@ -221,8 +221,7 @@ static void add_embedded(lua_State *L, slice folder)
         if (strncmp(name, folder.p, folder.n) != 0 || name[folder.n] != '/')
             continue;
         name += folder.n + 1;
-        if (strchr(name, '/') == NULL)
-            add_name(L, name, strlen(name));
+        add_name(L, name, strcspn(name, "/")); /* a file, or the folder that it lies in */
     }
 }
 

@@ -3,6 +3,7 @@
 
 int luaopen_host_client(lua_State *L);
 int luaopen_host_command(lua_State *L);
+int luaopen_host_account(lua_State *L);
 int luaopen_host_config(lua_State *L);
 int luaopen_host_control(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
@@ -29,6 +30,7 @@ int luaopen_host_zone(lua_State *L);
 const luaL_Reg vm_modules[] = {
     {"host.client", luaopen_host_client},
     {"host.command", luaopen_host_command},
+    {"host.account", luaopen_host_account},
     {"host.config", luaopen_host_config},
     {"host.control", luaopen_host_control},
     {"host.crypto", luaopen_host_crypto},

@@ -1,8 +1,9 @@
 /* The libraries of a VM. An application's scripts get Lua without the ways out of it: no io, no
  * debug, no os.execute and os.exit, no bytecode, no finalizers (a `__gc` runs where no time budget
  * can reach it). `require` finds, in this order: host.* (C), the application's own lua/ folder, the
- * framework embedded in the binary, and lua-cjson. A command line script (`lunacast lua`) is its
- * user's own program and gets all of Lua.
+ * framework embedded in the binary, and lua-cjson; `plugins.<name>` is the folder plugins/<name>,
+ * whose C modules are found in that folder and nowhere else. A command line script (`lunacast lua`)
+ * is its user's own program and gets all of Lua.
  *
  * What must never happen: a library function here that loads bytecode or a shared object that the
  * user did not name in the trusted way. */
@@ -14,10 +15,12 @@
 #include "log.h"
 #include "mem.h"
 #include <errno.h>
+#include <limits.h>
 #include <lualib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PATH_BYTES = 4096 };
 
@@ -35,10 +38,20 @@ static bool module_path(const char *name, char *path, size_t size)
     return true;
 }
 
+static bool of_plugin(const char *path)
+{
+    return strncmp(path, "plugins/", 8) == 0;
+}
+
+static const char *root_of(const char *path)
+{
+    return of_plugin(path) ? "" : "lua/";
+}
+
 static bool load_from_folder(lua_State *L, const char *folder, const char *path, const char *tail)
 {
     char file[PATH_BYTES];
-    int n = snprintf(file, sizeof file, "%s/lua/%s%s", folder, path, tail);
+    int n = snprintf(file, sizeof file, "%s/%s%s%s", folder, root_of(path), path, tail);
     if (n < 0 || (size_t)n >= sizeof file)
         return false;
     struct stat info;
@@ -58,7 +71,7 @@ static bool load_from_folder(lua_State *L, const char *folder, const char *path,
 static bool load_from_binary(lua_State *L, const char *path, const char *tail)
 {
     char name[PATH_BYTES];
-    snprintf(name, sizeof name, "lua/%s%s", path, tail);
+    snprintf(name, sizeof name, "%s%s%s", root_of(path), path, tail);
     const struct embedded_file *file = embedded_find(name);
     if (file == NULL)
         return false;
@@ -68,6 +81,45 @@ static bool load_from_binary(lua_State *L, const char *path, const char *tail)
     lua_remove(L, -2);
     lua_pushstring(L, name);
     return true;
+}
+
+/* Is the file, links followed, below the folder? */
+static bool lies_below(const char *file, const char *folder)
+{
+    char real_file[PATH_MAX], real_folder[PATH_MAX];
+    if (realpath(file, real_file) == NULL || realpath(folder, real_folder) == NULL)
+        return false;
+    size_t n = strlen(real_folder);
+    return strncmp(real_file, real_folder, n) == 0 && real_file[n] == '/';
+}
+
+/* Pushes luaopen_plugins_geo_fast of plugins/geo/fast.so or plugins/geo/build/fast.so, where
+ * "plugins.geo.fast" is asked for, and the file. The linker keeps a library that is in use: a
+ * rebuilt one is loaded by the next process. */
+static bool load_c_module(lua_State *L, const char *folder, const char *name, const char *path)
+{
+    static const char *const places[] = {"", "build/"};
+    const char *rest = strchr(path + sizeof "plugins/" - 1, '/');
+    for (size_t i = 0; rest != NULL && i < sizeof places / sizeof *places; i++) {
+        char own[PATH_BYTES], file[PATH_BYTES];
+        snprintf(own, sizeof own, "%s/%.*s", folder, (int)(rest - path), path);
+        int n = snprintf(file, sizeof file, "%s/%s%s.so", own, places[i], rest + 1);
+        if (n < 0 || (size_t)n >= sizeof file || access(file, F_OK) != 0)
+            continue;
+        if (!lies_below(file, own))
+            luaL_error(L, "%s: outside of its plugin's folder", file);
+        lua_pushvalue(L, lua_upvalueindex(2));
+        lua_pushstring(L, file);
+        lua_pushfstring(L, "luaopen_%s", luaL_gsub(L, name, ".", "_"));
+        lua_remove(L, -2);
+        lua_call(L, 2, 2);
+        if (lua_isnil(L, -2))
+            lua_error(L);
+        lua_pop(L, 1);
+        lua_pushstring(L, file);
+        return true;
+    }
+    return false;
 }
 
 static int search_scripts(lua_State *L)
@@ -84,8 +136,10 @@ static int search_scripts(lua_State *L)
         if (load_from_folder(L, folder, path, tails[i]) || load_from_binary(L, path, tails[i]))
             return 2;
     }
-    lua_pushfstring(L, "no file '%s/lua/%s.lua' and no framework file 'lua/%s.lua'", folder, path,
-                    path);
+    if (of_plugin(path) && load_c_module(L, folder, name, path))
+        return 2;
+    lua_pushfstring(L, "no file '%s/%s%s.lua' and no framework file '%s%s.lua'", folder,
+                    root_of(path), path, root_of(path), path);
     return 1;
 }
 
@@ -133,7 +187,8 @@ static void open_package(lua_State *L, const vm_options *options)
     lua_getfield(L, package, "searchers");
     int searchers = lua_gettop(L);
     lua_pushstring(L, options->folder);
-    lua_pushcclosure(L, search_scripts, 1);
+    lua_getfield(L, package, "loadlib");
+    lua_pushcclosure(L, search_scripts, 2);
     if (options->trusted) {
         for (lua_Integer i = luaL_len(L, searchers); i >= 2; i--) {
             lua_rawgeti(L, searchers, i);

@@ -68,6 +68,8 @@ void vm_drop(vm *v);
 void vm_booted(vm *v);
 /* The calling thread, a worker's, takes over a VM that was built on another. */
 void vm_adopt(vm *v);
+/* Once a second, on its worker's thread. */
+void vm_tick(vm *v);
 const struct config *vm_config(const vm *v);
 size_t vm_memory(const vm *v); /* bytes in use */
 size_t vm_count(void);         /* VMs alive in the process, for the audit */

@@ -19,6 +19,7 @@
  * and still finds one (generations); a task resumed from inside another's C call (only drains). */
 #include "task.h"
 
+#include "account.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -40,6 +41,7 @@ struct task {
     task_token token;
     bool fresh;    /* not resumed yet */
     bool seen;     /* a script holds its thread */
+    int account;   /* whose code it was in when it parked (account.h) */
     bool resident; /* belongs to the application, not to a request: ends with its VM's service */
     const task_ops *ops;
     void *data;
@@ -134,6 +136,7 @@ void task_free_spares(vm *v)
 
 void task_log_failure(lua_State *L)
 {
+    account_failed(vm_accounts(vm_of(L))->failing);
     log_error("a task failed", LOG_SLICE("trace", vm_check_slice(L, 2)));
 }
 
@@ -185,8 +188,10 @@ static void report(task *t, lua_CFunction how, const char *message)
 {
     failure f = {t->co, t->ops, t->data, message};
     char error[TRACE_MAX];
+    vm_accounts(t->vm)->failing = t->account;
     if (vm_protect(t->vm, how, &f, error, sizeof error) != 0)
         log_error("the end of a task failed", LOG_TEXT("trace", error));
+    vm_accounts(t->vm)->failing = 0;
 }
 
 /* Runs the thread's <close> variables; what they raise is logged. */
@@ -292,9 +297,11 @@ static void run(task *t)
     }
     t->state = RUNNING;
     all->running = t;
+    account_enter(vm_accounts(v), t->account);
     guard_enter(g, t->co);
     int status = lua_resume(t->co, NULL, arguments, &results);
     guard_verdict verdict = guard_leave(g);
+    t->account = account_enter(vm_accounts(v), 0);
     all->running = NULL;
     vm_log_slow(verdict);
     if (verdict.over && status != LUA_OK)
@@ -342,6 +349,7 @@ static task *prepare(vm *v, const task_ops *ops, void *data)
     t->data = data;
     const task *parent = vm_task_state(v)->running;
     t->resident = parent != NULL && parent->resident;
+    t->account = parent != NULL ? vm_accounts(v)->current : 0;
     return t;
 }
 
@@ -356,11 +364,13 @@ void task_start(vm *v, const task_ops *ops, void *data)
         run(t);
 }
 
-void task_spawn(vm *v, const task_ops *ops, void *data)
+task_token task_spawn(vm *v, const task_ops *ops, void *data)
 {
     task *t = prepare(v, ops, data);
-    if (t != NULL)
-        list_append(&ready_tasks, &t->ready_link);
+    if (t == NULL)
+        return (task_token){0};
+    list_append(&ready_tasks, &t->ready_link);
+    return t->token;
 }
 
 void task_spawn_resident(vm *v, const task_ops *ops, void *data)

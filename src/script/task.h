@@ -61,7 +61,7 @@ void task_log_failure(lua_State *L);
  * instead. */
 void task_start(vm *v, const task_ops *ops, void *data);
 /* The same from anywhere: it runs at the worker's next turn. */
-void task_spawn(vm *v, const task_ops *ops, void *data);
+task_token task_spawn(vm *v, const task_ops *ops, void *data); /* 0, 0: there is no memory */
 
 /* As task_spawn, for work of the application itself: it ends when new scripts take over. What it
  * spawns is resident too. */

@@ -8,6 +8,7 @@
  * *` of a coroutine kept across a return to the loop; lua_close inside a task. */
 #include "vm.h"
 
+#include "account.h"
 #include "config.h"
 #include "heap.h"
 #include "log.h"
@@ -33,6 +34,7 @@ struct vm {
     heap heap;
     guard *guard;
     vm_tasks tasks;
+    accounts accounts;
 };
 
 static _Atomic size_t alive;
@@ -107,6 +109,7 @@ void vm_drop(vm *v)
     if (--v->refs > 0)
         return;
     task_free_spares(v);
+    account_flush(&v->accounts);
     if (v->L != NULL)
         lua_close(v->L);
     heap_free(&v->heap);
@@ -160,6 +163,16 @@ size_t vm_memory(const vm *v)
 size_t vm_count(void)
 {
     return atomic_load(&alive);
+}
+
+accounts *vm_accounts(vm *v)
+{
+    return &v->accounts;
+}
+
+void vm_tick(vm *v)
+{
+    account_flush(&v->accounts);
 }
 
 vm_tasks *vm_task_state(vm *v)

@@ -14,6 +14,7 @@
  * called twice or never after an opening that went well. */
 #include "ws_session.h"
 
+#include "account.h"
 #include "guard.h"
 #include "l_ws.h"
 #include "log.h"
@@ -187,6 +188,7 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
     if (outcome != TASK_ERROR)
         return 0;
     metrics_add(METRIC_SCRIPT_ERRORS, 1);
+    account_failed(vm_accounts(vm_of(L))->failing);
     log_error("a WebSocket's handler failed", LOG_SLICE("trace", vm_check_slice(L, 2)));
     if (s->w != NULL)
         ws_close(s->w, WS_INTERNAL, SLICE("the handler failed"));

@@ -1,6 +1,6 @@
--- The user's filters, tests and functions: those given to the environment, then the files of
--- lua/filters/, lua/filters/tests/ and lua/filters/functions/, found by their names. A new VM finds
--- new files, which is what makes them hot.
+-- The user's filters, tests and functions: those given to the environment, then those of plugins,
+-- then the files of lua/filters/, lua/filters/tests/ and lua/filters/functions/, found by their
+-- names. A new VM finds new files, which is what makes them hot.
 local fail = require "web.template.fail"
 local runtime = require "web.template.runtime"
 
@@ -72,6 +72,23 @@ local function entry(sort, name, found)
   }
 end
 
+-- Of plugins, by sort and name; added while a VM is built, before any template is compiled.
+local added = { filter = {}, test = {}, ["function"] = {} }
+
+--- Adds one to all environments, until `undo`; compiled templates that have it by then keep it.
+---@param sort "filter"|"test"|"function"
+---@param name string
+---@param found function|{ safe: boolean, call: function }
+---@return fun() undo
+function extensions.add(sort, name, found)
+  if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
+    error(("a %s's name is letters, digits and _, got '%s'"):format(sort, tostring(name)), 2)
+  end
+  if added[sort][name] then error(("there is a %s '%s' already"):format(sort, name), 2) end
+  added[sort][name] = found
+  return function() added[sort][name] = nil end
+end
+
 -- Files are looked for once per VM and name.
 local absent = {}
 
@@ -105,6 +122,7 @@ function Extensions:find(sort, name)
   local known = self.found[sort][name]
   if known ~= nil then return known or nil end
   local found = self.given[sort][name]
+  if found == nil then found = added[sort][name] end
   if found == nil then found = from_file(sort, name) end
   self.found[sort][name] = found ~= nil and entry(sort, name, found) or false
   return self.found[sort][name] or nil
@@ -114,6 +132,7 @@ end
 function Extensions:names(sort)
   local names = {}
   for name in pairs(self.given[sort]) do names[name] = true end
+  for name in pairs(added[sort]) do names[name] = true end
   for name, found in pairs(self.found[sort]) do
     if found then names[name] = true end
   end

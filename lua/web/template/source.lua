@@ -9,13 +9,33 @@ local function is_inside(name)
     and not ("/" .. name .. "/"):find("/%.%.?/")
 end
 
+-- Folders of plugins: "badge/" -> "plugins/badge/templates/".
+local prefixes = {}
+
+--- Templates whose names begin with `prefix` lie in another folder too; those of the folder
+--- templates/ come first.
+---@param prefix string "badge/"
+---@param folder string
+---@return fun() undo
+function source.add(prefix, folder)
+  prefixes[prefix] = folder:gsub("/*$", "/")
+  return function() prefixes[prefix] = nil end
+end
+
+local function from_prefix(name)
+  local prefix, rest = name:match "^([^/]+/)(.+)$"
+  return prefixes[prefix] and file.source(prefixes[prefix] .. rest)
+end
+
 local function from_folder(folder)
   local prefix = folder:gsub("/*$", "/")
   local seen = {}
   return {
     read = function(name)
       if not is_inside(name) then return nil end
-      if seen[name] == nil then seen[name] = file.source(prefix .. name) or false end
+      if seen[name] == nil then
+        seen[name] = file.source(prefix .. name) or from_prefix(name) or false
+      end
       return seen[name] or nil
     end,
     names = function() return file.list(folder) end,
