@@ -130,17 +130,16 @@ function response.sse(topic, options)
 end
 
 
---- Sets headers on a response; a response made by a handler is the middleware's to change.
+--- Sets headers on a response. Its table of headers is replaced, not changed: a handler may return
+--- one that it shares between answers.
 ---@param res web.Response
 ---@param headers table<string, string|string[]>
 ---@return web.Response
 function response.with(res, headers)
-  local all = res.headers
-  if not all then
-    all = {}
-    res.headers = all
-  end
+  local all = {}
+  for name, value in pairs(res.headers or {}) do all[name] = value end
   for name, value in pairs(headers) do all[name] = value end
+  res.headers = all
   return res
 end
 
