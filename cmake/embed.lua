@@ -1,5 +1,5 @@
--- Writes a C file that holds every file of lua/, templates/, plugins/ and public/, and the modules of
--- clients/js/, as bytes, sorted by name.
+-- Writes a C file that holds every file of lua/, templates/, plugins/ and public/, and the modules
+-- of clients/js/, as bytes, sorted by name.
 -- usage: lua embed.lua SOURCE_DIR OUTPUT
 -- The table's shape is declared in src/base/embedded.h.
 local source, output = arg[1], arg[2]
