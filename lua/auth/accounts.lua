@@ -1,6 +1,8 @@
--- Accounts by name and password. The first use of a name claims it; afterwards the password must be
--- right. Two who claim one name at once: one wins, the other is checked against the winner.
--- Passwords are hashed by scrypt on the thread pool; the store never sees one.
+-- Names and their passwords, of all kinds of users: who claims a name by its first use (`login`)
+-- and who registers (`claim`, then `verify`) are the same. Two who claim one name at once: one
+-- wins, the other is checked against the winner. Passwords are hashed by scrypt on the thread pool;
+-- the store never sees one. A name that nobody has costs as much time as a wrong password.
+local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
 local store = require "host.store"
@@ -8,6 +10,11 @@ local store = require "host.store"
 local accounts = {}
 
 local PASSWORD_MAX = 1024 -- bytes; longer ones would make hashing a way to keep the server busy
+
+
+-- Nobody's hash: it has the cost of a real one and no password.
+local NOBODY = ("$scrypt$ln=%d,r=%d,p=%d$%s$%s"):format(config.get "password.ln",
+  config.get "password.r", config.get "password.p", ("A"):rep(22), ("A"):rep(43))
 
 
 local function key_of(user_id)
@@ -35,7 +42,7 @@ local function read(key)
 end
 
 
--- The hash that holds from now on: ours, or that of whoever was faster.
+-- False: somebody has the name already.
 local function claim(key, password)
   local hash, message, code = crypto.password_hash(password)
   if not hash then errors.throw_world(message, code, "the password can't be hashed now") end
@@ -56,6 +63,14 @@ local function rehash(key, old, password)
 end
 
 
+local function matches(key, password, hash)
+  local right, message, code = crypto.password_verify(password, hash)
+  if right == nil then errors.throw_world(message, code, "the password can't be checked now") end
+  if right and crypto.needs_rehash(hash) then rehash(key, hash, password) end
+  return right
+end
+
+
 --- Is it this user's password? Claims a name that is new. 400, 503.
 ---@param user_id string a valid id
 ---@param password string
@@ -68,10 +83,36 @@ function accounts.login(user_id, password)
     if claim(key, password) then return true end
     hash = read(key)
   end
-  local right, message, code = crypto.password_verify(password, hash or "")
-  if right == nil then errors.throw_world(message, code, "the password can't be checked now") end
-  if right and crypto.needs_rehash(hash) then rehash(key, hash, password) end
-  return right
+  return matches(key, password, hash or NOBODY)
+end
+
+
+--- Is it this user's password? A name that nobody has costs the same time. 400, 503.
+---@param user_id string a valid id
+---@param password string
+---@return boolean
+function accounts.verify(user_id, password)
+  check_password(password)
+  local key = key_of(user_id)
+  return matches(key, password, read(key) or NOBODY)
+end
+
+
+--- Takes a name that nobody has. 400, 503.
+---@param user_id string a valid id
+---@param password string
+---@return boolean claimed false: somebody has it
+function accounts.claim(user_id, password)
+  check_password(password)
+  return claim(key_of(user_id), password)
+end
+
+
+--- Has somebody the name? 503.
+---@param user_id string
+---@return boolean
+function accounts.taken(user_id)
+  return read(key_of(user_id)) ~= nil
 end
 
 return accounts

@@ -4,12 +4,15 @@
 --   rsa:public_pem     its public half, for those who read the store
 --   rsa:retired:{kid}  public keys of before; they expire with the last token they have signed
 --   rsa:fresh          expires when the key is due for rotation
+--   auth:secret        a secret that signs short-lived tokens of accounts (HS256), which only this
+--                      cluster verifies: a hundredth of the cost of an RSA signature
 --
 -- Each worker keeps them in memory and reads them again when a token names a key that it does not
 -- know (at most once in RELOAD_SECONDS), when another node has rotated (the topic rsa:rotation),
 -- and after MAX_AGE. What must never happen: two nodes that sign with different first keys; a token
 -- refused because of a rotation.
 local config = require "host.config"
+local crypto = require "host.crypto"
 local errors = require "web.errors"
 local hub = require "host.hub"
 local jwk = require "host.jwk"
@@ -20,7 +23,8 @@ local time = require "host.time"
 local keys = {}
 
 local PRIVATE, PUBLIC, FRESH = "rsa:private_pem", "rsa:public_pem", "rsa:fresh"
-local RETIRED, TOPIC = "rsa:retired:", "rsa:rotation"
+local RETIRED, TOPIC, SECRET = "rsa:retired:", "rsa:rotation", "auth:secret"
+local SECRET_BYTES = 32
 local RELOAD_SECONDS = 2
 local MAX_AGE = 60
 local WAIT = 0.01
@@ -29,6 +33,7 @@ local RETIRED_MAX = 50
 
 ---@class auth.KeyState
 ---@field key any the key that signs
+---@field secret any the one that signs tokens of accounts
 ---@field set any all keys that verify
 ---@field json string the JWKS
 ---@field loaded number
@@ -92,6 +97,21 @@ local function retired()
 end
 
 
+-- Made once for all nodes.
+local function shared_secret()
+  local text = get(SECRET)
+  if not text then
+    local _, message, code =
+      store.add(SECRET, crypto.base64url_encode(crypto.random(SECRET_BYTES)))
+    if code and code ~= "exists" then world(message, code) end
+    text = get(SECRET)
+  end
+  local key, message = jwk.import { kty = "oct", alg = "HS256", k = text, kid = "accounts" }
+  if not key then error(("%s in the store can't be used: %s"):format(SECRET, message)) end
+  return key
+end
+
+
 local function rotation()
   return select(2, hub.latest(TOPIC)) or 0
 end
@@ -108,8 +128,13 @@ local function load()
     if not seen[old:kid()] then all[#all + 1] = old end
     seen[old:kid()] = true
   end
+  local secret = shared_secret()
+  all[#all + 1] = secret
   local set = jwk.set(all)
-  return { key = key, set = set, json = set:json(), loaded = time.monotonic(), rotation = heard }
+  return {
+    key = key, secret = secret, set = set, json = set:json(), loaded = time.monotonic(),
+    rotation = heard,
+  }
 end
 
 
@@ -145,6 +170,12 @@ end
 --- The key that signs.
 function keys.signing()
   return current().key
+end
+
+
+--- The secret that signs tokens of accounts.
+function keys.secret()
+  return current().secret
 end
 
 

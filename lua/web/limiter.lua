@@ -203,4 +203,36 @@ function Limiter:take(key)
   return ok, result
 end
 
+
+local function peek_shared(self, key)
+  local at = time.now() / self.window
+  local index = math.floor(at)
+  local entry, message = entry_of(self, key, index)
+  if not entry then return nil, message end
+  local text, why, code = store.get(store_key(self, key, index))
+  if not text and code then return nil, why end
+  local current, share = math.min(tonumber(text) or 0, self.limit), at - index
+  local count = entry.before * (1 - share) + current
+  if count + 1 <= self.limit then return true, state(self, count, (1 - share) * self.window) end
+  return false, state(self, self.limit, wait_for(self, entry.before, current, share))
+end
+
+
+--- Would one more fit? Counts nothing, so that what is limited can be failures only: peek before,
+--- take after. Waits for the store.
+---@param key string
+---@return boolean ok
+---@return web.LimiterState state
+function Limiter:peek(key)
+  key = short(key)
+  local away = time.monotonic() < self.away_until
+  local left = still_blocked(self, (away and self.own or self.seen):get(key))
+  if left then return false, left end
+  if away then return true, state(self, 0, self.window) end
+  local ok, result = peek_shared(self, key)
+  if ok ~= nil then return ok, result end
+  went_away(self, result)
+  return true, state(self, 0, self.window)
+end
+
 return limiter

@@ -73,7 +73,7 @@ local function operation(description)
   if #list > 0 then made.parameters = list end
   if description.body then
     local content = { ["application/json"] = { schema = schema.json(description.body) } }
-    made.requestBody = { required = true, content = content }
+    made.requestBody = { required = not description.body.optional, content = content }
   end
   return made
 end

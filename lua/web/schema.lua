@@ -373,7 +373,10 @@ function schema.request(req, wanted)
   if wanted.query then
     made.query = part(found, wanted.query, from_texts(wanted.query, req.query), "query")
   end
-  if wanted.body then made.body = part(found, wanted.body, req.json, "body") end
+  local body = wanted.body
+  if body and not (body.optional and req.body == "") then
+    made.body = part(found, body, req.json, "body")
+  end
   if #found == 0 then return made end
   local first = found[1]
   local more = #found > 1 and (" (and %d more, see errors)"):format(#found - 1) or ""

@@ -61,6 +61,11 @@ local function jwk(world)
     if world.on_generate then world.on_generate() end
     return key("k" .. fake.made)
   end
+  function fake.import(member)
+    local secret = key(member.kid)
+    secret.secret = true
+    return secret
+  end
   function fake.from_pem(pem)
     local number = pem:match "^%a+ (%w+)$"
     if not number then return nil, "not PEM", "bad_key" end
@@ -68,7 +73,10 @@ local function jwk(world)
   end
   function fake.set(list)
     local kids, known = {}, {}
-    for i, k in ipairs(list) do kids[i], known[k:kid()] = k:kid(), true end
+    for _, k in ipairs(list) do
+      if not k.secret then kids[#kids + 1] = k:kid() end
+      known[k:kid()] = true
+    end
     return { known = known, json = function() return '{"keys":["' .. table.concat(kids, '","') .. '"]}' end }
   end
   return fake
@@ -92,6 +100,11 @@ local function jwt(world)
 end
 
 
+-- The routes of live pictures; the others have specs on real servers.
+local ROUTES = { "auth.lua", "health.lua", "hello.lua", "index.lua", "public.lua", "sessions.lua",
+  "streams.lua" }
+
+
 local function modules_of(folder)
   local names = {}
   local list = assert(io.popen(("ls lua/%s/*.lua"):format(folder)))
@@ -105,9 +118,10 @@ end
 ---@param options? { config?: table }
 function App.new(options)
   local files = {}
-  for _, folder in ipairs { "routes", "topics", "start" } do
+  for _, folder in ipairs { "topics", "start" } do
     files["lua/" .. folder] = modules_of(folder)
   end
+  files["lua/routes"] = ROUTES
   files["templates/demo.svg"] = "<svg>{{ line }} {{ most }}</svg>"
   local modules = {}
   local world = fakes.install { files = files, config = options and options.config, modules = modules }

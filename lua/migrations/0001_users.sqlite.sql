@@ -1,0 +1,9 @@
+create table lunacast_users (
+  id integer primary key,
+  username text not null,
+  email text,
+  email_key text,
+  created_at text not null,
+  constraint lunacast_users_username unique (username),
+  constraint lunacast_users_email unique (email_key)
+);

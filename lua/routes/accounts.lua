@@ -1,0 +1,207 @@
+-- Accounts: registering, logging in and out, and tokens that are renewed.
+local accounts = require "auth.accounts"
+local config = require "host.config"
+local crypto = require "host.crypto"
+local hub = require "host.hub"
+local ids = require "pictures.ids"
+local json = require "host.json"
+local jwt = require "host.jwt"
+local keys = require "auth.keys"
+local limiter = require "web.limiter"
+local logs = require "web.logs"
+local refresh = require "auth.refresh"
+local revocations = require "auth.revocations"
+local store = require "host.store"
+local users = require "auth.users"
+local web = require "web"
+
+local ACCESS, SESSION = 900, 1800 -- seconds
+local ISSUER = config.get "token.issuer"
+local JTI_BYTES = 16
+local NO_STORE = { ["Cache-Control"] = "no-store" }
+local TAGS = { "accounts" }
+
+local NAME = { type = "string", min = 1, max = 100, about = ids.RULE }
+local PASSWORD = { type = "string", min = 1, bytes = 1024 }
+local REGISTER = { fields = {
+  username = NAME,
+  password = { type = "string", min = 8, bytes = 1024 },
+  email = { type = "string", format = "email", optional = true },
+} }
+local LOGIN = { fields = { username = NAME, password = PASSWORD } }
+local TOKEN = { type = "string", min = 1, max = 200 }
+local REFRESH = { fields = { refresh_token = TOKEN } }
+local LOGOUT = { optional = true, fields = { refresh_token = {
+  type = "string", min = 1, max = 200, optional = true,
+} } }
+local USER = { fields = {
+  id = { type = "integer" }, username = { type = "string" },
+  email = { type = "string", nullable = true }, created_at = { type = "string" },
+} }
+local PAIR = { fields = {
+  access_token = { type = "string" }, refresh_token = { type = "string" },
+  token_type = { type = "string" }, expires_in = { type = "integer" },
+} }
+
+-- Failures only; who knows the password is never slowed by those who don't, but for a while.
+local by_account = limiter.new { name = "login-account", limit = 10, window = 300 }
+local by_address = limiter.new { name = "login-address", limit = 100, window = 300 }
+
+
+local function shown(user)
+  return {
+    id = user.id, username = user.username, email = user.email or json.null,
+    created_at = user.created_at,
+  }
+end
+
+
+local function check_name(username)
+  if not ids.valid(username) then
+    web.throw(400, "invalid", '"username" must have ' .. ids.RULE, nil, { field = "username" })
+  end
+end
+
+
+local function register(req)
+  local body = req.valid.body
+  check_name(body.username)
+  local user = users.register(body.username, body.password, body.email)
+  logs.auth("registered", { user = user.username, address = req.peer })
+  return web.with(web.json(201, shown(user)), NO_STORE)
+end
+
+
+local function access_token(user, family, now)
+  local jti = crypto.base64url_encode(crypto.random(JTI_BYTES))
+  local token, message, code = jwt.sign({
+    sub = user.username, uid = user.id, fam = family, jti = jti, iss = ISSUER, iat = now,
+    exp = now + ACCESS,
+  }, keys.secret())
+  if not token then web.throw_world(message, code, "the token can't be signed now") end
+  return token, jti
+end
+
+
+local function session_key(id)
+  return "account:session:" .. id
+end
+
+
+local function pair(req, user, family)
+  local now = revocations.time_of_issue(user.username)
+  local access, jti = access_token(user, family, now)
+  local token = refresh.issue {
+    family = family, user = user.username, id = user.id, jti = jti, exp = now + ACCESS,
+  }
+  store.set(session_key(user.id), json.encode { username = user.username, since = now,
+    address = req.peer }, { ttl = SESSION })
+  return web.with(web.json {
+    access_token = access, refresh_token = token, token_type = "Bearer", expires_in = ACCESS,
+  }, NO_STORE)
+end
+
+
+local function slow_down(what, key, state, req)
+  logs.auth("login_refused", { user = key, address = req.peer, by = what })
+  local seconds = math.ceil(state.reset)
+  web.throw(429, "too_many_failures",
+    ("too many failed logins; try again in %d seconds"):format(seconds),
+    { ["Retry-After"] = tostring(seconds) })
+end
+
+
+local function login(req)
+  local body = req.valid.body
+  check_name(body.username)
+  local ok, state = by_account:peek(body.username)
+  if not ok then slow_down("account", body.username, state, req) end
+  ok, state = by_address:peek(req.peer)
+  if not ok then slow_down("address", body.username, state, req) end
+  if not accounts.verify(body.username, body.password) then
+    by_account:take(body.username)
+    by_address:take(req.peer)
+    logs.auth("login_failed", { user = body.username, address = req.peer })
+    web.throw(401, "wrong_login", "there is no such user with this password",
+      { ["WWW-Authenticate"] = 'Bearer error="wrong_login"' })
+  end
+  local user = users.of(body.username)
+  logs.auth("login", { user = user.username, address = req.peer })
+  return pair(req, user, refresh.new_family())
+end
+
+
+local function renew(req)
+  local record = refresh.use(req.valid.body.refresh_token, req.peer)
+  local user = { id = record.id, username = record.user }
+  logs.auth("refreshed", { user = user.username, address = req.peer })
+  return pair(req, user, record.family)
+end
+
+
+local function must(value, message, code)
+  if value == nil and code then web.throw_world(message, code, "the logout can't be kept now") end
+  return value
+end
+
+
+-- The family of the access token ends, and that of the refresh token, if it is this user's.
+local function logout(req)
+  local claims = req.claims
+  local token = req.valid.body and req.valid.body.refresh_token
+  local record = token and refresh.find(token)
+  if claims.fam then refresh.revoke(claims.fam) end
+  if record and record.user == claims.sub and record.family ~= claims.fam then
+    refresh.revoke(record.family, record.jti, record.exp)
+  end
+  if claims.jti then must(hub.revoke { jti = claims.jti, exp = claims.exp }) end
+  must(hub.disconnect { user = claims.sub, code = 4403, reason = "logged out" })
+  if claims.uid then store.delete(session_key(claims.uid)) end
+  logs.auth("logout", { user = claims.sub, address = req.peer })
+  return web.empty(204, NO_STORE)
+end
+
+
+local function me(req)
+  return web.with(web.json(shown(users.of(req.claims.sub))), NO_STORE)
+end
+
+
+local function described(summary, body, answers, open)
+  return { POST = { summary = summary, body = body, answers = answers, open = open, tags = TAGS } }
+end
+
+return {
+  {
+    path = "/auth/register",
+    describe = described("Make an account", REGISTER, { [201] = USER,
+      [409] = "the username or the e-mail address is taken" }, true),
+    POST = register,
+  },
+  {
+    path = "/auth/login",
+    describe = described("Log in", LOGIN, { [200] = PAIR,
+      [401] = "there is no such user with this password",
+      [429] = "too many failed logins" }, true),
+    POST = login,
+  },
+  {
+    path = "/auth/refresh",
+    describe = described("A new pair of tokens; the refresh token is used up", REFRESH,
+      { [200] = PAIR, [401] = "unknown, expired, used or revoked" }, true),
+    POST = renew,
+  },
+  {
+    path = "/auth/logout",
+    middleware = { "bearer" },
+    describe = described("End this login on all nodes, and its streams", LOGOUT,
+      { [204] = "done" }),
+    POST = logout,
+  },
+  {
+    path = "/auth/me",
+    middleware = { "bearer" },
+    describe = { GET = { summary = "Who am I", answers = { [200] = USER }, tags = TAGS } },
+    GET = me,
+  },
+}
