@@ -6,6 +6,7 @@ local process = {}
 local Process = {}
 Process.__index = Process
 local alive = {} -- pid -> Process
+local folders = {} -- to be removed at the end
 
 
 local function collect(self, name)
@@ -98,12 +99,23 @@ function process.run(command, args, options)
 end
 
 
+--- A folder that goes away when the runner ends.
+---@param folder string
+function process.forget_folder(folder)
+  folders[#folders + 1] = folder
+end
+
+
 --- Ends everything that is still alive; the runner calls it last.
 function process.kill_all()
   for pid, self in pairs(alive) do
     uv.kill(pid, "sigcont")
     uv.kill(pid, "sigkill")
     pcall(self.wait, self)
+  end
+  for i, folder in ipairs(folders) do
+    folders[i] = nil
+    pcall(process.run, "rm", { "-rf", folder })
   end
 end
 

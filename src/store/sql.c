@@ -293,8 +293,9 @@ static void take_back(sql_op *op, const char *why)
     if (!op->port->db->driver->withdraw(op))
         return;
     metrics_add(METRIC_SQL_REFUSED, 1);
-    sql_op_finish(op, sql_op_say(op, SQL_UNAVAILABLE, "%s%s%s", why,
-                                 op->message[0] != '\0' ? ": " : "", op->message));
+    if (op->message[0] == '\0') /* else the driver knows better */
+        sql_op_say(op, SQL_UNAVAILABLE, "%s", why);
+    sql_op_finish(op, SQL_UNAVAILABLE);
 }
 
 static void expire(sql_port *p, uint64_t now)
