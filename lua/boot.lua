@@ -9,6 +9,7 @@ local config = require "host.config"
 local describe = require "web.describe"
 local errors = require "web.errors"
 local failure = require "web.failure"
+local gateway = require "web.gateway"
 local hooks = require "web.hooks"
 local json = require "host.json"
 local loader = require "web.loader"
@@ -39,6 +40,9 @@ end
 
 loader.routes("routes", add_route)
 plugins.add_routes(add_route)
+for _, route in ipairs((gateway.routes(config.section "gateway"))) do
+  add_route(route, "config.lua")
+end
 routes:finish()
 topics.load()
 hooks.load()

@@ -26,4 +26,8 @@ function gateway.upstreams() end
 ---@param good boolean
 function gateway.check(plan, i, good) end
 
+---Nobody checks the servers any more.
+---@param plan userdata
+function gateway.uncheck(plan) end
+
 return gateway

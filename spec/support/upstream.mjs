@@ -1,7 +1,7 @@
 // An upstream that does as it is told and writes down what it got. A request's header X-Answer holds
 // the bytes to answer with, as base64 (several pieces, joined by commas, leave 30 ms apart), and
 // X-Then what happens next: keep (default), close, reset, hang.
-//   node spec/support/upstream.mjs [unix socket]
+//   node spec/support/upstream.mjs [port or unix socket]
 // Ready line: "upstream ready on PORT". GET /records gives what came, [{ connection, raw }], and
 // /forget empties it; /big-head answers with a head of 1 MiB; GET /ended the number of connections that their clients have ended.
 import net from "node:net";
@@ -89,6 +89,8 @@ const server = net.createServer((socket) => {
   });
 });
 
-server.listen(process.argv[2] ?? { host: "127.0.0.1", port: 0 }, () => {
-  console.log(`upstream ready on ${process.argv[2] ?? server.address().port}`);
+const where = process.argv[2] ?? "0";
+const port = /^\d+$/.test(where);
+server.listen(port ? { host: "127.0.0.1", port: Number(where) } : where, () => {
+  console.log(`upstream ready on ${port ? server.address().port : where}`);
 });

@@ -114,6 +114,7 @@ void worker_begin_stop(worker *w, uint64_t drain_ms)
     for (size_t i = 0; i < w->listener_count; i++)
         listener_stop(w->listeners[i]);
     audience_end_all(&audience_going_away);
+    proxy_end_all();
     conn_pool_each(w->conns, drain_one, NULL);
     uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
 }

@@ -299,6 +299,18 @@ void upstream_check(upstream *u, size_t i, bool good)
     pthread_mutex_unlock(&u->lock);
 }
 
+void upstream_uncheck(upstream *u)
+{
+    pthread_mutex_lock(&u->lock);
+    for (size_t i = 0; i < u->count; i++) {
+        peer *p = &u->peers[i];
+        if (p->down && !p->out)
+            metrics_add(METRIC_UPSTREAMS_OUT, -1);
+        p->down = false;
+    }
+    pthread_mutex_unlock(&u->lock);
+}
+
 /* Looking -------------------------------------------------------------------------------------- */
 
 void upstream_look(upstream *u, size_t i, upstream_status *status)

@@ -50,6 +50,8 @@ void upstream_judge(upstream *u, upstream_choice *choice, upstream_verdict verdi
 void upstream_done(upstream *u, const upstream_choice *choice);
 /* An active check's finding. */
 void upstream_check(upstream *u, size_t peer, bool good);
+/* There are no checks any more: what the last ones found is forgotten. */
+void upstream_uncheck(upstream *u);
 
 typedef struct {
     slice url;

@@ -265,11 +265,21 @@ static int gateway_check(lua_State *L)
     return 0;
 }
 
+/* uncheck(plan): nobody checks its servers any more. */
+static int gateway_uncheck(lua_State *L)
+{
+    proxy_plan *plan = gateway_plan_test(L, 1);
+    luaL_argcheck(L, plan != NULL, 1, "a plan is expected");
+    upstream_uncheck(plan->to);
+    return 0;
+}
+
 int luaopen_host_gateway(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"plan", gateway_plan},
                                          {"upstreams", gateway_upstreams},
                                          {"check", gateway_check},
+                                         {"uncheck", gateway_uncheck},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
