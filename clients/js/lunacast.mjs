@@ -319,7 +319,7 @@ export class Client {
   #take(data) {
     this.#attempts = 0;
     const body = JSON.parse(data);
-    if ("channel" in body && "data" in body && !("type" in body)) return this.#takeEnvelope(body);
+    if ("channel" in body && !("type" in body)) return this.#takeEnvelope(body);
     if (isPublished(body)) return this.#takePlain(body);
     const handle = ANSWERS[body.type];
     if (handle) return this.#answer(handle, body);
@@ -344,21 +344,31 @@ export class Client {
     return found;
   }
 
-  #takeEnvelope({ channel, position, data }) {
+  #takeEnvelope({ channel, position, data, base64, gap, lost }) {
+    const subscription = this.#channels.get(channel) ?? this.#placed(channel);
+    if (!subscription) return;
+    if (gap) return this.ongap({ topic: subscription.topic, session_id: subscription.session, lost });
+    if (!subscription.isNew(position)) return;
+    const message = base64 === undefined ? data : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    this.#deliver([subscription], message, position);
+  }
+
+  // Without an answer that has named it, the channel itself says topic and session.
+  #placed(channel) {
     const place = placeOf(channel);
-    const subscription = this.#channels.get(channel)
-      ?? (place && (this.#subscriptions.get(keyOf(place.topic, place.session))
-      ?? this.#subscriptions.get(place.topic)));
-    if (subscription?.isNew(position)) this.#deliver([subscription], data, position);
+    return place && (this.#subscriptions.get(keyOf(place.topic, place.session))
+      ?? this.#subscriptions.get(place.topic));
   }
 
   #takePlain(body) {
     this.#deliver(this.#subscriptionsOf(body), body);
   }
 
+  // A handler of several subscriptions that a message may be for gets it once.
   #deliver(subscriptions, message, position) {
+    const called = new Set();
     for (const subscription of subscriptions) {
-      subscription.deliver(message, position, (error) => this.onerror(error));
+      subscription.deliver(message, position, called, (error) => this.onerror(error));
     }
   }
 

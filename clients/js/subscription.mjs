@@ -103,21 +103,23 @@ export class Subscription {
   }
 
   /** In order, though opening a sealed payload takes a moment. */
-  deliver(message, position, report) {
+  deliver(message, position, called, report) {
     if (position !== undefined) this.position = this.#seen = position;
     const { key } = this.#options;
     if (!key) {
-      this.#call(message, position, report);
+      this.#call(message, position, called, report);
       return;
     }
     this.#order = this.#order
       .then(() => key.open(this.topic, message.payload, this.key))
-      .then((payload) => this.#call({ ...message, payload }, position, report), report);
+      .then((payload) => this.#call({ ...message, payload }, position, called, report), report);
   }
 
   // One handler's mistake is not another's.
-  #call(message, position, report) {
+  #call(message, position, called, report) {
     for (const handler of [...this.#handlers]) {
+      if (called.has(handler)) continue;
+      called.add(handler);
       try {
         handler(message, position);
       } catch (error) {

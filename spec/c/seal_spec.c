@@ -114,6 +114,33 @@ static void agreement_is_that_of_nist_and_rfc_7748(void **state)
     expect_hex(out, sizeof out, "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552");
 }
 
+/* spec/protocol/vectors.json */
+static void agreement_is_that_of_the_protocol(void **state)
+{
+    (void)state;
+    unsigned char out[AGREE_SECRET_SIZE];
+    assert_true(agree(AGREE_P256,
+                      "6ccef90ea445a4f9349e31aeb3b8d2f69ba6434d27eaf354e603999992d5ee85",
+                      "045d5b6dc51a89b7048a29dcadeeaf0ece192ee99d01289fe2a43762659bfcd0512d2b05e05a"
+                      "0490f3bbfb8a82dc923cbf28f28da2a96c6b91ebc4cc6124b0780e",
+                      out));
+    expect_hex(out, sizeof out, "1d6176493d56fdbf72231ae74beafde311850e6df1bdcfff8cf4ede435a1aaa6");
+    assert_true(agree(AGREE_P256,
+                      "e79321356bcc0e75570b255025d091f862841709bfaddf5754679d99080514a8",
+                      "04877d70af1e5d96324b7f25be991b1b06a5738d5ae2beb002ff4713bf960890a767f8858020"
+                      "1196f6d57c7cc4949896050a04281cde920115f6d28a019b70bfd7",
+                      out));
+    expect_hex(out, sizeof out, "1d6176493d56fdbf72231ae74beafde311850e6df1bdcfff8cf4ede435a1aaa6");
+    assert_true(agree(AGREE_X25519,
+                      "4f242246c58e5b36d2e53e1d53b258879c0c5499daabbc01934cd4b8597167d1",
+                      "835d04721caa9c947739c0a32c52c5e4161b1cfa97f6d42781f4ee39fbf6aa46", out));
+    expect_hex(out, sizeof out, "67025eed144c72d0417c1bfa397893dbcb4a5d5c0e8c37b5dc0950f290b1a06c");
+    assert_true(agree(AGREE_X25519,
+                      "a8f18de2545934377afeb5f4616c689a639621f73e58a2288467d166d8943eb2",
+                      "1b812d3fe06b7b1244cd5e305e39159f1385faae7e5bd1f713b258141cd60269", out));
+    expect_hex(out, sizeof out, "67025eed144c72d0417c1bfa397893dbcb4a5d5c0e8c37b5dc0950f290b1a06c");
+}
+
 static void two_pairs_agree(void **state)
 {
     (void)state;
@@ -400,6 +427,7 @@ int main(void)
         cmocka_unit_test(hkdf_is_that_of_rfc_5869),
         cmocka_unit_test(hkdf_gives_every_length_up_to_its_most),
         cmocka_unit_test(agreement_is_that_of_nist_and_rfc_7748),
+        cmocka_unit_test(agreement_is_that_of_the_protocol),
         cmocka_unit_test(two_pairs_agree),
         cmocka_unit_test(a_point_off_the_curve_is_refused),
         cmocka_unit_test(a_point_of_low_order_is_refused),

@@ -1,5 +1,6 @@
 -- Key agreement and sealing as a script sees them.
 local crypto = require "host.crypto"
+local json = require "host.json"
 
 local CURVES = { "P-256", "X25519" }
 local SIZES = { ["P-256"] = { raw = 65, spki = 91 }, X25519 = { raw = 32, spki = 44 } }
@@ -146,6 +147,44 @@ describe("host.crypto's channels", function()
     local secret = some_secret()
     for _, names in ipairs { {}, { send = "a" }, { send = "a", receive = "a" }, { send = 1, receive = {} } } do
       assert.has_error(function() secret:channel(names) end)
+    end
+  end)
+end)
+
+
+describe("the vectors of spec/protocol", function()
+  local file = assert(io.open "spec/protocol/vectors.json")
+  local vectors = assert(json.decode(file:read "a"))
+  file:close()
+
+  local function parts(sealed)
+    local number, data = sealed:match "^sealed:(%d+):(.*)$"
+    return math.tointeger(number), crypto.base64url_decode(data)
+  end
+
+  for _, v in ipairs(vectors.connections) do
+    it("of a sealed connection hold, by " .. v.curve, function()
+      local hex = crypto.hex_decode
+      local salt = crypto.sha256(table.concat({ "lunacast sealed 1", v.curve, v.connection, "" }, "\0")
+        .. hex(v.client_raw) .. hex(v.server_raw), "hex")
+      assert.equal(v.salt, salt)
+      assert.equal(v.client, crypto.hex_encode(crypto.hkdf(hex(v.secret), hex(salt), "client", 44)))
+      local channel = crypto.secret(hex(v.secret)):channel { salt = hex(salt), send = "server",
+        receive = "client" }
+      for _, said in ipairs(v.says) do assert.equal(said.text, channel:open(parts(said.sealed))) end
+      for _, heard in ipairs(v.hears) do
+        assert.same({ parts(heard.sealed) }, { channel:seal(heard.text) })
+      end
+    end)
+  end
+
+  it("of sealed payloads hold", function()
+    for _, v in ipairs(vectors.payloads) do
+      local sender, number, data = v.sealed:match "^([^.]+)%.(%d+)%.(.*)$"
+      -- A channel's receiving side is one such sender's key.
+      local channel = crypto.secret(crypto.hex_decode(v.key)):channel {
+        salt = crypto.base64url_decode(sender), send = "unused", receive = "lunacast end to end 1" }
+      assert.equal(v.text, channel:open(math.tointeger(number), crypto.base64url_decode(data), v.topic))
     end
   end)
 end)
