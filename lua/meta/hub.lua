@@ -94,10 +94,12 @@ function watch:close() end
 --- Keeps a topic live on this node, so that no update is missed while its value is read from the
 --- store: `local watch <close> = hub.watch(topic)`. Waits until the node receives the topic.
 ---@param topic string
+---@param since? string the position that a subscriber has got to: waits, too, until this node knows
+--- all messages up to now
 ---@return hub.Watch|nil
 ---@return string|nil message
 ---@return "unavailable"|nil code
-function hub.watch(topic) end
+function hub.watch(topic, since) end
 
 ---@class hub.Subscription
 local subscription = {}

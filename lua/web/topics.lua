@@ -147,12 +147,13 @@ end
 --- Makes this node listen to a topic, for a subscription that is about to begin: with the newest
 --- value where lua/topics/ knows one, unless mode is "log".
 ---@param topic string
----@param options? { mode?: "latest"|"log" } without a mode the topic's rule says it
+---@param options? { mode?: "latest"|"log", since?: string } without a mode the rule says it; since:
+--- the position that the subscriber has got to
 ---@return any|nil watch to be closed when subscribed
 ---@return string|nil message
 ---@return string|nil code
 function topics.follow(topic, options)
-  local watch, message, code = hub.watch(topic)
+  local watch, message, code = hub.watch(topic, options and options.since)
   if not watch then return nil, message, code end
   local mode = options and options.mode or hub.rule(topic).mode
   local source = mode ~= "log" and source_of(topic)

@@ -131,7 +131,7 @@ static void publish_many(world *w, const char *topic, int n)
 
 static void subscribe(world *w, reader *r, hub_position since, uint32_t history)
 {
-    hub_log_start start = {since, history};
+    hub_log_start start = {.since = since, .history = history};
     hub_subscribe_log(w->port, slice_of("t"), &r->subscriber, &transport, &start);
 }
 

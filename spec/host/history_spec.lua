@@ -1,5 +1,6 @@
 -- Topics that keep their messages: positions, resume, pages, rules; on both stores.
 local json = require "host.json"
+local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
 local ws = require "spec.support.ws"
 
@@ -234,3 +235,8 @@ local function suite(name, make)
 end
 
 suite("in the process", function() return {} end)
+
+suite("in Redis", function()
+  local redis = redis_server.start {}
+  return { ["redis.url"] = redis.url }, function() redis:down() end
+end)

@@ -35,6 +35,13 @@ static inline void list_remove(list *node)
     list_init(node);
 }
 
+/* Out of the list that it is in, if any, and to the end of this one. */
+static inline void list_put(list *head, list *node)
+{
+    list_remove(node);
+    list_append(head, node);
+}
+
 /* All of `from` becomes the content of `to`, which is overwritten; `from` is empty after. */
 static inline void list_move(list *from, list *to)
 {

@@ -40,6 +40,7 @@ hub *hub_new(const hub_options *options)
     hub *h = mem_alloc(sizeof *h);
     pthread_mutex_init(&h->lock, NULL);
     hub_set_pace(h, options->max_fps, options->keep_alive_ms);
+    list_init(&h->syncs);
     hub_histories_init(&h->histories, options->history_bytes);
     return h;
 }
@@ -59,6 +60,13 @@ void hub_free(hub *h)
     free(h);
 }
 
+static void follow_rule(hub *h, topic_state *s)
+{
+    s->rule = hub_rules_find(&h->rules, s->node.key);
+    if (hub_sync_kept(h, s) && s->joined && s->sync_done == 0)
+        hub_sync_want(h, s);
+}
+
 void hub_set_rules(hub *h, hub_rules *r)
 {
     size_t slot = 0;
@@ -68,7 +76,7 @@ void hub_set_rules(hub *h, hub_rules *r)
     *r = (hub_rules){0};
     for (map_node *n = map_next(&h->topics, &slot, NULL); n != NULL;
          n = map_next(&h->topics, &slot, n))
-        MAP_ENTRY(n, topic_state, node)->rule = hub_rules_find(&h->rules, n->key);
+        follow_rule(h, MAP_ENTRY(n, topic_state, node));
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -82,7 +90,7 @@ hub_rule hub_rule_of(hub *h, slice topic)
 
 /* Topic states ------------------------------------------------------------------------------ */
 
-static topic_state *find_state(hub *h, slice name)
+topic_state *hub_find_state(hub *h, slice name)
 {
     map_node *node = map_find(&h->topics, name);
     return node == NULL ? NULL : MAP_ENTRY(node, topic_state, node);
@@ -94,6 +102,8 @@ static topic_state *make_state(hub *h, slice name)
     memcpy(s->name, name.p, name.n);
     s->node.key = (slice){s->name, name.n};
     list_init(&s->listeners);
+    list_init(&s->sync_link);
+    list_init(&s->held);
     s->joined = !h->has_remote;
     s->rule = hub_rules_find(&h->rules, s->node.key);
     map_insert(&h->topics, &s->node);
@@ -102,15 +112,25 @@ static topic_state *make_state(hub *h, slice name)
 
 static void free_state(topic_state *s)
 {
+    hub_sync_forget(s);
     frame_drop(s->latest);
     free(s);
+}
+
+/* Under the lock: out of the map. */
+static void leave_map(hub *h, topic_state *s)
+{
+    map_remove(&h->topics, &s->node);
+    hub_sync_forget(s);
+    if (h->has_remote)
+        h->remote.leave(h->remote.arg, s->node.key);
 }
 
 void hub_listen(hub_topic *t, slice name)
 {
     hub *h = t->port->hub;
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, name);
+    topic_state *s = hub_find_state(h, name);
     bool first = s == NULL;
     if (first)
         s = make_state(h, name);
@@ -137,9 +157,7 @@ void hub_unlisten(hub_topic *t)
     bool last = --s->listener_count == 0;
     bool leave = last && !s->ended;
     if (leave)
-        map_remove(&h->topics, &s->node);
-    if (leave && h->has_remote)
-        h->remote.leave(h->remote.arg, s->node.key);
+        leave_map(h, s);
     pthread_mutex_unlock(&h->lock);
     if (last)
         free_state(s);
@@ -156,7 +174,7 @@ void hub_mark(hub_topic *t, hub_port *from)
         uv_async_send(&p->wake);
 }
 
-static void mark_all(topic_state *s, hub_port *from)
+void hub_mark_all(topic_state *s, hub_port *from)
 {
     LIST_FOR_EACH (it, &s->listeners)
         hub_mark(LIST_ENTRY(it, hub_topic, listener_link), from);
@@ -175,26 +193,25 @@ static uint64_t next_version(hub *h)
 static void accept_end(hub *h, topic_state *s, hub_port *from)
 {
     s->ended = true;
-    map_remove(&h->topics, &s->node);
-    mark_all(s, from);
-    if (h->has_remote)
-        h->remote.leave(h->remote.arg, s->node.key);
+    hub_mark_all(s, from);
+    leave_map(h, s);
 }
 
 static hub_position keep(hub *h, slice name, const hub_rule *rule, frame *data)
 {
-    hub_history *y = hub_log_history(h, name, rule);
-    if (y == NULL)
+    int64_t now = clock_wall_ms();
+    if (rule->history.messages == 0 || h->has_remote)
         return (hub_position){0};
+    hub_history *y = hub_history_get(&h->histories, name, &rule->history, now);
     hub_position position = {y->epoch, y->last + 1};
-    hub_history_append(&h->histories, y, data, clock_wall_ms());
+    hub_history_append(&h->histories, y, data, now);
     return position;
 }
 
 static hub_position accept_message(hub *h, slice name, frame *data, hub_meta meta, hub_port *from)
 {
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, name);
+    topic_state *s = hub_find_state(h, name);
     hub_rule rule = s != NULL ? s->rule : hub_rules_find(&h->rules, name);
     hub_position position = keep(h, name, &rule, data);
     if (s != NULL)
@@ -207,7 +224,7 @@ static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_por
 {
     frame *old = NULL;
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, name);
+    topic_state *s = hub_find_state(h, name);
     if (s != NULL && meta.ended) {
         accept_end(h, s, from);
     } else if (s != NULL) {
@@ -216,7 +233,7 @@ static void accept_value(hub *h, slice name, frame *data, hub_meta meta, hub_por
             old = s->latest;
             s->latest = frame_hold(data);
             s->version = version;
-            mark_all(s, from);
+            hub_mark_all(s, from);
         }
         s->expires_ms = meta.ttl_ms > 0 ? clock_ms() + meta.ttl_ms : 0;
     }
@@ -254,10 +271,20 @@ void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_publi
             done(ctx, 0, position);
         return;
     }
-    if (meta.version == 0) {
-        pthread_mutex_lock(&h->lock);
+    hub_rule rule = {0};
+    uint64_t epoch = 0;
+    pthread_mutex_lock(&h->lock);
+    if (meta.version == 0)
         meta.version = next_version(h);
-        pthread_mutex_unlock(&h->lock);
+    if (meta.log) {
+        rule = hub_rules_find(&h->rules, topic);
+        epoch = hub_histories_epoch(&h->histories);
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (rule.history.messages > 0) {
+        h->remote.keep(h->remote.arg, p, topic, (slice){data->data, data->len}, &rule, epoch, done,
+                       ctx);
+        return;
     }
     buf payload = {0};
     buf_format(&payload, "1 %llu %llu %d\n", (unsigned long long)meta.version,
@@ -303,13 +330,28 @@ void hub_receive(hub *h, slice topic, slice payload)
     frame_drop(f);
 }
 
+void hub_receive_kept(hub *h, slice topic, slice data, hub_position position, int64_t time_ms)
+{
+    frame *f = frame_new(data.p, data.n);
+    if (f == NULL)
+        return; /* the next one shows the hole */
+    pthread_mutex_lock(&h->lock);
+    topic_state *s = hub_find_state(h, topic);
+    if (s != NULL)
+        hub_sync_receive(h, s, f, position, time_ms);
+    pthread_mutex_unlock(&h->lock);
+    frame_drop(f);
+}
+
 void hub_joined(hub *h, slice topic)
 {
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, topic);
+    topic_state *s = hub_find_state(h, topic);
     if (s != NULL && !s->joined) {
         s->joined = true;
-        mark_all(s, NULL);
+        if (hub_sync_kept(h, s))
+            hub_sync_want(h, s);
+        hub_mark_all(s, NULL);
     }
     pthread_mutex_unlock(&h->lock);
 }
@@ -341,12 +383,21 @@ static void queue_refresh(slice topic, void *arg)
     list_append(arg, &name->link);
 }
 
-static void break_logs(hub *h)
+static void mend_log(hub *h, topic_state *s)
+{
+    if (hub_sync_kept(h, s))
+        hub_sync_want(h, s);
+    else
+        hub_log_break(s);
+}
+
+/* What was missed meanwhile is read where it is kept, and told as a gap where it is not. */
+static void mend_logs(hub *h)
 {
     size_t slot = 0;
     for (map_node *n = map_next(&h->topics, &slot, NULL); n != NULL;
          n = map_next(&h->topics, &slot, n))
-        hub_log_break(MAP_ENTRY(n, topic_state, node));
+        mend_log(h, MAP_ENTRY(n, topic_state, node));
 }
 
 void hub_relinked(hub *h)
@@ -355,7 +406,7 @@ void hub_relinked(hub *h)
     list_init(&names);
     hub_each_topic(h, queue_refresh, &names);
     pthread_mutex_lock(&h->lock);
-    break_logs(h);
+    mend_logs(h);
     hub_port *p = refresher(h);
     while (!list_empty(&names)) {
         list *first = names.next;
@@ -385,7 +436,7 @@ size_t hub_subscriber_count(hub *h, slice topic)
 {
     size_t n = 0;
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, topic);
+    topic_state *s = hub_find_state(h, topic);
     if (s != NULL) {
         LIST_FOR_EACH (it, &s->listeners)
             n += LIST_ENTRY(it, hub_topic, listener_link)->subscriber_count;
@@ -399,7 +450,7 @@ frame *hub_latest(hub_port *p, slice topic, uint64_t *version)
     hub *h = p->hub;
     frame *latest = NULL;
     pthread_mutex_lock(&h->lock);
-    topic_state *s = find_state(h, topic);
+    topic_state *s = hub_find_state(h, topic);
     if (s != NULL && s->latest != NULL) {
         latest = frame_hold(s->latest);
         *version = s->version;

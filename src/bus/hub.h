@@ -41,6 +41,8 @@ struct hub_subscriber {
     bool log;              /* subscribed to messages */
     bool replaying;        /* what it is given now comes from the history: it sets the pace */
     hub_position position; /* of the last message it took; none: the topic keeps no history */
+    uint64_t waits_for;    /* of what the hub asks the remote before it can begin */
+    uint32_t wanted;       /* hub_log_start.history, until it has begun */
 };
 
 /* What `begun` says of a subscriber that came with a position. */
@@ -67,7 +69,8 @@ typedef struct hub_transport {
     size_t (*messages)(hub_subscriber *s, frame *const *encoded, size_t n);
     /* So many messages (0: nobody knows) were lost before the next one. */
     void (*gap)(hub_subscriber *s, uint64_t lost);
-    /* Once, before all messages, of a topic with history: they follow on `at`. May be NULL. */
+    /* Once, before all messages, of a topic with history: they follow on `at`. Before
+     * hub_subscribe_log returns, or later when the remote has to be asked. May be NULL. */
     void (*begun)(hub_subscriber *s, hub_position at, hub_recovery recovery);
 } hub_transport;
 
@@ -82,6 +85,29 @@ typedef struct {
 /* status 0, or -1 when the remote could not be reached. */
 typedef void (*hub_published)(void *ctx, int status, hub_position position);
 
+/* Pages of what a topic has kept. */
+enum { HUB_PAGE_MAX = 1000 };
+
+typedef struct {
+    const hub_message *items;
+    size_t n;
+    hub_position position; /* of the newest message that there was; none: no history is kept */
+    hub_recovery recovery; /* of the position that was asked for */
+} hub_history_page;
+
+/* Once; -1: the remote is away. The page lives during the call. */
+typedef void (*hub_history_done)(void *ctx, int status, const hub_history_page *page);
+
+typedef struct {
+    hub_position since; /* what follows on it; none, or of another epoch: all */
+    size_t limit;       /* the newest so many of these, unless `oldest` */
+    bool oldest;
+    /* Of a node that follows the topic: where there is nothing yet, its history begins with this
+     * epoch (0: it does not), and so it does when the remote has less than `since`. */
+    uint64_t epoch;
+    uint64_t age_ms; /* of the rule */
+} hub_remote_query;
+
 /* The link to other nodes; implemented over Redis (redis_bus.c). All calls from any worker's
  * thread. */
 typedef struct hub_remote {
@@ -90,6 +116,13 @@ typedef struct hub_remote {
     /* payload is opaque to the remote. done(ctx, status) once, on port's loop; status 0 or -1. */
     void (*publish)(void *arg, hub_port *from, slice topic, slice payload, hub_published done,
                     void *ctx);
+    /* A message of a topic that keeps a history: in one step it gets its position, is kept, and
+     * goes to all nodes (hub_receive_kept). epoch: for a topic that has none. */
+    void (*keep)(void *arg, hub_port *from, slice topic, slice data, const hub_rule *rule,
+                 uint64_t epoch, hub_published done, void *ctx);
+    /* What is kept, the oldest first; done on from's loop. */
+    void (*read)(void *arg, hub_port *from, slice topic, const hub_remote_query *query,
+                 hub_history_done done, void *ctx);
     void *arg;
 } hub_remote;
 
@@ -103,6 +136,7 @@ hub_rule hub_rule_of(hub *h, slice topic);
 
 /* From the remote, any thread. */
 void hub_receive(hub *h, slice topic, slice payload);
+void hub_receive_kept(hub *h, slice topic, slice data, hub_position position, int64_t time_ms);
 void hub_joined(hub *h, slice topic);
 /* The link was lost, and is back with all topics joined again: every live topic is refreshed, since
  * messages may have been missed (hub_on_refresh). */
@@ -139,6 +173,10 @@ void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta);
 typedef struct hub_watch hub_watch;
 hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
                            void *arg);
+/* The same, and the node knows of all messages up to now, so that it can be said of a client that
+ * had got to `since` on any node whether it missed some. */
+hub_watch *hub_watch_since(hub_port *p, slice topic, hub_position since,
+                           void (*on_ready)(void *arg, int status), void *arg);
 void hub_unwatch(hub_watch *w);
 /* The same at leisure (a finalizer must not touch the loop): gone within a second. */
 void hub_watch_forget(hub_watch *w);
@@ -152,6 +190,7 @@ void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transp
 typedef struct {
     hub_position since; /* the last message that it has; none: it has none */
     uint32_t history; /* so many of the newest ones first, when it has none or they don't follow */
+    bool watched;     /* hub_watch_since has made sure that the node knows what there is */
 } hub_log_start;
 
 /* Joins for the messages to come: each one, in order, none twice. What it missed comes in the
@@ -167,22 +206,12 @@ size_t hub_subscriber_count(hub *h, slice topic);
 
 /* History ----------------------------------------------------------------------------------- */
 
-enum { HUB_PAGE_MAX = 1000 };
-
 typedef struct {
     hub_position since; /* only what follows on it; none: all that there is */
     size_t limit;       /* up to HUB_PAGE_MAX */
     bool reverse;       /* the newest first */
 } hub_history_query;
 
-typedef struct {
-    const hub_message *items;
-    size_t n;
-    hub_position position; /* of the newest message that there was; none: no history is kept */
-    hub_recovery recovery; /* of `since` */
-} hub_history_page;
-
-/* done once, on p's loop, maybe at once; -1: the remote is away. The page lives during the call. */
-typedef void (*hub_history_done)(void *ctx, int status, const hub_history_page *page);
+/* done on p's loop, maybe at once. */
 void hub_read_history(hub_port *p, slice topic, const hub_history_query *query,
                       hub_history_done done, void *ctx);

@@ -31,7 +31,7 @@ void hub_histories_init(hub_histories *all, size_t max_bytes)
         abort();
 }
 
-static uint64_t new_epoch(hub_histories *all)
+uint64_t hub_histories_epoch(hub_histories *all)
 {
     do
         all->epochs += EPOCH_STEP;
@@ -76,6 +76,14 @@ static void drop_messages(hub_histories *all, hub_history *y)
     while (y->count > 0)
         drop_oldest(all, y);
     rest(all, y);
+}
+
+void hub_history_move(hub_histories *all, hub_history *y, hub_position at)
+{
+    if (y->count > 0)
+        drop_messages(all, y);
+    y->epoch = at.epoch;
+    y->last = at.offset;
 }
 
 static void free_entry(hub_histories *all, hub_history *y)
@@ -165,7 +173,7 @@ static hub_history *make(hub_histories *all, slice name)
     hub_history *y = mem_alloc(sizeof *y + name.n + 1);
     memcpy(y->name, name.p, name.n);
     y->node.key = (slice){y->name, name.n};
-    y->epoch = new_epoch(all);
+    y->epoch = hub_histories_epoch(all);
     map_insert(&all->by_name, &y->node);
     list_append(&all->empty, &y->link);
     all->bytes += entry_cost(y);

@@ -35,6 +35,9 @@ hub_history *hub_history_find(hub_histories *all, slice name); /* NULL: none */
  * appended to any. */
 hub_history *hub_history_get(hub_histories *all, slice name, const hub_history_limits *limits,
                              int64_t now);
+uint64_t hub_histories_epoch(hub_histories *all); /* one that was never used */
+/* What there was is something else: the next message follows on this position. */
+void hub_history_move(hub_histories *all, hub_history *y, hub_position at);
 /* The next message, at offset last + 1. Holds its own reference. */
 void hub_history_append(hub_histories *all, hub_history *y, frame *data, int64_t now);
 /* Offset of the oldest message that is there; last + 1 when there is none. */

@@ -8,8 +8,8 @@
  * A topic of a port lives while it has subscribers or watches. A walk over subscribers moves the
  * list away and puts each one back before its turn, so that a callback may unsubscribe anyone.
  *
- * What must never happen: a topic freed while it is being walked (delivering); a watch whose
- * on_ready is called twice or never. */
+ * What must never happen: a topic freed while it is being walked (delivering). */
+#include "hub_batch.h"
 #include "hub_private.h"
 
 #include "clock.h"
@@ -17,16 +17,7 @@
 #include "mem.h"
 #include <stdlib.h>
 
-enum { TICK_MS = 1000, WATCH_READY_MS = 2000, WATCH_MS = 30000 };
-
-struct hub_watch {
-    list link;
-    hub_topic *topic; /* NULL: the topic has ended */
-    void (*on_ready)(void *arg, int status);
-    void *arg;
-    uint64_t since_ms;
-    bool forgotten;
-};
+enum { TICK_MS = 1000 };
 
 static void on_tick(uv_timer_t *timer);
 
@@ -52,6 +43,7 @@ hub_topic *hub_get_topic(hub_port *p, slice name)
     list_init(&t->log_subscribers);
     list_init(&t->replays);
     list_init(&t->paused);
+    list_init(&t->unbegun);
     list_init(&t->watches);
     list_init(&t->paced_link);
     list_init(&t->quiet_link);
@@ -77,7 +69,7 @@ static void drop_encoded(hub_topic *t)
     }
 }
 
-static void free_if_unused(hub_topic *t)
+void hub_free_if_unused(hub_topic *t)
 {
     if (t->delivering || t->subscriber_count > 0 || !list_empty(&t->watches))
         return;
@@ -89,6 +81,7 @@ static void free_if_unused(hub_topic *t)
     frame_drop(t->latest);
     hub_unlisten(t);
     hub_log_clear(t);
+    hub_replay_cache_free(t);
     free(t);
 }
 
@@ -169,7 +162,7 @@ static void on_pace(uv_timer_t *timer)
         list_remove(&t->paced_link);
         t->waiting_slot = false;
         deliver_all(t);
-        free_if_unused(t);
+        hub_free_if_unused(t);
     }
     plan_pace(p);
 }
@@ -191,38 +184,15 @@ static void end_topic(hub_topic *t)
     end_subscribers(t, &t->log_subscribers);
     end_subscribers(t, &t->replays);
     end_subscribers(t, &t->paused);
-    while (!list_empty(&t->watches)) {
-        hub_watch *w = LIST_ENTRY(t->watches.next, hub_watch, link);
-        list_remove(&w->link);
-        w->topic = NULL;
-        if (w->on_ready != NULL) {
-            void (*on_ready)(void *, int) = w->on_ready;
-            w->on_ready = NULL;
-            on_ready(w->arg, 0);
-        }
-        if (w->forgotten)
-            free(w);
-    }
+    end_subscribers(t, &t->unbegun);
+    hub_watches_end(t);
     t->delivering = false;
-    free_if_unused(t);
-}
-
-static void ready_watches(hub_topic *t, int status)
-{
-    t->delivering = true;
-    LIST_FOR_EACH_SAFE (it, &t->watches) {
-        hub_watch *w = LIST_ENTRY(it, hub_watch, link);
-        void (*on_ready)(void *, int) = w->on_ready;
-        w->on_ready = NULL;
-        if (on_ready != NULL)
-            on_ready(w->arg, status);
-    }
-    t->delivering = false;
+    hub_free_if_unused(t);
 }
 
 /* The mailbox ------------------------------------------------------------------------------- */
 
-static void take_mail(hub_topic *t, bool *ended, bool *joined, bool *changed)
+static void take_mail(hub_topic *t, bool *ended, bool *joined, uint64_t *sync, bool *changed)
 {
     hub *h = t->port->hub;
     topic_state *s = t->state;
@@ -231,6 +201,7 @@ static void take_mail(hub_topic *t, bool *ended, bool *joined, bool *changed)
     t->dirty = false;
     *ended = s->ended;
     *joined = s->joined;
+    *sync = s->sync_done;
     *changed = s->latest != NULL && s->latest != t->latest;
     if (*changed) {
         old = t->latest;
@@ -246,16 +217,17 @@ static void take_mail(hub_topic *t, bool *ended, bool *joined, bool *changed)
 static void read_mail(hub_topic *t)
 {
     bool ended, joined, changed;
-    take_mail(t, &ended, &joined, &changed);
+    uint64_t sync;
+    take_mail(t, &ended, &joined, &sync, &changed);
     if (joined)
-        ready_watches(t, 0);
+        hub_watches_ready(t, sync);
     hub_log_deliver(t);
     if (changed)
         offer(t);
     if (ended)
         end_topic(t);
     else
-        free_if_unused(t);
+        hub_free_if_unused(t);
 }
 
 static hub_topic *next_dirty(hub_port *p, list *names)
@@ -278,6 +250,7 @@ void hub_port_run(hub_port *p)
         return;
     list names;
     list_init(&names);
+    hub_sync_run(p);
     hub_topic *t;
     while ((t = next_dirty(p, &names)) != NULL) {
         read_mail(t);
@@ -293,29 +266,12 @@ static void on_wake(uv_async_t *async)
 
 /* The second's tick: silence, forgotten watches, ends of life ------------------------------- */
 
-static void check_watches(hub_topic *t, uint64_t now)
-{
-    t->delivering = true;
-    LIST_FOR_EACH_SAFE (it, &t->watches) {
-        hub_watch *w = LIST_ENTRY(it, hub_watch, link);
-        if (w->on_ready != NULL && now - w->since_ms >= WATCH_READY_MS) {
-            void (*on_ready)(void *, int) = w->on_ready;
-            w->on_ready = NULL;
-            on_ready(w->arg, -1);
-        } else if (w->forgotten || now - w->since_ms >= WATCH_MS) {
-            list_remove(&w->link);
-            w->topic = NULL;
-            if (w->forgotten)
-                free(w);
-        }
-    }
-    t->delivering = false;
-}
-
+/* Looks after the state, and says whether it is over. */
 static bool is_expired(hub_topic *t, uint64_t now)
 {
     hub *h = t->port->hub;
     pthread_mutex_lock(&h->lock);
+    hub_sync_retry(h, t->state);
     bool expired = t->state->expires_ms != 0 && now >= t->state->expires_ms && !t->state->ended;
     pthread_mutex_unlock(&h->lock);
     return expired;
@@ -332,7 +288,7 @@ static void keep_quiet_alive(hub_port *p, uint64_t now)
             deliver_all(t);
         else
             list_remove(&t->quiet_link);
-        free_if_unused(t);
+        hub_free_if_unused(t);
     }
 }
 
@@ -360,51 +316,17 @@ static void on_tick(uv_timer_t *timer)
         next = map_next(&p->topics, &slot, n);
         hub_topic *t = MAP_ENTRY(n, hub_topic, node);
         if (!list_empty(&t->watches))
-            check_watches(t, now);
+            hub_watches_check(t, now);
+        hub_replay_cache_age(t);
         if (is_expired(t, now))
             hub_publish_local(p, t->node.key, NULL, (hub_meta){.ended = true});
-        free_if_unused(t);
+        hub_free_if_unused(t);
     }
     hub_port_run(p);
     age_histories(p);
 }
 
 /* The face ---------------------------------------------------------------------------------- */
-
-hub_watch *hub_watch_start(hub_port *p, slice topic, void (*on_ready)(void *arg, int status),
-                           void *arg)
-{
-    hub_topic *t = hub_get_topic(p, topic);
-    hub_watch *w = mem_alloc(sizeof *w);
-    *w = (hub_watch){.topic = t, .on_ready = on_ready, .arg = arg, .since_ms = clock_ms()};
-    list_append(&t->watches, &w->link);
-    pthread_mutex_lock(&p->hub->lock);
-    bool joined = t->state->joined;
-    pthread_mutex_unlock(&p->hub->lock);
-    if (joined && on_ready != NULL) {
-        w->on_ready = NULL;
-        on_ready(arg, 0);
-    }
-    return w;
-}
-
-void hub_unwatch(hub_watch *w)
-{
-    hub_topic *t = w->topic;
-    list_remove(&w->link);
-    free(w);
-    if (t != NULL)
-        free_if_unused(t);
-}
-
-void hub_watch_forget(hub_watch *w)
-{
-    w->on_ready = NULL;
-    if (w->topic == NULL)
-        free(w);
-    else
-        w->forgotten = true;
-}
 
 void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport)
 {
@@ -433,7 +355,7 @@ void hub_unsubscribe(hub_subscriber *s)
     s->topic = NULL;
     t->subscriber_count--;
     t->log_subscriber_count -= s->log ? 1 : 0;
-    free_if_unused(t);
+    hub_free_if_unused(t);
 }
 
 void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg)

@@ -19,6 +19,12 @@ typedef struct topic_state {
     bool joined;         /* the remote delivers it (always true without a remote) */
     bool ended;          /* out of the map; its listeners have still to hear of it */
     hub_rule rule;
+    /* hub_sync.c: with a remote, what this node knows of the history. Numbers are of readings. */
+    list sync_link;                              /* in hub.syncs */
+    uint64_t sync_wanted, sync_begun, sync_done; /* done 0: it knows nothing yet */
+    bool reading, sync_failed;
+    list held; /* messages that came out of their turn */
+    size_t held_count, held_bytes;
     char name[];
 } topic_state;
 
@@ -34,6 +40,8 @@ struct hub {
     uint64_t last_version;
     hub_rules rules;
     hub_histories histories;
+    list syncs; /* topic_state.sync_link: whose history is to be read from the remote */
+    uint64_t last_sync;
 };
 
 /* A topic as one worker sees it. */
@@ -47,10 +55,13 @@ struct hub_topic {
     size_t log_count, log_bytes;
     uint64_t log_lost;
     bool log_broken; /* more may be lost: the link to other nodes was down */
+    bool log_behind; /* the history was read from the remote: who misses some of it gets it */
     /* The rest is the worker's own. */
     list subscribers, log_subscribers;
     list replays; /* of messages, to be served from the history in the next turn */
     list paused;  /* of messages, that took less than they were given */
+    list unbegun; /* of messages, until the history is known well enough */
+    struct hub_replay_cache *cache;      /* NULL: none */
     _Atomic size_t log_subscriber_count; /* as subscriber_count, which is of both kinds */
     _Atomic size_t subscriber_count;     /* written here, read by others under the lock */
     list watches;
@@ -90,15 +101,43 @@ hub_topic *hub_get_topic(hub_port *p, slice name);
 /* Under the lock: a message for every worker that has subscribers to messages. */
 void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position position,
                     hub_port *from);
-/* Under the lock: the history of a topic; NULL: it keeps none. */
-hub_history *hub_log_history(hub *h, slice topic, const hub_rule *rule);
+/* Under the lock: the history of a live topic as this node knows it; NULL: it keeps none, or the
+ * remote was not asked yet. */
+hub_history *hub_history_of(hub *h, topic_state *s);
+/* On the worker's loop, in a walk: subscribers that wait for the history are served. */
+void hub_replay(hub_topic *t);
 /* Under the lock: messages may have been missed. */
 void hub_log_break(topic_state *s);
 /* On the worker's loop: what has gathered goes to its subscribers. */
 void hub_log_deliver(hub_topic *t);
 void hub_log_clear(hub_topic *t); /* when nobody appends any more */
+/* When nobody uses the topic any more it is freed. */
+void hub_free_if_unused(hub_topic *t);
+/* hub_watch.c, of a topic: the remote delivers it, and this number of reading is done; the topic is
+ * over; the second's look after those that wait. */
+void hub_watches_ready(hub_topic *t, uint64_t sync);
+void hub_watches_end(hub_topic *t);
+void hub_watches_check(hub_topic *t, uint64_t now);
 /* Joins (creating the state) and leaves; both take the lock. */
 void hub_listen(hub_topic *t, slice name);
 void hub_unlisten(hub_topic *t);
 /* Hands each queued name to fn (NULL: to nobody) and frees it. */
 void hub_run_refresh(list *names, void (*fn)(slice topic, void *arg), void *arg);
+
+topic_state *hub_find_state(hub *h, slice name); /* under the lock */
+void hub_mark_all(topic_state *s, hub_port *from);
+
+/* hub_sync.c; all but hub_sync_run under the lock. */
+/* The topic is live, and keeps a history. */
+bool hub_sync_kept(const hub *h, const topic_state *s);
+/* A reading that begins after now, which has the number that is returned. */
+uint64_t hub_sync_want(hub *h, topic_state *s);
+/* The same where one has failed. */
+void hub_sync_retry(hub *h, topic_state *s);
+/* Is this position known, so that who has it can be served? None always is, once anything is. */
+bool hub_sync_knows(hub *h, topic_state *s, hub_position since);
+/* A message from the remote that has a position. */
+void hub_sync_receive(hub *h, topic_state *s, frame *data, hub_position position, int64_t time_ms);
+void hub_sync_forget(topic_state *s);
+/* Begins the readings that are wanted, on this port's link. */
+void hub_sync_run(hub_port *p);

@@ -1,6 +1,7 @@
 /* Implements hub_remote over Redis.
  *
  *   hub_publish -> publish -> PUBLISH on the worker's command link -> Redis
+ *                  keep -> the same in a script that keeps it, too (redis_history.c) -> Redis
  *               -> subscribe link of each node that listens -> hub_receive
  *
  * A node hears its own messages the same way as those of others, so that all nodes see one order.
@@ -13,6 +14,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "redis_history.h"
 #include "redis_sub.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -86,6 +88,33 @@ static void publish(void *arg, hub_port *from, slice topic, slice payload, hub_p
     buf_free(&channel);
 }
 
+static slice prefix_of(const redis_bus *b)
+{
+    return (slice){b->prefix.data, b->prefix.len};
+}
+
+static void keep(void *arg, hub_port *from, slice topic, slice data, const hub_rule *rule,
+                 uint64_t epoch, hub_published done, void *ctx)
+{
+    redis_bus *b = arg;
+    redis_link *l = link_of(b, from);
+    if (l != NULL)
+        redis_history_keep(l, prefix_of(b), topic, data, rule, epoch, done, ctx);
+    else if (done != NULL)
+        done(ctx, -1, (hub_position){0});
+}
+
+static void read_kept(void *arg, hub_port *from, slice topic, const hub_remote_query *query,
+                      hub_history_done done, void *ctx)
+{
+    redis_bus *b = arg;
+    redis_link *l = link_of(b, from);
+    if (l != NULL)
+        redis_history_read(l, prefix_of(b), topic, query, done, ctx);
+    else
+        done(ctx, -1, NULL);
+}
+
 /* The subscribe link is made before any topic can be joined, and stays until redis_bus_free. */
 static void join(void *arg, slice topic)
 {
@@ -106,7 +135,14 @@ static void on_joined(void *arg, slice name)
 
 static void on_message(void *arg, slice name, slice payload)
 {
-    hub_receive(((redis_bus *)arg)->hub, name, payload);
+    hub *h = ((redis_bus *)arg)->hub;
+    hub_position position;
+    int64_t time_ms;
+    slice data;
+    if (redis_history_parse(payload, &position, &time_ms, &data))
+        hub_receive_kept(h, name, data, position, time_ms);
+    else
+        hub_receive(h, name, payload);
 }
 
 static void each_name(void *arg, void (*fn)(slice name, void *fn_arg), void *fn_arg)
@@ -127,7 +163,8 @@ redis_bus *redis_bus_new(hub *h, const redis_options *options)
     buf_text(&b->prefix, options->prefix);
     buf_text(&b->prefix, "lunacast:");
     pthread_mutex_init(&b->lock, NULL);
-    hub_set_remote(h, &(hub_remote){join, leave, publish, b});
+    redis_history_init();
+    hub_set_remote(h, &(hub_remote){join, leave, publish, keep, read_kept, b});
     return b;
 }
 

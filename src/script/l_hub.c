@@ -280,11 +280,12 @@ static int hub_watch_topic(lua_State *L)
 {
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
+    hub_position since = hub_text_position(lua_tostring(L, 2));
     lua_settop(L, 1);
     task_token token = task_token_of(L);
     watch_box *box = new_box(L);
     box->token = token;
-    box->watch = hub_watch_start(port, topic, on_ready, box);
+    box->watch = hub_watch_since(port, topic, since, on_ready, box);
     if (box->ready)
         return push_watch(L, NULL);
     box->parked = true;

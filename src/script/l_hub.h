@@ -16,6 +16,7 @@ int hub_check_mode(lua_State *L, int arg);
 bool hub_check_log(lua_State *L, int arg, slice topic);
 /* The option of that name as a position, which may be none; what is no position is one that no
  * topic knows. */
+hub_position hub_text_position(const char *text);
 hub_position hub_check_position(lua_State *L, int arg, const char *name);
 /* Pushes it as text and returns 1; nothing and 0 when there is none. */
 int hub_push_position(lua_State *L, hub_position position);

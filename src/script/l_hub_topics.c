@@ -246,12 +246,17 @@ static void on_page(void *ctx, int status, const hub_history_page *page)
         task_wake(r->token, push_page, free_reading, r);
 }
 
-hub_position hub_check_position(lua_State *L, int arg, const char *name)
+hub_position hub_text_position(const char *text)
 {
     hub_position p = {0};
-    slice text = vm_opt_slice(L, arg, name, (slice){"", 0});
-    if (text.n > 0 && !hub_position_parse(text, &p))
+    if (text != NULL && text[0] != '\0' && !hub_position_parse(slice_of(text), &p))
         p = (hub_position){UINT64_MAX, 0}; /* a client's text: nothing that we know */
+    return p;
+}
+
+hub_position hub_check_position(lua_State *L, int arg, const char *name)
+{
+    hub_position p = hub_text_position(vm_opt_slice(L, arg, name, (slice){"", 0}).p);
     lua_pop(L, 1);
     return p;
 }

@@ -66,7 +66,8 @@ static int ws_subscribe_topic(lua_State *L)
                   "option 'history' must be a number of messages");
     ws_subscribing how = {.how = {.log = hub_check_log(L, 3, topic),
                                   .start = {.since = hub_check_position(L, 3, "since"),
-                                            .history = (uint32_t)history}},
+                                            .history = (uint32_t)history,
+                                            .watched = true}},
                           .envelope = vm_opt_boolean(L, 3, "envelope", false)};
     subscribed got;
     if (w == NULL)

@@ -1,0 +1,33 @@
+/* Messages of a topic that go to a subscriber together, so that it takes them in one write; each
+ * is encoded once per transport, for all that get it. On a worker's loop only. */
+#pragma once
+#include "hub.h"
+
+enum { HUB_TOGETHER = 64 };
+
+typedef struct {
+    frame *data;
+    uint64_t version;
+    hub_position position;
+} hub_batch_message;
+
+typedef struct {
+    hub_batch_message messages[HUB_TOGETHER];
+    size_t n;
+    frame *encoded[HUB_TRANSPORTS][HUB_TOGETHER];
+    size_t encoded_n[HUB_TRANSPORTS];
+    bool replay; /* encodings are looked up in, and left in, the topic's cache */
+} hub_batch;
+
+/* Takes the caller's reference on data. */
+void hub_batch_add(hub_batch *b, frame *data, uint64_t version, hub_position position);
+void hub_batch_free(hub_batch *b);
+/* Messages `from` and after to s, which is in one of the topic's lists: afterwards it is in `live`,
+ * or paused, or gone. True: it is in `live`. */
+bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from);
+
+/* What replays encoded lately, so that thousands who come back together share it. Made at the first
+ * replay, dropped by the second's tick when nobody has used it since. */
+typedef struct hub_replay_cache hub_replay_cache;
+void hub_replay_cache_age(hub_topic *t);
+void hub_replay_cache_free(hub_topic *t);

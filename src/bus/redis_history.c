@@ -1,0 +1,282 @@
+/* The scripts, and their answers. What must never happen: an offset of an epoch used for two
+ * messages. Redis loses what it had not written or replicated when it dies; the counter is then
+ * behind what nodes have seen. A node that reads after its link came back says how far it was, and
+ * when that is further than the counter, the topic gets a new epoch. */
+#include "redis_history.h"
+
+#include "clock.h"
+#include "mem.h"
+#include "redis_script.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    MEMORY_MS = 86400 * 1000, /* the counter outlives the last message by this */
+    HEAD_MAX = 80
+};
+
+/* KEYS position, history; ARGV channel, data, epoch, now, messages, bytes, age, memory */
+static redis_script keep_script = {
+    .keys = 2,
+    .text = "local p, h = KEYS[1], KEYS[2]\n"
+            "local e = redis.call('HGET', p, 'e')\n"
+            "if not e then\n"
+            "  e = ARGV[3]\n"
+            "  redis.call('DEL', p, h)\n"
+            "  redis.call('HSET', p, 'e', e)\n"
+            "end\n"
+            "local o = redis.call('HINCRBY', p, 'o', 1)\n"
+            "redis.call('XADD', h, o .. '-0', 'd', ARGV[2], 't', ARGV[4])\n"
+            "local n, b = redis.call('XLEN', h), #ARGV[2]\n"
+            "if n == 1 then redis.call('HSET', p, 'b', b)\n"
+            "else b = redis.call('HINCRBY', p, 'b', b) end\n"
+            "while n > 1 and (n > tonumber(ARGV[5]) or b > tonumber(ARGV[6])) do\n"
+            "  local first = redis.call('XRANGE', h, '-', '+', 'COUNT', 1)[1]\n"
+            "  n = n - 1\n"
+            "  b = redis.call('HINCRBY', p, 'b', -#first[2][2])\n"
+            "  redis.call('XTRIM', h, 'MAXLEN', n)\n"
+            "end\n"
+            "redis.call('PEXPIRE', h, ARGV[7])\n"
+            "redis.call('PEXPIRE', p, ARGV[8])\n"
+            "redis.call('PUBLISH', ARGV[1],\n"
+            "  '2 ' .. e .. ' ' .. o .. ' ' .. ARGV[4] .. '\\n' .. ARGV[2])\n"
+            "return { e, o }\n"};
+
+/* KEYS position, history; ARGV epoch and offset of `since`, limit, oldest (1) or newest (0), epoch
+ * to begin with or "", memory. Answers { epoch, offset, { { id, { d, data, t, time } } ... } }. */
+static redis_script read_script = {
+    .keys = 2,
+    .text = "local p, h = KEYS[1], KEYS[2]\n"
+            "local e = redis.call('HGET', p, 'e')\n"
+            "local o = tonumber(redis.call('HGET', p, 'o') or '0')\n"
+            "local since, limit = tonumber(ARGV[2]), tonumber(ARGV[3])\n"
+            "local fresh = ARGV[5]\n"
+            "if fresh ~= '' and (not e or (e == ARGV[1] and since > o)) then\n"
+            "  redis.call('DEL', p, h)\n"
+            "  redis.call('HSET', p, 'e', fresh, 'o', 0, 'b', 0)\n"
+            "  redis.call('PEXPIRE', p, ARGV[6])\n"
+            "  e, o = fresh, 0\n"
+            "end\n"
+            "if not e then return { '0', 0, {} } end\n"
+            "if e ~= ARGV[1] or since > o then since = 0 end\n"
+            "if ARGV[4] == '0' and since < o - limit then since = o - limit end\n"
+            "local items = {}\n"
+            "if limit > 0 then\n"
+            "  items = redis.call('XRANGE', h, string.format('%.0f', since + 1), '+',\n"
+            "    'COUNT', limit)\n"
+            "end\n"
+            "return { e, o, items }\n"};
+
+typedef struct {
+    hub_published published;
+    hub_history_done done;
+    void *ctx;
+    hub_remote_query query;
+} request;
+
+void redis_history_init(void)
+{
+    redis_script_init(&keep_script);
+    redis_script_init(&read_script);
+}
+
+/* Arguments --------------------------------------------------------------------------------- */
+
+typedef struct {
+    buf position, history, channel;
+    char numbers[8][24];
+    size_t count;
+} arguments;
+
+static void open_arguments(arguments *a, slice prefix, slice topic)
+{
+    *a = (arguments){.count = 0};
+    buf *const all[] = {&a->position, &a->history, &a->channel};
+    const char *const infixes[] = {"position:", "history:", ""};
+    for (size_t i = 0; i < 3; i++) {
+        buf_append_slice(all[i], prefix);
+        buf_text(all[i], infixes[i]);
+        buf_append_slice(all[i], topic);
+    }
+}
+
+static void close_arguments(arguments *a)
+{
+    buf_free(&a->position);
+    buf_free(&a->history);
+    buf_free(&a->channel);
+}
+
+static slice of(const buf *b)
+{
+    return (slice){b->data, b->len};
+}
+
+static slice number(arguments *a, uint64_t value)
+{
+    char *out = a->numbers[a->count++];
+    return (slice){out, (size_t)snprintf(out, 24, "%llu", (unsigned long long)value)};
+}
+
+static slice epoch_text(arguments *a, uint64_t epoch)
+{
+    char *out = a->numbers[a->count++];
+    return (slice){out, (size_t)snprintf(out, 24, "%llx", (unsigned long long)epoch)};
+}
+
+/* Answers ----------------------------------------------------------------------------------- */
+
+static bool read_number(slice text, int base, uint64_t *value)
+{
+    char copy[24], *end;
+    if (text.n == 0 || text.n >= sizeof copy)
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+    *value = strtoull(copy, &end, base);
+    return *end == '\0';
+}
+
+static slice text_of(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING ? (slice){r->str, r->len} : (slice){"", 0};
+}
+
+static bool read_position(const redisReply *reply, size_t elements, hub_position *p)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements < elements)
+        return false;
+    const redisReply *offset = reply->element[1];
+    if (offset->type != REDIS_REPLY_INTEGER)
+        return false;
+    p->offset = (uint64_t)offset->integer;
+    return read_number(text_of(reply->element[0]), 16, &p->epoch);
+}
+
+static void on_kept(const redisReply *reply, const char *problem, bool unsure, void *arg)
+{
+    request r = *(request *)arg;
+    hub_position position = {0};
+    (void)problem;
+    (void)unsure;
+    free(arg);
+    bool good = read_position(reply, 2, &position);
+    if (r.published != NULL)
+        r.published(r.ctx, good ? 0 : -1, position);
+}
+
+/* { id, { "d", data, "t", time } } */
+static bool read_item(const redisReply *item, hub_message *m)
+{
+    uint64_t time;
+    if (item->type != REDIS_REPLY_ARRAY || item->elements != 2 ||
+        item->element[1]->type != REDIS_REPLY_ARRAY || item->element[1]->elements != 4)
+        return false;
+    slice id = text_of(item->element[0]);
+    const char *dash = id.n > 0 ? memchr(id.p, '-', id.n) : NULL;
+    if (dash == NULL || !read_number((slice){id.p, (size_t)(dash - id.p)}, 10, &m->offset) ||
+        !read_number(text_of(item->element[1]->element[3]), 10, &time))
+        return false;
+    slice data = text_of(item->element[1]->element[1]);
+    m->time_ms = (int64_t)time;
+    m->data = frame_new(data.p, data.n);
+    return m->data != NULL;
+}
+
+static hub_recovery recovery_of(hub_position since, const hub_history_page *page)
+{
+    if (since.epoch == 0)
+        return HUB_FROM_NOW;
+    if (since.epoch != page->position.epoch || since.offset > page->position.offset)
+        return HUB_NOT_RECOVERED;
+    bool whole = since.offset == page->position.offset ||
+                 (page->n > 0 && page->items[0].offset == since.offset + 1);
+    return whole ? HUB_RECOVERED : HUB_NOT_RECOVERED;
+}
+
+static void give_page(const redisReply *items, hub_position position, const request *r)
+{
+    hub_message *found = mem_alloc((items->elements + 1) * sizeof *found);
+    hub_history_page page = {.items = found, .position = position};
+    while (page.n < items->elements && read_item(items->element[page.n], &found[page.n]))
+        page.n++;
+    page.recovery = recovery_of(r->query.since, &page);
+    r->done(r->ctx, page.n == items->elements ? 0 : -1, &page);
+    for (size_t i = 0; i < page.n; i++)
+        frame_drop(found[i].data);
+    free(found);
+}
+
+static void on_read(const redisReply *reply, const char *problem, bool unsure, void *arg)
+{
+    request r = *(request *)arg;
+    hub_position position;
+    (void)problem;
+    (void)unsure;
+    free(arg);
+    if (read_position(reply, 3, &position) && reply->element[2]->type == REDIS_REPLY_ARRAY)
+        give_page(reply->element[2], position, &r);
+    else
+        r.done(r.ctx, -1, NULL);
+}
+
+bool redis_history_parse(slice payload, hub_position *position, int64_t *time_ms, slice *data)
+{
+    const char *end = memchr(payload.p, '\n', payload.n < HEAD_MAX ? payload.n : HEAD_MAX);
+    char line[HEAD_MAX];
+    unsigned long long epoch, offset, time;
+    if (end == NULL)
+        return false;
+    size_t n = (size_t)(end - payload.p);
+    memcpy(line, payload.p, n);
+    line[n] = '\0';
+    if (sscanf(line, "2 %llx %llu %llu", &epoch, &offset, &time) != 3 || epoch == 0)
+        return false;
+    *position = (hub_position){epoch, offset};
+    *time_ms = (int64_t)time;
+    *data = (slice){end + 1, payload.n - n - 1};
+    return true;
+}
+
+/* Calls ------------------------------------------------------------------------------------- */
+
+void redis_history_keep(redis_link *l, slice prefix, slice topic, slice data, const hub_rule *rule,
+                        uint64_t epoch, hub_published done, void *ctx)
+{
+    arguments a;
+    request *r = mem_alloc(sizeof *r);
+    *r = (request){.published = done, .ctx = ctx};
+    open_arguments(&a, prefix, topic);
+    const hub_history_limits *limits = &rule->history;
+    slice argv[] = {of(&a.position),
+                    of(&a.history),
+                    of(&a.channel),
+                    data,
+                    epoch_text(&a, epoch),
+                    number(&a, (uint64_t)clock_wall_ms()),
+                    number(&a, limits->messages),
+                    number(&a, limits->bytes),
+                    number(&a, limits->age_ms),
+                    number(&a, limits->age_ms + MEMORY_MS)};
+    redis_script_call(l, &keep_script, sizeof argv / sizeof *argv, argv, on_kept, r);
+    close_arguments(&a);
+}
+
+void redis_history_read(redis_link *l, slice prefix, slice topic, const hub_remote_query *query,
+                        hub_history_done done, void *ctx)
+{
+    arguments a;
+    request *r = mem_alloc(sizeof *r);
+    *r = (request){.done = done, .ctx = ctx, .query = *query};
+    open_arguments(&a, prefix, topic);
+    slice argv[] = {of(&a.position),
+                    of(&a.history),
+                    epoch_text(&a, query->since.epoch),
+                    number(&a, query->since.offset),
+                    number(&a, query->limit),
+                    query->oldest ? SLICE("1") : SLICE("0"),
+                    query->epoch != 0 ? epoch_text(&a, query->epoch) : (slice){"", 0},
+                    number(&a, query->age_ms + MEMORY_MS)};
+    redis_script_call(l, &read_script, sizeof argv / sizeof *argv, argv, on_read, r);
+    close_arguments(&a);
+}
