@@ -43,6 +43,9 @@ plugins.add_routes(add_route)
 for _, route in ipairs((gateway.routes(config.section "gateway"))) do
   add_route(route, "config.lua")
 end
+if config.get "dev" then
+  loader.routes("dev", function(route, origin) routes:add(route, origin) end)
+end
 routes:finish()
 topics.load()
 hooks.load()
@@ -153,5 +156,7 @@ function boot.inventory()
   list.problems = json.array(verify.problems())
   return json.encode(list)
 end
+
+if config.get "dev" then require("web.dev").install(boot) end
 
 return boot

@@ -32,21 +32,31 @@ local function without_place(message, path, line)
 end
 
 
---- Finds the place of an error. Nil: none of its files can be read.
+local PATTERN = "([^%s:'\"]+%.%w+):(%d+)"
+
+
+local function place_at(path, line, message)
+  local name = path:match ".*(lua/.+)$" or path:match ".*(templates/.+)$" or path:match "[^/]+$"
+  local text = file.source(name) -- files of the application come with their folder
+  line = math.tointeger(tonumber(line))
+  return {
+    file = name, line = line, excerpt = text and excerpt(line, text),
+    message = without_place(message, path, line),
+  }
+end
+
+
+--- Finds the place of an error: the one that its message begins with, else the first in message and
+--- traceback whose source can be read.
 ---@param message string
 ---@param traceback? string
 ---@return web.Place|nil
 function source.place(message, traceback)
-  for path, line in (message .. "\n" .. (traceback or "")):gmatch "([^%s:'\"]+%.lua):(%d+)" do
-    local name = path:match ".*(lua/.+)$" or path:match "[^/]+$" -- files come with their folder
-    local text = file.source(name)
-    if text then
-      line = math.tointeger(tonumber(line))
-      return {
-        file = name, line = line, excerpt = excerpt(line, text),
-        message = without_place(message, path, line),
-      }
-    end
+  local path, line = message:match("^" .. PATTERN)
+  if path then return place_at(path, line, message) end
+  for other, number in (message .. "\n" .. (traceback or "")):gmatch(PATTERN) do
+    local place = place_at(other, number, message)
+    if place.excerpt then return place end
   end
 end
 

@@ -226,7 +226,7 @@ static void serve_until_signal(host *h, const sigset_t *waited)
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
     reload_state_stop(&h->reloads);
     for (int i = 0; i < h->seat_count; i++)
-        worker_reloaded(h->seats[i].worker, false);
+        worker_reloaded(h->seats[i].worker, RELOADS_STOPPED);
     pthread_t second;
     if (pthread_create(&second, NULL, exit_at_second_signal, NULL) == 0)
         pthread_detach(second);

@@ -13,7 +13,9 @@
 #include "setup.h"
 #include "tls.h"
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The certificate --------------------------------------------------------------------------- */
@@ -105,10 +107,21 @@ static void adopt(host *h, config *next)
         host_reload_tls(h);
 }
 
+/* A release that is being replaced may be away for a moment: that is no empty application. */
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 /* All or nothing: the settings are read, and a VM for every worker is built with them beside the
  * running ones, here on the main thread; only when all are good does anything change. */
 static bool try_reload(host *h, char *error, size_t error_size)
 {
+    if (!is_folder(h->shared.folder)) {
+        snprintf(error, error_size, "%s: the application's folder is gone", h->shared.folder);
+        return false;
+    }
     config *next = h->settings->read(h->settings->arg, error, error_size);
     if (next == NULL)
         return false;
@@ -141,7 +154,7 @@ void host_reload(host *h)
     else
         log_error("the new scripts are wrong, the old ones serve on", LOG_TEXT("error", error));
     for (int i = 0; i < h->seat_count; i++)
-        worker_reloaded(h->seats[i].worker, !good);
+        worker_reloaded(h->seats[i].worker, good ? RELOAD_GOOD : RELOAD_REFUSED);
 }
 
 /* What scripts may ask ---------------------------------------------------------------------- */

@@ -201,8 +201,6 @@ void worker_take_scripts(worker *w, dispatcher *next)
     retire(w, old_vm);
     note_facts(w);
     dispatcher_start(next);
-    if (w->services.worker == 0)
-        dispatcher_reloaded(next);
 }
 
 dispatcher *worker_build(worker *w, char *error, size_t error_size)
@@ -261,11 +259,12 @@ static void on_refresh(slice topic, void *arg)
 
 void worker_start_application(worker *w, void (*on_change)(void *arg), void *arg)
 {
+    const config *c = w->shared->config;
     dispatcher_start(w->dispatcher);
     if (w->services.worker != 0)
         return;
-    if (config_bool(w->shared->config, "watch"))
-        w->watch = watch_new(&w->loop, w->shared->folder, on_change, arg);
+    if (config_bool(c, "watch"))
+        w->watch = watch_new(&w->loop, w->shared->folder, config_bool(c, "dev"), on_change, arg);
     hub_on_refresh(w->services.hub, on_refresh, w);
 }
 

@@ -69,8 +69,9 @@ dispatcher *worker_build(worker *w, char *error, size_t error_size);
 /* The worker serves new requests with it from its next turn on, and posts `done`; takes the
  * reference. */
 void worker_swap(worker *w, dispatcher *next, uv_sem_t *done);
-/* An attempt to reload has ended: who waits for it goes on; `failed`: scripts are told. */
-void worker_reloaded(worker *w, bool failed);
+/* Who waits for a reload goes on; unless there will be no more, scripts are told how it ended. */
+typedef enum { RELOADS_STOPPED, RELOAD_GOOD, RELOAD_REFUSED } reload_outcome;
+void worker_reloaded(worker *w, reload_outcome outcome);
 
 uv_loop_t *worker_loop(worker *w);
 vm *worker_vm(worker *w);

@@ -16,12 +16,23 @@ static void take_tls(worker *w, struct tls_context *tls)
         tls_context_drop(tls);
 }
 
+static void tell_outcome(worker *w, reload_outcome outcome)
+{
+    control_reload_ended(w->shared->host);
+    if (w->services.worker != 0)
+        return;
+    if (outcome == RELOAD_GOOD)
+        dispatcher_reloaded(w->dispatcher);
+    else if (outcome == RELOAD_REFUSED)
+        dispatcher_refused(w->dispatcher);
+}
+
 void worker_on_wake(uv_async_t *async)
 {
     worker *w = async->data;
     pthread_mutex_lock(&w->mail.lock);
     mail m = w->mail; /* its lock is not used */
-    w->mail.tls_changed = w->mail.reloaded = w->mail.failed = false;
+    w->mail.tls_changed = w->mail.reload_ended = false;
     w->mail.tls = NULL;
     w->mail.next = NULL;
     pthread_mutex_unlock(&w->mail.lock);
@@ -31,10 +42,8 @@ void worker_on_wake(uv_async_t *async)
         worker_take_scripts(w, m.next);
         uv_sem_post(m.swapped);
     }
-    if (m.reloaded)
-        control_reload_ended(w->shared->host);
-    if (m.failed && w->services.worker == 0)
-        dispatcher_refused(w->dispatcher);
+    if (m.reload_ended)
+        tell_outcome(w, m.outcome);
     if (m.stop)
         worker_begin_stop(w, m.drain_ms);
 }
@@ -69,11 +78,11 @@ void worker_swap(worker *w, dispatcher *next, uv_sem_t *done)
     uv_async_send(&w->wake);
 }
 
-void worker_reloaded(worker *w, bool failed)
+void worker_reloaded(worker *w, reload_outcome outcome)
 {
     pthread_mutex_lock(&w->mail.lock);
-    w->mail.reloaded = true;
-    w->mail.failed = w->mail.failed || failed;
+    w->mail.reload_ended = true;
+    w->mail.outcome = outcome;
     pthread_mutex_unlock(&w->mail.lock);
     uv_async_send(&w->wake);
 }

@@ -22,7 +22,8 @@ typedef struct {
     struct tls_context *tls;
     dispatcher *next;  /* built elsewhere, to be swapped in */
     uv_sem_t *swapped; /* posted then */
-    bool reloaded, failed;
+    bool reload_ended;
+    reload_outcome outcome;
 } mail;
 
 /* A VM that was replaced and still has tasks. */

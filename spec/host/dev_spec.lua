@@ -1,0 +1,140 @@
+-- Development mode: pages follow the scripts, and show what is wrong with them.
+local http = require "spec.support.http"
+local json = require "host.json"
+local process = require "spec.support.process"
+local server = require "spec.support.server"
+local uv = require "luv"
+local wait = require "spec.support.wait"
+
+local PAGE = [[
+local web = require "web"
+return {
+  { path = "/page", GET = function() return web.html "<!doctype html><body><h1>%s</h1></body>" end },
+  { path = "/policy", GET = function()
+    return web.with(web.html "<p>x", { ["Content-Security-Policy"] = "default-src 'none'; img-src *",
+      ETag = '"x"' })
+  end },
+  { path = "/raise", GET = function() error "on purpose" end },
+  { path = "/plain", GET = function() return web.text "</body>" end },
+  { path = "/static", GET = function(req) return web.file(req, "public/a.html") end },
+}
+]]
+
+local function start(files, options)
+  options = options or {}
+  options.files, options.workers = files, 1
+  options.set = options.set or { dev = true }
+  return server.start(options)
+end
+
+
+describe("development mode", function()
+  it("adds a script to pages, and to nothing else", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one", ["public/a.html"] = "<body>a</body>" }
+    local res = app:get "/page"
+    assert.matches('<h1>one</h1><script src="/_dev/client%.js" data%-scripts="%d+%-1"></script></body>', res.body)
+    assert.equal("no-store", res.headers["cache-control"])
+    assert.matches('^<body>a<script src="/_dev/client.js".-</script></body>$', app:get("/static").body)
+    assert.equal("</body>", app:get("/plain").body)
+    assert.equal(200, app:get("/_dev/client.js").status)
+    app:stop()
+  end)
+
+  it("widens a page's policy by its script, and lets no cache keep the page", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    local res = app:get "/policy"
+    local policy = res.headers["content-security-policy"]
+    assert.matches("default%-src 'none'; img%-src %*; script%-src +'self'; connect%-src +'self'", policy)
+    assert.is_nil(res.headers.etag)
+    app:stop()
+  end)
+
+  it("is not there without the setting", function()
+    local app = start({ ["lua/routes/page.lua"] = PAGE:format "one" }, { set = { dev = false } })
+    assert.equal("<!doctype html><body><h1>one</h1></body>", app:get("/page").body)
+    assert.equal(404, app:get("/_dev").status)
+    assert.equal(404, app:get("/_dev/events").status)
+    app:stop()
+  end)
+
+  it("tells open pages of new scripts and of wrong ones", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    local events = http.events(app, "/_dev/events")
+    local first = json.decode(events:next().data)
+    assert.equal(1, first.generation)
+    assert.matches('data%-scripts="' .. first.scripts:gsub("%-", "%%-"), app:get("/page").body)
+
+    server.write(app.folder, { ["lua/routes/page.lua"] = "return {\n  path = = 1\n}" })
+    local wrong = json.decode(events:next().data)
+    assert.equal(1, wrong.generation)
+    assert.equal(first.scripts, wrong.scripts)
+    assert.equal("lua/routes/page.lua", wrong.error.file)
+    assert.equal(2, wrong.error.line)
+    assert.matches("> +2    path = = 1", wrong.error.excerpt)
+    assert.equal(first.since, wrong.since)
+    assert.matches("<h1>one</h1>", app:get("/page").body)
+
+    server.write(app.folder, { ["lua/routes/page.lua"] = PAGE:format "two" })
+    local fixed = json.decode(events:next().data)
+    assert.equal(2, fixed.generation)
+    assert.is_nil(fixed.error)
+    assert.not_equal(first.scripts, fixed.scripts)
+    assert.matches("<h1>two</h1>", app:get("/page").body)
+    events:close()
+    app:stop()
+  end)
+
+  it("follows files of pages too", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one", ["public/a.css"] = "a {}" }
+    local events = http.events(app, "/_dev/events")
+    events:next()
+    server.write(app.folder, { ["public/a.css"] = "b {}" })
+    assert.equal(2, json.decode(events:next().data).generation)
+    events:close()
+    app:stop()
+  end)
+
+  it("lists routes, filters, sessions and topics at /_dev, and the error of the last load", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    app:post("/api/session", { json = { session_id = "mine", template = "<svg>{{ n }}</svg>", args = { n = 1 } } })
+    local page = app:get "/_dev"
+    assert.equal(200, page.status)
+    assert.matches("<code>&#x2F;policy</code></td><td><code>lua&#x2F;routes&#x2F;page%.lua:4</code>", page.body)
+    assert.matches('href="/stream/mine"', page.body)
+    assert.matches("<code>ago</code>", page.body)
+    assert.is_nil(page.body:find('id="error"', 1, true))
+
+    server.write(app.folder, { ["lua/routes/page.lua"] = "return {\n  path = = '<b>'\n}" })
+    app:logged "the old ones serve on"
+    page = app:get "/_dev"
+    assert.matches("<code>lua&#x2F;routes&#x2F;page%.lua:2</code>: unexpected symbol", page.body)
+    assert.matches("path = = &#x27;&lt;b&gt;", page.body)
+    local all = app:get("/_dev", { headers = { Accept = "application/json" } }):json()
+    assert.equal(2, all.state.error.line)
+    assert.equal("mine", all.sessions[1].session_id)
+    app:stop()
+  end)
+
+  it("shows an error of a handler as a page that goes away when it is fixed", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    local res = app:get("/raise", { headers = { Accept = "text/html" } })
+    assert.equal(500, res.status)
+    assert.matches("on purpose", res.body)
+    assert.matches('<script src="/_dev/client.js"', res.body)
+    assert.matches("script%-src +'self'", res.headers["content-security-policy"])
+    app:stop()
+  end)
+
+  it("is what `lunacast dev` begins, with a log for people", function()
+    local folder = server.folder()
+    server.write(folder, { ["lua/routes/page.lua"] = PAGE:format "one" })
+    local p = process.spawn(uv.fs_realpath(server.BINARY), { "dev", folder, "--listen", "127.0.0.1:0" })
+    wait.till(function() return p.out:find "ready on" end)
+    local port = tonumber(p.out:match ":(%d+)\n")
+    assert.equal(200, http.request({ host = "127.0.0.1", port = port }, "GET", "/_dev").status)
+    wait.till(function() return p.err:find "path=" end)
+    assert.is_nil(p.err:find '{"time"')
+    p:kill "sigterm"
+    assert.equal(0, (p:wait(40)))
+  end)
+end)
