@@ -1,5 +1,5 @@
--- All sessions of all users, with what is known of each without rendering anything: for those who run
--- the server.
+-- All sessions of all users, with what is known of each without rendering anything: for those who
+-- run the server.
 local errors = require "web.errors"
 local hub = require "host.hub"
 local ids = require "pictures.ids"

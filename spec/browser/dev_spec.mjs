@@ -59,7 +59,7 @@ describe("a page in development", () => {
     const text = await overlay();
     assert.match(text, /unexpected symbol near '='/);
     assert.match(text, /lua\/routes\/page\.lua:2/);
-    assert.match(text, /> {4}2 {2}path = = 1/);
+    assert.match(text, /> {4}2 {4}path = = 1/);
     assert.equal(await page.evaluate(() => document.querySelector("h1").textContent), "three");
     save("lua/routes/page.lua", route("default-src 'self'"));
     save("templates/page.html", html("four"));

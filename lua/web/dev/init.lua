@@ -1,10 +1,9 @@
 -- Development mode: a page that a browser has open follows the scripts. Each HTML answer gets a
 -- script at its end, which listens to /_dev/events: when other scripts serve than those that made
--- the page it is loaded again, and when the files are wrong it shows what and where, above the page.
+-- the page it is loaded again; when the files are wrong it shows what and where, above the page.
 --
 -- The answer's policy (CSP) is widened by that script and its stream, and the answer is not kept by
 -- any cache: a page from a cache would be of old scripts for ever. Only with the setting dev.
-local config = require "host.config"
 local control = require "host.control"
 local file = require "host.file"
 local hub = require "host.hub"
@@ -50,7 +49,9 @@ local function widen(policy, name, extra)
   local list = policy:match("%f[%w-]" .. name .. "%s+([^;]*)")
   if list then
     local wider = list:gsub("'none'", "") .. " " .. extra
-    return (policy:gsub("%f[%w-]" .. name .. "%s+[^;]*", function() return name .. " " .. wider end))
+    return (policy:gsub("%f[%w-]" .. name .. "%s+[^;]*", function()
+      return name .. " " .. wider
+    end))
   end
   local default = policy:match "default%-src%s+([^;]*)"
   if not default then return policy end
