@@ -14,6 +14,7 @@ local hooks = require "web.hooks"
 local json = require "host.json"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
+local news = require "web.news"
 local plugins = require "web.plugins"
 local request = require "web.request"
 local routes = require "web.routes"
@@ -126,6 +127,7 @@ boot.ws = sockets.calls
 boot.refresh = topics.refresh
 boot.save = plugins.save
 boot.restore = plugins.restore
+boot.news = news.pump
 
 
 --- After new scripts were swapped in; a task of one worker.

@@ -1,7 +1,9 @@
 -- How a person or a program sees a session: as a stream that repaints, as events, as one picture,
 -- or as a page around the stream.
+local admission = require "web.admission"
 local bearer = require "auth.bearer"
 local etag = require "web.etag"
+local hub = require "host.hub"
 local ids = require "pictures.ids"
 local page = require "pictures.page"
 local sessions = require "pictures.sessions"
@@ -61,19 +63,21 @@ function show.stream(req)
   if req:in_tab() and req.query.raw ~= "1" then
     return page.viewer(req.path, req.params.session_id, sessions.find(key) ~= nil)
   end
-  local identity = bearer.identity(req)
+  local identity, id = bearer.identity(req), hub.connection_id()
+  local events = req:asks_for "text/event-stream"
+  admission.connect(req, id, identity, events and "sse" or "mixed", key)
   local watch, message, code = topics.open(key)
   if not watch and code then web.throw_world(message, code, "the session can't be read now") end
   if not watch then no_such_session() end
-  if req:asks_for "text/event-stream" then
+  if events then
     local retry = RETRY_MIN + math.random(0, RETRY_SPREAD)
     local preamble = ("retry: %d\n"):format(retry)
     return web.sse(key,
-      { headers = STREAM, watch = watch, preamble = preamble, identity = identity })
+      { headers = STREAM, watch = watch, preamble = preamble, identity = identity, id = id })
   end
   local preamble = needs_preamble(req) and PREAMBLE or nil
   return web.mixed(key,
-    { headers = STREAM, watch = watch, preamble = preamble, identity = identity })
+    { headers = STREAM, watch = watch, preamble = preamble, identity = identity, id = id })
 end
 
 

@@ -2,13 +2,17 @@
 -- connection, so that it lives on through a reload.
 --
 -- data: name, session (as registered), bound (the token's session), tenant, topics (key -> { topic,
--- session } of what it follows, to name a gap), sealed (true: its messages are).
+-- session, presence } of what it follows, to name a gap), sealed (true: its messages are).
 --
 -- What must never happen: a topic of the hub made from a client's text anywhere but in `place`.
+local admission = require "web.admission"
 local errors = require "web.errors"
 local hub = require "host.hub"
 local json = require "host.json"
+local members = require "pubsub.presence"
 local names = require "pubsub.names"
+local presence = require "web.presence"
+local rules = require "web.rules"
 local sealed = require "pubsub.sealed"
 local time = require "host.time"
 local tokens = require "pubsub.tokens"
@@ -50,13 +54,25 @@ local function place(ws, topic, session)
 end
 
 
--- Whether the topic's rule allows it; the client is told when not.
-local function may(ws, action, topic)
+-- Whether the topic's rule and the hooks allow it; nothing when the client was told that not. Else
+-- what the hooks have left of the context.
+local function may(ws, action, topic, key, session, out)
   local data = ws.data
   local identity = { user = ws.user, tenant = data.tenant, claims = data.claims }
   local ok, message, code = topics.may(action, topic, identity)
-  if not ok then say(ws, code, message) end
-  return ok
+  if not ok then return say(ws, code, message) end
+  local context
+  context, message, code = admission.ask(action, ws,
+    { channel = key, topic = topic, session_id = session, data = out })
+  if not context then return say(ws, code, message) end
+  return context
+end
+
+
+-- Does the topic's rule make everybody present who follows it?
+local function is_present(topic)
+  local rule = rules.find(topic)
+  return rule ~= nil and rule.presence == true
 end
 
 
@@ -91,10 +107,11 @@ end
 function commands.subscribe(ws, text)
   local topic, named = split(text)
   local key, session = place(ws, topic, named)
-  if not key or not may(ws, "subscribe", topic) then return end
+  if not key or not may(ws, "subscribe", topic, key, session) then return end
   local ok, message, code = ws:subscribe(key, LOG)
   if not ok then return say(ws, code, message) end
   ws.data.topics[key] = { topic, session }
+  if is_present(topic) then ws:present(key, true) end
 end
 
 
@@ -117,7 +134,10 @@ local function request_of(ws, text, fields)
   return object
 end
 
-local SUBSCRIBE = { topic = "string", session_id = "string", since = "string", history = "integer" }
+local SUBSCRIBE = {
+  topic = "string", session_id = "string", since = "string", history = "integer",
+  presence = "boolean",
+}
 
 
 -- The topic is named before its messages come, so that the client knows what they belong to.
@@ -125,17 +145,49 @@ commands["subscribe-json"] = function(ws, text)
   local object = request_of(ws, text, SUBSCRIBE)
   if not object then return end
   local key, session = place(ws, object.topic, object.session_id)
-  if not key or not may(ws, "subscribe", object.topic) then return end
+  if not key or not may(ws, "subscribe", object.topic, key, session) then return end
   local history = math.min(math.max(object.history or 0, 0), HISTORY_MAX)
-  local got, message, code = ws:subscribe(key, {
+  local there, got, message, code
+  if object.presence then
+    there, message, code = presence.of(key)
+    if not there then return say(ws, code, message) end
+  end
+  got, message, code = ws:subscribe(key, {
     mode = "log", since = object.since, history = history, envelope = true,
   })
   if not got then return say(ws, code, message) end
-  ws.data.topics[key] = { object.topic, session }
+  ws.data.topics[key] = { object.topic, session, there ~= nil }
   ws:send(json.encode {
     type = "subscribed", topic = object.topic, session_id = session, channel = key,
-    position = got.position, recovered = got.recovered,
+    position = got.position, recovered = got.recovered, presence = there,
   })
+  if there then
+    got, message, code = members.follow(ws, key, there)
+    if not got then say(ws, code, message) end
+  elseif is_present(object.topic) then
+    ws:present(key, true)
+  end
+end
+
+local PRESENCE = { topic = "string", session_id = "string" }
+
+
+commands["presence-json"] = function(ws, text)
+  local object = request_of(ws, text, PRESENCE)
+  if not object then return end
+  local key, session = place(ws, object.topic, object.session_id)
+  if not key or not may(ws, "subscribe", object.topic, key, session) then return end
+  local answer, message, code = members.list(key, object.topic, session)
+  if not answer then return say(ws, code, message) end
+  ws:send(answer)
+end
+
+
+commands["set-data"] = function(ws, text)
+  local value, message = json.decode(text)
+  if value == nil then return say(ws, "bad_json", "the data is not JSON: " .. message) end
+  local ok, problem, code = ws:set_presence(value)
+  if not ok then say(ws, code, problem) end
 end
 
 
@@ -153,7 +205,7 @@ commands["history-json"] = function(ws, text)
   local object = request_of(ws, text, HISTORY)
   if not object then return end
   local key, session = place(ws, object.topic, object.session_id)
-  if not key or not may(ws, "subscribe", object.topic) then return end
+  if not key or not may(ws, "subscribe", object.topic, key, session) then return end
   local limit = math.min(math.max(object.limit or 100, 0), HISTORY_MAX)
   local page, message, code = hub.history(key, { since = object.since, limit = limit })
   if not page then return say(ws, code, message) end
@@ -169,7 +221,9 @@ end
 function commands.unsubscribe(ws, text)
   local key = place(ws, split(text))
   if not key then return end
+  local followed = ws.data.topics[key]
   ws.data.topics[key] = nil
+  if followed and followed[3] then members.unfollow(ws, key) end
   if not ws:unsubscribe(key) then
     say(ws, "not_subscribed", "this client is not subscribed to that topic in that session")
   end
@@ -205,9 +259,10 @@ commands["publish-json"] = function(ws, text)
   if not object then return end
   local session = object.session_id
   if session == json.null then session = nil end
-  local key = place(ws, object.topic, session)
-  if not key or not may(ws, "publish", object.topic) then return end
-  local ok, message, code = hub.publish(key, out, LOG)
+  local key, place_session = place(ws, object.topic, session)
+  local context = key and may(ws, "publish", object.topic, key, place_session, out)
+  if not context then return end
+  local ok, message, code = hub.publish(key, context.data, LOG)
   if not ok then say(ws, code, message) end
 end
 
@@ -277,10 +332,18 @@ function client.message(ws, text, binary)
   local command = name and commands[name]
   if not command then
     return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "
-      .. "subscribe-json:, unsubscribe:, publish-json:, history-json:, refresh-token: or "
-      .. "hello-json: and what belongs to it")
+      .. "subscribe-json:, unsubscribe:, publish-json:, history-json:, presence-json:, set-data:, "
+      .. "refresh-token: or hello-json: and what belongs to it")
   end
   command(ws, rest)
+end
+
+
+-- Joins and leaves were missed: who is there.
+local function anew(ws, key)
+  local followed = ws.data.topics[key]
+  local answer = followed and members.list(key, followed[1], followed[2])
+  if answer then ws:send(answer) end
 end
 
 
@@ -289,6 +352,8 @@ end
 ---@param key string
 ---@param lost integer 0: nobody knows how many
 function client.gap(ws, key, lost)
+  local of_events = members.topic_of(key)
+  if of_events then return anew(ws, of_events) end
   local place_of = ws.data.topics[key]
   if not place_of then return end
   say(ws, "gap", "messages of this topic were lost on the way",

@@ -99,6 +99,7 @@ end
 ---@field watch? any from topics.open: keeps the topic live until the viewer has joined it
 ---@field preamble? string bytes after the head that readers skip (mixed) or obey (sse: retry)
 ---@field identity? web.Identity whose stream it is: it ends with the token, and by revocation
+---@field id? string of host.hub.connection_id, where a hook has heard of it already
 
 local function stream(kind, topic, options)
   options = options or {}
@@ -107,7 +108,7 @@ local function stream(kind, topic, options)
     headers = options.headers,
     stream = {
       kind = kind, topic = topic, watch = options.watch, preamble = options.preamble,
-      identity = options.identity,
+      identity = options.identity, id = options.id,
     },
   }
 end

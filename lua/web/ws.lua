@@ -6,9 +6,11 @@
 -- Until `open` has agreed nothing is sent: what it does to ws is recorded and done when the 101 is
 -- out, so that a refusal is an ordinary answer. After a reload the next message goes to the new
 -- code: what a script keeps of a connection is plain data, which moves along as JSON.
+local admission = require "web.admission"
 local errors = require "web.errors"
 local hub = require "host.hub"
 local json = require "host.json"
+local rules = require "web.rules"
 local topics = require "web.topics"
 
 local sockets = {}
@@ -16,11 +18,13 @@ local sockets = {}
 local FUNCTIONS = { open = true, message = true, gap = true, close = true }
 local EARLY_MAX = 1000
 local SUBSCRIPTIONS_MAX = 128
+local PRESENCE_MAX = 4096
 
 ---@class web.Ws
 ---@field id string
 ---@field data table plain data of the script's own
 ---@field user any whose connection it is; plain data, set by the script or by `identify`
+---@field tenant string|nil of whose connection it is
 ---@field params table<string, string> of `{name}` in the route's path
 ---@field pattern string the route's path
 ---@field protocol string|nil the subprotocol that was agreed on
@@ -55,6 +59,14 @@ function Ws:send(data, binary)
 end
 
 
+local function is_present(topic, options)
+  if options and options.presence ~= nil then return options.presence end
+  if topic:find("#presence", 1, true) then return false end
+  local rule = rules.find(topic)
+  return rule ~= nil and rule.presence == true
+end
+
+
 ---@class web.Subscribing
 ---@field mode? "latest"|"log" latest: the newest value, now and whenever it changes, skipping some
 --- when the client is slow; log: each message that is published with mode = "log". Without a mode
@@ -62,6 +74,7 @@ end
 ---@field since? string the position of the last message that the client has: it gets what it missed
 ---@field history? integer so many of the newest messages first, when it has none or missed too much
 ---@field envelope? boolean messages leave as {"channel","position","data"}
+---@field presence? boolean it is present in the topic; what the topic's rule says when absent
 
 ---@class web.Subscribed
 ---@field position string|nil what comes follows on this one; nil: the topic keeps no history
@@ -77,7 +90,13 @@ end
 function Ws:subscribe(topic, options)
   local watch <close>, message, code = topics.follow(topic, options)
   if not watch then return nil, message, code end
-  if self.raw then return self.raw:subscribe(topic, options) end
+  local present = is_present(topic, options)
+  if self.raw then
+    local got
+    got, message, code = self.raw:subscribe(topic, options)
+    if got and present then self.raw:present(topic, true) end
+    return got, message, code
+  end
   if self.subscribing >= SUBSCRIPTIONS_MAX then
     message = ("a WebSocket can have %d subscriptions at most"):format(SUBSCRIPTIONS_MAX)
     return nil, message, "too_many"
@@ -85,6 +104,7 @@ function Ws:subscribe(topic, options)
   self.subscribing = self.subscribing + 1
   local ok
   ok, message, code = later(self, "subscribe", topic, options)
+  if ok and present then later(self, "present", topic, true) end
   if ok then return {} end
   return nil, message, code
 end
@@ -94,8 +114,33 @@ end
 ---@param topic string
 ---@return boolean was_subscribed
 function Ws:unsubscribe(topic)
+  self:present(topic, false)
   if self.raw then return self.raw:unsubscribe(topic) end
   return later(self, "unsubscribe", topic) == true
+end
+
+
+--- Makes the connection present in a topic, or absent (web.presence).
+---@param topic string
+---@param here boolean
+function Ws:present(topic, here)
+  if self.raw then self.raw:present(topic, here) else later(self, "present", topic, here) end
+end
+
+
+--- Sets what others see of this connection where it is present.
+---@param value any plain data, json.null for nothing; 4,096 bytes as JSON
+---@return true|nil
+---@return string|nil message
+---@return "too_large"|"closed"|nil code
+function Ws:set_presence(value)
+  local text = value == json.null and "" or json.encode(value)
+  if #text > PRESENCE_MAX then
+    return nil, ("presence data has %d bytes at most"):format(PRESENCE_MAX), "too_large"
+  end
+  if not self.raw then return later(self, "presence_data", text) end
+  self.raw:presence_data(text)
+  return true
 end
 
 
@@ -155,7 +200,7 @@ end
 --- token or the user is revoked. A later call, with a newer token, takes the place of the earlier.
 ---@param identity web.Identity
 function Ws:identify(identity)
-  self.user, self.identified = identity.user, true
+  self.user, self.tenant, self.identified = identity.user, identity.tenant, true
   if self.raw then self.raw:identify(identity) else later(self, "identify", identity) end
 end
 
@@ -236,6 +281,7 @@ function sockets.handler(handlers, plain, pattern, origin)
     local self = new(handlers, pattern, req)
     local answer = handlers.open and handlers.open(self, req)
     if answer ~= nil and answer ~= true then return answer end
+    admission.connect(req, self.id, { user = self.user, tenant = self.tenant }, "ws")
     local headers = self.protocol and { ["Sec-WebSocket-Protocol"] = self.protocol } or nil
     return { status = 101, headers = headers, ws = self }
   end
@@ -249,10 +295,21 @@ local function call(name)
   end
 end
 
--- What C calls, as tasks.
-sockets.calls = { message = call "message", gap = call "gap", close = call "close" }
+-- A hook that refuses a message answers for the handler.
+local function message(self, data, binary)
+  local context, refusal, code = admission.ask("message", self,
+    { data = data, binary = binary, path = self.pattern })
+  if not context then return self:send(errors.body(refusal, code)) end
+  local handler = self.handlers.message
+  if handler then handler(self, context.data, binary) end
+end
 
-local MOVED = { "id", "data", "user", "identified", "params", "pattern", "protocol", "peer" }
+-- What C calls, as tasks.
+sockets.calls = { message = message, gap = call "gap", close = call "close" }
+
+local MOVED = {
+  "id", "data", "user", "tenant", "identified", "params", "pattern", "protocol", "peer",
+}
 
 
 --- A connection as text, to be restored by newer code.

@@ -459,7 +459,7 @@ describe("topics over WebSockets #workers", function()
       assert.equal(60000, #quick:read_text())
       return sent % 20 == 0 and app:metric "lunacast_websockets_slow_total" > before
     end, "the slow client to be given up", 60)
-    app:logged "reads too slowly"
+    app:logged "takes too slowly"
     writer:text "!publish on"
     assert.equal("on", quick:read_text())
     for _, c in ipairs { slow, quick, writer } do c:close() end

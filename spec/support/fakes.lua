@@ -194,6 +194,9 @@ local function hub(world)
   function fake.revoked()
     return false, true
   end
+  function fake.node()
+    return "node"
+  end
   function fake.rules(list)
     fake.rule_list = list
   end

@@ -94,7 +94,7 @@ static void cut_one(conn *c, void *arg)
 static void on_drain(uv_timer_t *timer)
 {
     worker *w = timer->data;
-    size_t open = conn_pool_count(w->conns) + ws_sessions_count();
+    size_t open = conn_pool_count(w->conns) + ws_sessions_count() + audience_busy(w->audience);
     if (open > 0 && clock_ms() < w->drain_until)
         return;
     if (open > 0) {
@@ -197,6 +197,7 @@ void worker_take_scripts(worker *w, dispatcher *next)
     w->handler.arg = w->control.arg = next;
     dispatcher_move(old, next);
     ws_sessions_use(next);
+    audience_announce(w->audience, false);
     dispatcher_drop(old);
     retire(w, old_vm);
     note_facts(w);
@@ -249,6 +250,19 @@ void worker_listen(worker *w, int fd, struct tls_context *tls)
 void worker_listen_control(worker *w, int fd)
 {
     listen_with(w, fd, NULL, on_control_conn);
+}
+
+static void on_told(void *arg)
+{
+    audience_told(((worker *)arg)->audience);
+}
+
+/* Somebody has come or gone: for the scripts that are current now. */
+static void on_news(void *arg)
+{
+    worker *w = arg;
+    if (!dispatcher_news(w->dispatcher, on_told, w))
+        audience_on_news(w->audience, NULL, NULL);
 }
 
 static void on_refresh(slice topic, void *arg)
@@ -394,6 +408,7 @@ worker *worker_new(const worker_shared *shared, int index, char *error, size_t e
     }
     w->vm = vm_hold(dispatcher_vm(w->dispatcher));
     ws_sessions_use(w->dispatcher);
+    audience_on_news(w->audience, on_news, w);
     w->handler = (http_handler){.on_exchange = dispatcher_on_exchange,
                                 .on_abandon = dispatcher_on_abandon,
                                 .on_done = access_on_done,
@@ -418,6 +433,8 @@ vm *worker_vm(worker *w)
 
 void worker_free(worker *w)
 {
+    if (w->audience != NULL)
+        audience_on_news(w->audience, NULL, NULL);
     if (w->conns != NULL)
         conn_pool_close(w->conns);
     if (w->vm != NULL)

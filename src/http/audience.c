@@ -58,57 +58,9 @@ void audience_make_id(char id[AUDIENCE_ID_MAX + 1])
     snprintf(id, AUDIENCE_ID_MAX + 1, "%s-%llx", audience_node().p, (unsigned long long)++last);
 }
 
-/* Users ------------------------------------------------------------------------------------- */
-
 static slice part(const audience_member *m, size_t from, size_t n)
 {
     return n > 0 ? (slice){m->texts + from, n} : (slice){"", 0};
-}
-
-static slice user_text(const audience_member *m)
-{
-    return part(m, 0, m->user_n);
-}
-
-static slice tenant_text(const audience_member *m)
-{
-    return part(m, m->user_n, m->tenant_n);
-}
-
-static void leave_user(audience_member *m)
-{
-    audience_user *u = m->user;
-    if (u == NULL)
-        return;
-    m->user = NULL;
-    list_remove(&m->user_link);
-    if (--u->count > 0)
-        return;
-    map_remove(&m->home->users, &u->node);
-    free(u);
-}
-
-static void join_user(audience_member *m)
-{
-    buf key = {0};
-    if (m->home == NULL || m->user_n == 0)
-        return;
-    buf_format(&key, "%u:", (unsigned)m->tenant_n);
-    buf_append_slice(&key, tenant_text(m));
-    buf_append_slice(&key, user_text(m));
-    map_node *node = map_find(&m->home->users, (slice){key.data, key.len});
-    audience_user *u = node != NULL ? MAP_ENTRY(node, audience_user, node) : NULL;
-    if (u == NULL) {
-        u = mem_alloc(sizeof *u + key.len);
-        memcpy(u->key, key.data, key.len);
-        u->node.key = (slice){u->key, key.len};
-        list_init(&u->members);
-        map_insert(&m->home->users, &u->node);
-    }
-    buf_free(&key);
-    m->user = u;
-    u->count++;
-    list_append(&u->members, &m->user_link);
 }
 
 /* Time -------------------------------------------------------------------------------------- */
@@ -197,7 +149,7 @@ static uint16_t keep(buf *texts, slice text)
 void audience_identify(audience_member *m, const audience_identity *who)
 {
     buf texts = {0};
-    leave_user(m);
+    audience_exit_user(m);
     m->user_n = keep(&texts, who->user);
     m->tenant_n = keep(&texts, who->tenant);
     m->jti_n = keep(&texts, who->jti);
@@ -206,7 +158,7 @@ void audience_identify(audience_member *m, const audience_identity *who)
     m->issued = who->issued != 0 ? who->issued : clock_wall_ms() / 1000;
     m->expires = who->expires;
     m->expire_code = 0;
-    join_user(m);
+    audience_enter_user(m);
     audience_identity now = audience_identity_of(m);
     m->revoked = revocations_hit(&now);
     set_due(m, m->revoked ? clock_ms() : due_at(who->expires));
@@ -219,8 +171,8 @@ slice audience_id(const audience_member *m)
 
 audience_identity audience_identity_of(const audience_member *m)
 {
-    return (audience_identity){.user = user_text(m),
-                               .tenant = tenant_text(m),
+    return (audience_identity){.user = part(m, 0, m->user_n),
+                               .tenant = part(m, m->user_n, m->tenant_n),
                                .jti = part(m, (size_t)m->user_n + m->tenant_n, m->jti_n),
                                .issued = m->issued,
                                .expires = m->expires};
@@ -244,7 +196,7 @@ void audience_join(audience_member *m, const audience_ops *ops, conn *c,
 {
     *m = (audience_member){.home = here, .ops = ops, .conn = c};
     list_init(&m->link);
-    list_init(&m->user_link);
+    list_init(&m->places);
     m->opened_ms = clock_ms();
     m->opened = m->issued = clock_wall_ms() / 1000;
     set_id(m, opening != NULL ? opening->id : (slice){0});
@@ -261,11 +213,15 @@ void audience_join(audience_member *m, const audience_ops *ops, conn *c,
 void audience_leave(audience_member *m, const audience_end *why)
 {
     audience *a = m->home;
-    (void)why;
-    leave_user(m);
+    if (a != NULL) {
+        audience_exit_all(m);
+        audience_exit_user(m);
+        audience_add_news(m, AUDIENCE_CLOSED, (slice){"", 0}, why);
+    }
     free(m->texts);
     free(m->expire_reason);
-    m->texts = m->expire_reason = NULL;
+    free(m->data);
+    m->texts = m->expire_reason = m->data = NULL;
     m->user_n = m->tenant_n = m->jti_n = 0;
     m->home = NULL;
     if (a == NULL)
@@ -285,6 +241,8 @@ audience *audience_open(uv_loop_t *loop, hub_port *port, int worker, bool cluste
     a->worker = worker;
     a->cluster = cluster;
     list_init(&a->members);
+    list_init(&a->news);
+    list_init(&a->changed);
     uv_timer_init(loop, &a->timer);
     a->timer.data = a;
     uv_unref((uv_handle_t *)&a->timer);
@@ -317,7 +275,8 @@ void audience_close(audience *a)
     here = NULL;
     audience_bus_close(a);
     map_free(&a->by_id);
-    map_free(&a->users);
+    audience_free_rooms(a);
+    audience_free_news(a);
     due_free(&a->due);
     uv_close((uv_handle_t *)&a->timer, on_closed);
 }

@@ -9,6 +9,7 @@
  * topic of the hub (audience_bus.c). What must never happen: a member that is freed before it has
  * left; a member with an expired or revoked token that stays. */
 #pragma once
+#include "buf.h"
 #include "conn.h"
 #include "due.h"
 #include "hub.h"
@@ -53,10 +54,11 @@ struct audience_member {
     conn *conn;
     list link; /* in home->members */
     map_node by_id;
-    due_node due; /* when it expires */
-    struct audience_user *user;
-    list user_link;
-    char *texts; /* user, tenant and jti, one behind the other */
+    due_node due;                /* when it expires */
+    list places;                 /* in rooms: the topics where it is present */
+    struct audience_place *user; /* in the room of its user's connections */
+    char *data;                  /* what the others see of it; JSON; NULL: nothing */
+    char *texts;                 /* user, tenant and jti, one behind the other */
     uint16_t user_n, tenant_n, jti_n;
     bool ended, revoked;             /* told to end; to be told that it is revoked */
     int64_t issued, expires, opened; /* Unix seconds */
@@ -90,6 +92,57 @@ void audience_expire(audience_member *m, uint64_t ms, int code, slice reason);
 slice audience_id(const audience_member *m);
 audience_identity audience_identity_of(const audience_member *m);
 
+/* Presence ---------------------------------------------------------------------------------- */
+
+enum { AUDIENCE_DATA_MAX = 4096 };
+
+/* It is present in a topic, until it exits or leaves; harmless the second time. */
+void audience_enter(audience_member *m, slice topic);
+void audience_exit(audience_member *m, slice topic);
+/* What the others see of it, as JSON of at most AUDIENCE_DATA_MAX bytes; they hear of a change. */
+void audience_set_data(audience_member *m, slice json);
+
+/* A room is a topic with those who are present there by this worker, or, with the name that
+ * audience_user_room gives, a user with all connections. */
+slice audience_user_room(slice user, slice tenant, buf *out);
+size_t audience_room_count(const audience *a, slice name);
+/* {"count":N,"members":[{"connection","user","data"}, at most `limit`]} */
+void audience_room_json(const audience *a, slice name, size_t limit, buf *out);
+
+/* News -------------------------------------------------------------------------------------- */
+
+typedef enum { AUDIENCE_CLOSED, AUDIENCE_SLOW, AUDIENCE_ENTERED, AUDIENCE_EXITED } audience_kind;
+
+/* What has happened to a member, for whoever has policies: kept until it is taken, at most
+ * AUDIENCE_NEWS_MAX of them. */
+typedef struct {
+    list link;
+    audience_kind kind;
+    const char *transport;
+    char id[AUDIENCE_ID_MAX + 1];
+    slice user, tenant, topic, data, reason; /* reason: also what was done about a slow one */
+    int code;                                /* of a WebSocket's close */
+    uint64_t open_ms, delivered, queued;
+    char texts[];
+} audience_news;
+
+enum { AUDIENCE_NEWS_MAX = 10000 };
+
+/* The client takes too slowly what is sent to it, and `done` ("skipped", "dropped", "closed" ...)
+ * is what the transport does about it: one line in the log, the metric, and news. topic may be "".
+ */
+void audience_slow(audience_member *m, slice topic, size_t queued, const char *done);
+
+/* fn is called once when there is something new; then audience_told, when all of it was taken. */
+void audience_on_news(audience *a, void (*fn)(void *arg), void *arg);
+void audience_told(audience *a);
+bool audience_busy(const audience *a);          /* something is new, or being told */
+audience_news *audience_next_news(audience *a); /* the caller frees it; NULL: there is none */
+/* A room that has changed since it was asked for: its name goes to out. False: there is none. */
+bool audience_next_room(audience *a, buf *out);
+/* Every room counts as changed; with `news` every member of a topic enters it once more. */
+void audience_announce(audience *a, bool news);
+
 /* Questions to all workers ------------------------------------------------------------------- */
 
 typedef enum {
@@ -99,6 +152,7 @@ typedef enum {
     AUDIENCE_IDENTIFY = 'i',    /* the one with `id` gets the identity, if it is of the same user */
     AUDIENCE_REVOKE = 'r',      /* the revocation is entered everywhere, whom it hits is ended */
     AUDIENCE_APPLY = 'a',       /* whom the table of revocations hits is ended */
+    AUDIENCE_ANNOUNCE = 'n',    /* who is present is told anew */
 } audience_verb;
 
 typedef struct {
@@ -131,6 +185,7 @@ void audience_set_nodes(unsigned nodes);
 
 /* The name of this process among the nodes. */
 slice audience_node(void);
+unsigned audience_workers(void); /* of this process, that are open */
 /* Of the calling thread. The hub's port may be NULL; cluster: there may be other nodes. */
 audience *audience_open(uv_loop_t *loop, hub_port *port, int worker, bool cluster);
 /* After all its members have left; freed when its handles are closed. */

@@ -48,6 +48,11 @@ void audience_set_nodes(unsigned nodes)
     known_nodes = nodes;
 }
 
+unsigned audience_workers(void)
+{
+    return workers_here;
+}
+
 /* Sending ----------------------------------------------------------------------------------- */
 
 static slice answers_topic(slice node, char out[64])
@@ -149,6 +154,12 @@ static void put_row(audience *a, const audience_member *m, buf *out)
     buf_text(out, "]}");
 }
 
+static void unsubscribe(audience_member *m, slice topic)
+{
+    m->ops->unsubscribe(m, topic);
+    audience_exit(m, topic);
+}
+
 static void act_on(audience *a, audience_member *m, const audience_request *r, buf *rows)
 {
     if (r->verb == AUDIENCE_LIST)
@@ -156,7 +167,7 @@ static void act_on(audience *a, audience_member *m, const audience_request *r, b
     else if (r->verb == AUDIENCE_END)
         audience_end_member(m, &r->end);
     else if (r->verb == AUDIENCE_UNSUBSCRIBE)
-        m->ops->unsubscribe(m, r->topic);
+        unsubscribe(m, r->topic);
     else if (r->verb == AUDIENCE_IDENTIFY)
         audience_identify(m, &r->who);
     else
@@ -181,6 +192,10 @@ static void enter(const audience_request *r)
 static uint64_t act(audience *a, const audience_request *r, buf *rows)
 {
     uint64_t count = 0;
+    if (r->verb == AUDIENCE_ANNOUNCE) {
+        audience_announce(a, true);
+        return 0;
+    }
     if (r->verb == AUDIENCE_REVOKE)
         enter(r);
     LIST_FOR_EACH_SAFE (it, &a->members) {

@@ -17,7 +17,6 @@
  * overtakes those that wait; a subscription touched after a write that ended its connection. */
 #include "subscriptions.h"
 
-#include "log.h"
 #include "mem.h"
 #include "metrics.h"
 #include <stdlib.h>
@@ -56,15 +55,12 @@ subscriptions *subscriptions_of(hub_subscriber *s)
 static void note_slow(subscription *s, const char *done, metric counter)
 {
     const subscriptions *all = s->home;
-    audience_identity who = audience_identity_of(all->member);
     metrics_add(counter, 1);
     if (s->slow)
         return;
     s->slow = true;
-    log_info("a subscriber reads too slowly", LOG_TEXT("peer", conn_peer(all->c)),
-             LOG_SLICE("connection", audience_id(all->member)), LOG_SLICE("user", who.user),
-             LOG_SLICE("topic", hub_topic_of(&s->subscriber)),
-             LOG_NUM("queued", conn_queued(all->c) + all->waiting_bytes), LOG_TEXT("done", done));
+    audience_slow(all->member, hub_topic_of(&s->subscriber),
+                  conn_queued(all->c) + all->waiting_bytes, done);
 }
 
 static void drop_first(subscription *s)

@@ -24,9 +24,9 @@ struct subscriptions {
     conn *c;
     hub_port *port;
     const subscriptions_ops *ops;
-    const audience_member *member; /* whose they are, for the log */
-    size_t queue;                  /* bytes that may wait here, and as many with the connection */
-    size_t waiting_bytes;          /* of messages, in all queues here */
+    audience_member *member; /* whose they are */
+    size_t queue;            /* bytes that may wait here, and as many with the connection */
+    size_t waiting_bytes;    /* of messages, in all queues here */
     uint16_t count;
     bool closed; /* there will be none any more */
 };

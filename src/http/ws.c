@@ -74,10 +74,7 @@ void ws_close(ws *w, int code, slice reason)
 static void give_up_slow(ws *w)
 {
     metrics_add(METRIC_WS_SLOW, 1);
-    audience_identity who = audience_identity_of(&w->member);
-    log_info("a WebSocket client reads too slowly", LOG_TEXT("peer", conn_peer(w->c)),
-             LOG_SLICE("connection", audience_id(&w->member)), LOG_SLICE("user", who.user),
-             LOG_NUM("queued", conn_queued(w->c)), LOG_TEXT("done", "closed"));
+    audience_slow(&w->member, (slice){"", 0}, conn_queued(w->c), "closed");
     ws_close(w, WS_TRY_AGAIN, SLICE("the client reads too slowly"));
 }
 

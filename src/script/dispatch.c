@@ -29,7 +29,7 @@ struct dispatcher {
     size_t refs;
     /* registry references */
     int dispatch, control, failed, prepare, start, reloaded, refused, refresh, verify, save,
-        restore;
+        restore, news;
     bool verifies, has_ws;
     dispatcher_ws_functions ws;
 };
@@ -87,6 +87,7 @@ static int boot(lua_State *L)
     d->refresh = field_ref(L, "refresh", false);
     d->save = field_ref(L, "save", false);
     d->restore = field_ref(L, "restore", false);
+    d->news = field_ref(L, "news", false);
     read_ws(L, d);
     sandbox_lock_globals(L);
     if (d->verifies && d->verify != LUA_NOREF) {
@@ -432,4 +433,36 @@ void dispatcher_refresh(dispatcher *d, slice topic)
     memcpy(r->topic, topic.p, topic.n);
     static const task_ops ops = {fill_refresh, NULL, free};
     task_spawn(d->vm, &ops, r);
+}
+
+typedef struct {
+    dispatcher *d;
+    void (*done)(void *arg);
+    void *arg;
+} telling;
+
+static int fill_news(lua_State *L, void *data)
+{
+    const telling *t = data;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->d->news);
+    return 0;
+}
+
+static void on_told(void *data)
+{
+    telling *t = data;
+    dispatcher_drop(t->d);
+    t->done(t->arg);
+    free(t);
+}
+
+bool dispatcher_news(dispatcher *d, void (*done)(void *arg), void *arg)
+{
+    static const task_ops ops = {fill_news, NULL, on_told};
+    if (d->news == LUA_NOREF)
+        return false;
+    telling *t = mem_alloc(sizeof *t);
+    *t = (telling){dispatcher_hold(d), done, arg};
+    task_spawn(d->vm, &ops, t);
+    return true;
 }

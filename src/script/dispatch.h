@@ -46,3 +46,5 @@ void dispatcher_reloaded(dispatcher *d);
 void dispatcher_refused(dispatcher *d);
 /* boot.refresh(topic) as a task. */
 void dispatcher_refresh(dispatcher *d, slice topic);
+/* boot.news as a task; done(arg) once, when it is over. False: boot.lua has none. */
+bool dispatcher_news(dispatcher *d, void (*done)(void *arg), void *arg);

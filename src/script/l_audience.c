@@ -301,6 +301,87 @@ static int revocations_restored(lua_State *L)
     return ask(L, &(audience_request){.verb = AUDIENCE_APPLY}, push_count);
 }
 
+/* News -------------------------------------------------------------------------------------- */
+
+static void push_text(lua_State *L, const char *name, slice text)
+{
+    if (text.n == 0)
+        return;
+    vm_push_slice(L, text);
+    lua_setfield(L, -2, name);
+}
+
+static void push_integer(lua_State *L, const char *name, uint64_t number)
+{
+    lua_pushinteger(L, (lua_Integer)number);
+    lua_setfield(L, -2, name);
+}
+
+static int push_news(lua_State *L)
+{
+    static const char *const kinds[] = {"close", "slow", "join", "leave"};
+    const audience_news *n = lua_touserdata(L, 1);
+    lua_createtable(L, 0, 10);
+    push_text(L, "kind", slice_of(kinds[n->kind]));
+    push_text(L, "connection", slice_of(n->id));
+    push_text(L, "transport", slice_of(n->transport));
+    push_text(L, "user", n->user);
+    push_text(L, "tenant", n->tenant);
+    push_text(L, "topic", n->topic);
+    push_text(L, "data", n->data);
+    push_text(L, "reason", n->reason);
+    if (n->code != 0)
+        push_integer(L, "code", (uint64_t)n->code);
+    push_integer(L, "delivered", n->delivered);
+    push_integer(L, "queued", n->queued);
+    lua_pushnumber(L, (lua_Number)n->open_ms / 1000);
+    lua_setfield(L, -2, "seconds");
+    return 1;
+}
+
+/* next_news() -> table or nil */
+static int next_news(lua_State *L)
+{
+    audience_news *n = audience_here() != NULL ? audience_next_news(audience_here()) : NULL;
+    if (n == NULL)
+        return 0;
+    lua_pushcfunction(L, push_news);
+    lua_pushlightuserdata(L, n);
+    int status = lua_pcall(L, 1, 1, 0);
+    free(n);
+    return status == LUA_OK ? 1 : lua_error(L);
+}
+
+/* next_room() -> name or nil */
+static int next_room(lua_State *L)
+{
+    buf *name = box_push_buf(L);
+    if (audience_here() == NULL || !audience_next_room(audience_here(), name))
+        return 0;
+    box_push_text(L, name);
+    return 1;
+}
+
+/* room(name, limit) -> JSON, count: this worker's part */
+static int describe_room(lua_State *L)
+{
+    slice name = vm_check_slice(L, 1);
+    lua_Integer limit = luaL_optinteger(L, 2, 0);
+    luaL_argcheck(L, limit >= 0, 2, "a number of members");
+    check_here(L);
+    buf *json = box_push_buf(L);
+    audience_room_json(audience_here(), name, (size_t)limit, json);
+    box_push_text(L, json);
+    lua_pushinteger(L, (lua_Integer)audience_room_count(audience_here(), name));
+    return 2;
+}
+
+/* announce(): every worker of this process tells anew who is present */
+static int announce(lua_State *L)
+{
+    return ask(L, &(audience_request){.verb = AUDIENCE_ANNOUNCE}, push_count);
+}
+
 /* The rest ---------------------------------------------------------------------------------- */
 
 static int make_connection_id(lua_State *L)
@@ -314,6 +395,18 @@ static int make_connection_id(lua_State *L)
 static int node_name(lua_State *L)
 {
     vm_push_slice(L, audience_node());
+    return 1;
+}
+
+static int worker_number(lua_State *L)
+{
+    lua_pushinteger(L, vm_services(vm_of(L))->worker);
+    return 1;
+}
+
+static int worker_count(lua_State *L)
+{
+    lua_pushinteger(L, audience_workers());
     return 1;
 }
 
@@ -337,6 +430,12 @@ void audience_open_functions(lua_State *L)
                                          {"revocations", count_revocations},
                                          {"restore_revocation", restore_revocation},
                                          {"revocations_restored", revocations_restored},
+                                         {"next_news", next_news},
+                                         {"next_room", next_room},
+                                         {"room", describe_room},
+                                         {"announce", announce},
+                                         {"worker", worker_number},
+                                         {"workers", worker_count},
                                          {"node", node_name},
                                          {"set_nodes", set_nodes},
                                          {NULL, NULL}};

@@ -177,6 +177,29 @@ static int ws_unseal_text(lua_State *L)
     return 1;
 }
 
+/* present(topic, here): enters or exits */
+static int ws_present(lua_State *L)
+{
+    ws *w = check_socket(L);
+    slice topic = check_topic(L);
+    if (w != NULL && lua_toboolean(L, 3))
+        audience_enter(ws_member(w), topic);
+    else if (w != NULL)
+        audience_exit(ws_member(w), topic);
+    return 0;
+}
+
+/* presence_data(json): "" takes it away */
+static int ws_presence_data(lua_State *L)
+{
+    ws *w = check_socket(L);
+    slice json = vm_check_slice(L, 2);
+    luaL_argcheck(L, json.n <= AUDIENCE_DATA_MAX, 2, "presence data has 4,096 bytes at most");
+    if (w != NULL)
+        audience_set_data(ws_member(w), json);
+    return 0;
+}
+
 ws_box *ws_box_push(lua_State *L)
 {
     ws_box *box = lua_newuserdatauv(L, sizeof *box, 0);
@@ -190,6 +213,8 @@ ws_box *ws_box_push(lua_State *L)
                                            {"close", ws_close_socket},
                                            {"expire", ws_expire_socket},
                                            {"identify", ws_identify_socket},
+                                           {"present", ws_present},
+                                           {"presence_data", ws_presence_data},
                                            {NULL, NULL}};
         luaL_newlib(L, methods);
         lua_setfield(L, -2, "__index");

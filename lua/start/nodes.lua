@@ -1,0 +1,43 @@
+-- Keeps this node's lease, and clears up after nodes that have died: their members leave, their
+-- users are gone after the grace.
+local hub = require "host.hub"
+local log = require "host.log"
+local nodes = require "web.nodes"
+local presence = require "web.presence"
+local time = require "host.time"
+local users = require "web.users"
+
+
+local function clear_up()
+  for _, node in ipairs(nodes.dead() or {}) do
+    if presence.clear(node, users.bury) then nodes.forget(node) end
+  end
+end
+
+
+local function round()
+  local alive, message, code = nodes.beat()
+  if alive == nil then error(("%s (%s)"):format(message, code), 0) end
+  if not alive then
+    log.warn("this node was taken for dead; it tells anew who is here")
+    hub.announce()
+  end
+  clear_up()
+end
+
+
+return function()
+  local failing, resumed = false, false
+  while true do
+    local ok, err = pcall(round)
+    if ok and not resumed then
+      resumed = true
+      users.resume()
+    end
+    if not ok and not failing then
+      log.warn("this node's lease can't be kept now", { error = tostring(err) })
+    end
+    failing = not ok
+    time.sleep(nodes.ROUND)
+  end
+end
