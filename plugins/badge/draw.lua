@@ -17,17 +17,14 @@ local BAD = {
   down = true, failing = true, failed = true, error = true, offline = true, no = true,
   broken = true, unhealthy = true,
 }
+-- Without ids, so that many can stand in one picture.
 local TEMPLATE <const> = [[
 <svg xmlns="http://www.w3.org/2000/svg" width="%s" height="%d" viewBox="0 0 %s 20" role="img"
- aria-label="%s">
-<title>%s</title>
-<clipPath id="r"><rect width="%s" height="20" rx="4"/></clipPath>
-<g clip-path="url(#r)"><path fill="%s" d="M0 0h%sv20H0z"/><path fill="%s" d="M%s 0h%sv20H%sz"/>
-<path fill="#fff" fill-opacity=".08" d="M0 0h%sv10H0z"/></g>
+ aria-label="%s"><title>%s</title><rect width="%s" height="20" rx="4" fill="%s"/>%s
 <g fill="#fff" font-family="Helvetica,Arial,'DejaVu Sans',sans-serif" font-size="11"
- text-anchor="middle">%s%s</g>
-</svg>
+ text-anchor="middle">%s%s</g></svg>
 ]]
+local LEFT <const> = '<path fill="%s" d="M4 0H%sV20H4a4 4 0 0 1-4-4V4a4 4 0 0 1 4-4z"/>'
 local TEXT <const> = '<text x="%s" y="14" textLength="%s" lengthAdjust="spacingAndGlyphs">%s</text>'
 local PADDING <const> = 7
 
@@ -97,8 +94,8 @@ function badge.draw(label, value, color, config)
   local whole = number(left + right)
   local name = escape(label == "" and value or label .. ": " .. value)
   return TEMPLATE:format(number((left + right) * config.height / 20), config.height, whole, name,
-    name, whole, config.label_color, number(left), color, number(left), number(right), number(left),
-    whole, text(label, left / 2, label_width), text(value, left + right / 2, value_width))
+    name, whole, color, left > 0 and LEFT:format(config.label_color, number(left)) or "",
+    text(label, left / 2, label_width), text(value, left + right / 2, value_width))
 end
 
 return badge

@@ -32,6 +32,7 @@ int exchange_default_header(exchange *x, slice name, slice value)
         if (count == DEFAULTS_MAX)
             return -1;
         *at = arena_alloc(&x->arena, sizeof **at);
+        (*at)->next = NULL;
     }
     (*at)->name = (slice){arena_copy(&x->arena, name.p, name.n), name.n};
     (*at)->value = (slice){arena_copy(&x->arena, value.p, value.n), value.n};

@@ -23,7 +23,7 @@ local time = require "host.time"
 
 local plugins = {}
 
-local DEFAULT <const> = { "badge" } -- where config.lua says nothing
+local DEFAULT <const> = { "badge", "chart" } -- where config.lua says nothing
 local KEYS <const> = {
   name = true, version = true, summary = true, requires = true, config = true, setup = true,
   save = true, restore = true,

@@ -84,7 +84,7 @@ function settings.check(name, fields, given)
   if checked then return checked end
   local first = wrong[1]
   local got = ""
-  if not first.error:find "got " and not first.error:find "missing" then
+  if not (first.error:find "got " or first.error:find " has " or first.error:find "missing") then
     got = ", got " .. shown(at_path(given, first.field))
   end
   fail(name, first.field, "%s%s", first.error, got)

@@ -1,0 +1,167 @@
+-- So many requests per user and address, and no more: 429 with Retry-After, and RateLimit-* on
+-- every answer. Counted by web.limiter, in the store, over all workers and nodes.
+--
+-- Who it is: the user of a good token, else the address. The address is the connection's, unless
+-- that is one of the trusted proxies: then it is the last address that they say and that is no
+-- proxy itself. What a client writes into X-Forwarded-For stands further left and is never looked
+-- at.
+local address = require "plugins.ratelimit.address"
+local limiter = require "web.limiter"
+local web = require "web"
+
+local HOPS_MAX <const> = 32
+
+
+local function blocks_of(list)
+  local blocks = {}
+  for i, text in ipairs(list) do
+    blocks[i] = address.block(text)
+    if not blocks[i] and text ~= "unix" then
+      error(('trusted: "%s" is no address, no block such as 10.0.0.0/8, and not "unix"')
+        :format(text), 0)
+    end
+    blocks.unix = blocks.unix or text == "unix"
+  end
+  return blocks
+end
+
+
+local function is_trusted(text, blocks)
+  local groups = address.parse(text)
+  if not groups then return text:find "^unix" ~= nil and blocks.unix, nil end
+  for _, block in pairs(blocks) do
+    if type(block) == "table" and address.is_in(groups, block) then return true, groups end
+  end
+  return false, groups
+end
+
+
+-- The hops that proxies have noted, the nearest first: X-Forwarded-For, else Forwarded.
+local function hops_of(req)
+  local hops = {}
+  local header = req:header "x-forwarded-for"
+  if header then
+    for hop in header:gmatch "[^,]+" do hops[#hops + 1] = hop:match "^%s*(.-)%s*$" end
+  else
+    for hop in (req:header "forwarded" or ""):gmatch "[^,]+" do
+      local node = hop:lower():match 'for%s*=%s*"?(%[?[%x:.]+%]?)' or "unknown"
+      hops[#hops + 1] = node
+    end
+  end
+  local nearest = {}
+  for i = #hops, math.max(1, #hops - HOPS_MAX + 1), -1 do
+    local hop = hops[i]
+    nearest[#nearest + 1] = hop:match "^(%d+%.%d+%.%d+%.%d+):%d+$" or hop:match "^(%[.*%]):%d+$"
+      or hop
+  end
+  return nearest
+end
+
+
+-- What is counted together of this request's address.
+local function address_of(req, blocks)
+  local trusted, groups = is_trusted(req.peer, blocks)
+  local key = groups and address.key(groups) or req.peer
+  if not trusted then return key end
+  for _, hop in ipairs(hops_of(req)) do
+    trusted, groups = is_trusted(hop, blocks)
+    if not groups then return key end -- "unknown", or no address: the proxy is all we know
+    key = address.key(groups)
+    if not trusted then return key end
+  end
+  return key
+end
+
+
+-- The user of a good token. A wrong one makes nobody: else each made-up token were a new user.
+local function user_of(req)
+  local token = (req:header "authorization" or ""):match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+)$"
+  if not token then return nil end
+  local claims = require("auth.tokens").claims(token)
+  return claims and type(claims.sub) == "string" and claims.sub or nil
+end
+
+
+local function seconds(value)
+  return ("%d"):format(math.max(1, math.ceil(value)))
+end
+
+
+local function note(req, rule, state)
+  req:default_header("RateLimit-Policy", ("%d;w=%d"):format(state.limit, rule.window))
+  req:default_header("RateLimit-Limit", ("%d"):format(state.limit))
+  req:default_header("RateLimit-Remaining", ("%d"):format(state.remaining))
+  req:default_header("RateLimit-Reset", seconds(state.reset))
+end
+
+
+local function refuse(state)
+  web.throw(429, "too_many_requests", ("too many requests; try again in %s seconds")
+    :format(seconds(state.reset)), { ["Retry-After"] = seconds(state.reset) })
+end
+
+
+local function rules_of(config)
+  local rules = {}
+  for i, rule in ipairs(config.rules) do
+    rules[i] = { path = rule.path, window = rule.window, limiter = limiter.new {
+      name = "requests-" .. i, limit = rule.limit, window = rule.window } }
+  end
+  table.sort(rules, function(a, b) return #a.path > #b.path end)
+  local function all(name, limit)
+    return { window = config.window,
+      limiter = limiter.new { name = name, limit = limit, window = config.window } }
+  end
+  return rules, all("address", config.limit), all("user", config.user_limit or config.limit)
+end
+
+
+local function setup(plugin, config)
+  local blocks, skip = blocks_of(config.trusted), {}
+  local rules, by_address, by_user = rules_of(config)
+  for _, path in ipairs(config.skip) do skip[path] = true end
+
+  local function take(req, rule, key)
+    local ok, state = rule.limiter:take(key)
+    note(req, rule, state)
+    if not ok then refuse(state) end
+  end
+
+  plugin:middleware(function(req, next)
+    if skip[req.path] then return next(req) end
+    local where = address_of(req, blocks)
+    for _, rule in ipairs(rules) do
+      if req.path:sub(1, #rule.path) == rule.path then
+        take(req, rule, where)
+        break
+      end
+    end
+    local user = config.users and user_of(req)
+    take(req, user and by_user or by_address, user or where)
+    return next(req)
+  end)
+end
+
+local COUNT = { type = "integer", min = 1, max = 1000000000 }
+local WINDOW = { type = "integer", min = 1, max = 86400, default = 60 }
+
+return {
+  name = "ratelimit",
+  version = "1.0",
+  summary = "so many requests per user and address",
+  config = {
+    limit = { type = "integer", min = 1, max = 1000000000, default = 600 },
+    window = WINDOW,
+    users = { type = "boolean", default = true },
+    user_limit = { type = "integer", min = 1, max = 1000000000, optional = true },
+    trusted = { type = "array", items = { type = "string" }, max = 100, default = {} },
+    skip = { type = "array", items = { type = "string" }, max = 100,
+      default = { "/health", "/ready", "/metrics" } },
+    rules = {
+      type = "array", max = 50, default = {},
+      items = { fields = { path = { type = "string", pattern = "/.*" }, limit = COUNT,
+        window = WINDOW } },
+    },
+  },
+  setup = setup,
+}

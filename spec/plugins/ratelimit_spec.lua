@@ -1,0 +1,148 @@
+-- The plugin ratelimit: who is counted as whom, and what the client is told.
+local redis_server = require "spec.support.redis"
+local server = require "spec.support.server"
+
+local function start(settings, options)
+  options = options or {}
+  options.files = { ["config.lua"] = "return { plugins = { { 'ratelimit', " .. settings .. " } } }" }
+  options.workers = options.workers or 2
+  return server.start(options)
+end
+
+-- Statuses of so many requests, as text: "200 200 429".
+local function statuses(app, count, headers)
+  local list = {}
+  for i = 1, count do list[i] = app:get("/hello/a", { headers = headers }).status end
+  return table.concat(list, " ")
+end
+
+
+describe("a rate limit #workers", function()
+  it("answers 429 with what the client has to know, and lets others in", function()
+    local app = start "limit = 3, window = 600, skip = { '/health' }"
+    local first = app:get "/hello/a"
+    assert.equal("3", first.headers["ratelimit-limit"])
+    assert.equal("2", first.headers["ratelimit-remaining"])
+    assert.equal("3;w=600", first.headers["ratelimit-policy"])
+    assert.is_true(tonumber(first.headers["ratelimit-reset"]) <= 600)
+    assert.equal("200 200 429 429", statuses(app, 4))
+    local res = app:get "/hello/a"
+    assert.equal(429, res.status)
+    assert.equal("too_many_requests", res:json().code)
+    assert.equal("0", res.headers["ratelimit-remaining"])
+    local wait = tonumber(res.headers["retry-after"])
+    assert.is_true(wait >= 1 and wait <= 1200)
+    assert.equal(200, app:get("/health").status)
+    app:stop()
+  end)
+
+  it("counts a user as one, from wherever, and a wrong token as nobody", function()
+    local app = start("limit = 5, user_limit = 2, window = 600", { set = { ["password.ln"] = 10 } })
+    local function token(user)
+      local res = app:post("/api/auth/token", { json = { user_id = user, password = "a good password" } })
+      return { Authorization = "Bearer " .. res:json().token }
+    end
+    local ada, bob = token "ada", token "bob"
+    assert.equal("200 200 429", statuses(app, 3, ada))
+    assert.equal("200 200 429", statuses(app, 3, bob))
+    assert.equal("200 200 200 429", statuses(app, 4, { Authorization = "Bearer a.b.c" }))
+    app:stop()
+  end)
+
+  it("believes no header of a client, and of a trusted proxy the last hop that is none", function()
+    local app = start "limit = 2, window = 600"
+    assert.equal("200", statuses(app, 1, { ["X-Forwarded-For"] = "1.1.1.1" }))
+    assert.equal("200 429", statuses(app, 2, { ["X-Forwarded-For"] = "2.2.2.2", Forwarded = "for=3.3.3.3" }))
+    app:stop()
+    app = start "limit = 2, window = 600, trusted = { '127.0.0.0/8', '10.0.0.0/8' }"
+    local function from(list) return { ["X-Forwarded-For"] = list } end
+    assert.equal("200 200 429", statuses(app, 3, from "9.9.9.9, 1.1.1.1, 10.2.3.4"))
+    assert.equal("429", statuses(app, 1, from "8.8.8.8, 1.1.1.1"))
+    assert.equal("200 200 429", statuses(app, 3, from "1.1.1.1, 5.5.5.5:1234"))
+    assert.equal("200 200 429", statuses(app, 3, { Forwarded = 'for=9.9.9.9, for="7.7.7.7:80";proto=https' }))
+    assert.equal("429", statuses(app, 1, { Forwarded = "For=7.7.7.7" }))
+    assert.equal("200 200 429", statuses(app, 3, from "made up, by nobody"))
+    app:stop()
+  end)
+
+  it("counts IPv6 by the /64 of its customer", function()
+    local app = start "limit = 3, window = 600, trusted = { '127.0.0.1' }"
+    local passed = 0
+    for i = 1, 30 do
+      local text = statuses(app, 1, { ["X-Forwarded-For"] = ("2001:db8:1:2:%x:%x::1"):format(i, i * 7) })
+      if text == "200" then passed = passed + 1 end
+    end
+    assert.equal(3, passed)
+    assert.equal("200", statuses(app, 1, { ["X-Forwarded-For"] = "2001:db8:1:3::1" }))
+    assert.equal("200", statuses(app, 1, { ["X-Forwarded-For"] = "[2001:db8:1:4::1]:443" }))
+    app:stop()
+  end)
+
+  it("has stricter rules below a path", function()
+    local app = start "limit = 100, window = 600, rules = { { path = '/hello/', limit = 1, window = 600 } }"
+    assert.equal("200 429", statuses(app, 2))
+    assert.equal(200, app:get("/").status)
+    app:stop()
+  end)
+
+  it("holds over two nodes on one Redis", function()
+    local redis = redis_server.start()
+    local set = { ["redis.url"] = redis.url }
+    local one = start("limit = 4, window = 600", { set = set, workers = 1 })
+    local two = start("limit = 4, window = 600", { set = set, workers = 1 })
+    assert.equal("200 200", statuses(one, 2))
+    assert.equal("200 200 429", statuses(two, 3))
+    assert.equal("429", statuses(one, 1))
+    one:stop()
+    two:stop()
+  end)
+
+  it("is refused with a proxy that is none", function()
+    local files = { ["config.lua"] = "return { plugins = { { 'ratelimit', trusted = { '10.0.0.0/33' } } } }" }
+    local app = server.launch { files = files }
+    assert.equal(1, (app.process:wait(30)))
+    assert.matches("10.0.0.0/33. is no address", app.process.err)
+  end)
+end)
+
+
+describe("addresses", function()
+  local address = require "plugins.ratelimit.address"
+
+  it("are read in all their forms", function()
+    for text, key in pairs {
+      ["1.2.3.4"] = "1.2.3.4", ["::ffff:1.2.3.4"] = "1.2.3.4", ["::ffff:102:304"] = "1.2.3.4",
+      ["2001:db8::1"] = "2001:db8:0:0::/64", ["[2001:DB8:1:2:3:4:5:6]"] = "2001:db8:1:2::/64",
+      ["fe80::1%eth0"] = "fe80:0:0:0::/64", ["::"] = "0:0:0:0::/64", ["1::"] = "1:0:0:0::/64",
+      ["64:ff9b::1.2.3.4"] = "64:ff9b:0:0::/64",
+    } do
+      local groups = address.parse(text)
+      assert.is_truthy(groups, text)
+      assert.equal(key, address.key(groups), text)
+    end
+  end)
+
+  it("are refused in all others", function()
+    for _, text in ipairs { "", "1.2.3", "1.2.3.256", "1.2.3.4.5", "a.b.c.d", "::1::", "1:2:3:4:5:6:7", "12345::",
+      "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "unknown", "1.2.3.4:80", ("1:"):rep(100), ":::", "g::" } do
+      assert.is_nil(address.parse(text), text)
+    end
+  end)
+
+  it("lie in their blocks", function()
+    for text, cases in pairs {
+      ["10.0.0.0/8"] = { ["10.255.1.1"] = true, ["11.0.0.1"] = false, ["::ffff:10.1.1.1"] = true },
+      ["0.0.0.0/0"] = { ["1.2.3.4"] = true, ["2001::1"] = false },
+      ["2001:db8::/33"] = { ["2001:db8:7fff::1"] = true, ["2001:db8:8000::1"] = false },
+      ["::1"] = { ["::1"] = true, ["::2"] = false },
+      ["::/0"] = { ["::1"] = true, ["1.2.3.4"] = true },
+    } do
+      local block = address.block(text)
+      for one, expected in pairs(cases) do
+        assert.equal(expected, address.is_in(address.parse(one), block), one .. " in " .. text)
+      end
+    end
+    assert.is_nil(address.block "10.0.0.0/33")
+    assert.is_nil(address.block "x/8")
+  end)
+end)
