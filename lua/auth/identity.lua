@@ -11,6 +11,7 @@ local jwk = require "host.jwk"
 local jwt = require "host.jwt"
 local own = require "auth.tokens"
 local remote = require "auth.remote_keys"
+local revocations = require "auth.revocations"
 
 local identity = {}
 
@@ -54,7 +55,7 @@ local function complete(claims)
       return nil, ("the token's claim %s is missing or no name"):format(name), "malformed"
     end
   end
-  return claims
+  return revocations.check(claims)
 end
 
 -- Which of several refusals tells most: the one of the key that did know the token.

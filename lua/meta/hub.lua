@@ -225,6 +225,49 @@ function hub.connection_id() end
 ---@return string
 function hub.node() end
 
+--- The number of this worker among those of its process, from 0.
+---@return integer
+function hub.worker() end
+
+--- Workers of this process.
+---@return integer
+function hub.workers() end
+
+-- For web.news and web.presence -------------------------------------------------------------------
+
+---@class hub.News
+---@field kind "close"|"slow"|"join"|"leave"
+---@field connection string
+---@field transport string
+---@field user? string
+---@field tenant? string
+---@field topic? string
+---@field data? string JSON
+---@field reason? string
+---@field code? integer
+---@field delivered integer
+---@field queued integer
+---@field seconds number since it was opened
+
+--- What has happened to a connection of this worker, the oldest first.
+---@return hub.News|nil
+function hub.next_news() end
+
+--- A topic (or user) of this worker whose members have changed.
+---@return string|nil
+function hub.next_room() end
+
+--- Who is present in a topic by this worker.
+---@param name string
+---@param limit? integer members that are named; none when absent
+---@return string json {"count","members"}
+---@return integer count
+function hub.room(name, limit) end
+
+--- Makes every worker of this process tell anew who is present. Waits.
+---@return integer
+function hub.announce() end
+
 --- How many nodes there are, so that nobody waits for more.
 ---@param n integer
 function hub.set_nodes(n) end

@@ -4,6 +4,7 @@ local hub = require "host.hub"
 local hooks = require "web.hooks"
 local json = require "host.json"
 local names = require "pubsub.names"
+local presence = require "web.presence"
 local time = require "host.time"
 local web = require "web"
 
@@ -139,11 +140,41 @@ end
 local function channels(req)
   local list = web.array()
   for _, name in ipairs(hub.topics(req.valid.query.prefix)) do
-    if name:sub(1, 1) ~= "$" and #list < CHANNELS_MAX then
+    if #list < CHANNELS_MAX then
       list[#list + 1] = { channel = name, subscribers = hub.count(name) }
     end
   end
   return web.json { channels = list }
+end
+
+
+local function who_is_there(req)
+  local channel = channel_of(req.valid.query)
+  local found, message, code = presence.of(channel)
+  if not found then world(message, code, "who is present can't be read now") end
+  return web.json { channel = channel, members = web.array(found.members), count = found.count }
+end
+
+
+-- What was published as JSON is given back as JSON.
+local function item_of(item)
+  local data = json.decode(item.data)
+  if data == nil then data = item.data end
+  return { position = item.position, data = data, time = item.time }
+end
+
+
+local function history(req)
+  local query = req.valid.query
+  local channel = channel_of(query)
+  local page, message, code = hub.history(channel,
+    { since = query.since, limit = query.limit, reverse = query.reverse })
+  if not page then world(message, code, "the history can't be read now") end
+  local items = web.array()
+  for i, item in ipairs(page.items) do items[i] = item_of(item) end
+  return web.json {
+    channel = channel, items = items, position = page.position, recovered = page.recovered,
+  }
 end
 
 
@@ -195,6 +226,18 @@ return {
       limit = { type = "integer", min = 1, max = 10000, default = 100 },
       nodes = { type = "boolean", default = false, about = "ask the other nodes too" },
     },
+  }),
+  route("presence", "GET", who_is_there, {
+    summary = "Who is present in a channel",
+    query = { fields = { channel = TEXT, topic = TEXT, session_id = TEXT, tenant = TEXT } },
+  }),
+  route("history", "GET", history, {
+    summary = "The messages that a channel has kept",
+    query = { fields = {
+      channel = TEXT, topic = TEXT, session_id = TEXT, tenant = TEXT, since = TEXT,
+      limit = { type = "integer", min = 1, max = 1000, default = 100 },
+      reverse = { type = "boolean", default = false },
+    } },
   }),
   route("channels", "GET", channels, {
     summary = "The topics that are live on this node",

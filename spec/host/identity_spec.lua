@@ -263,6 +263,19 @@ describe("the server's API", function()
     assert.equal(2, api(app, "broadcast",
       { channels = { "pubsub:0:4:roomnews", "other" }, data = "hello" }).count)
     assert.equal("hello", c:read_text())
+    c:text 'subscribe-json:{"topic":"t","presence":true}'
+    local function read(path)
+      return app:get("/api/server/" .. path, { headers = { Authorization = "Bearer " .. KEY } }):json()
+    end
+    wait.till(function() return read("presence?topic=t&session_id=room").count == 1 end, "ann")
+    assert.equal("ann", read("presence?channel=pubsub:0:4:roomt").members[1].user)
+    assert.same({}, read("history?channel=nothing").items)
+    local found = false
+    for _, row in ipairs(read "channels".channels) do
+      found = found or row.channel == "pubsub:0:4:roomt" and row.subscribers == 1
+      assert.is_nil(row.channel:find "^%$")
+    end
+    assert.is_true(found)
     c:close()
     app:stop()
   end)

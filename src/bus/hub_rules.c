@@ -41,6 +41,8 @@ hub_rule hub_rules_find(const hub_rules *r, slice name)
 {
     const struct hub_rule_entry *best = NULL;
     name = hub_name_topic(name);
+    if (name.n > 0 && name.p[0] == '$') /* the server's own: no pattern means them */
+        return (hub_rule){0};
     for (size_t i = 0; i < r->count; i++) {
         const struct hub_rule_entry *e = &r->entries[i];
         if (fits(e, name) && is_better(e, best))

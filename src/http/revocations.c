@@ -39,7 +39,7 @@ static slice make_key(char out[REVOCATION_KEY_MAX], const char *kind, slice a, s
         return (slice){"", 0};
     size_t n = strlen(kind);
     memcpy(out, kind, n);
-    memcpy(out + n, a.p, a.n);
+    memcpy(out + n, a.n > 0 ? a.p : "", a.n);
     memcpy(out + n + a.n, b.n > 0 ? b.p : "", b.n);
     return (slice){out, n + a.n + b.n};
 }

@@ -314,6 +314,8 @@ typedef struct {
 static void collect_name(slice topic, void *arg)
 {
     name_list *l = arg;
+    if (topic.n > 0 && topic.p[0] == '$') /* the server's own */
+        return;
     if (topic.n < l->prefix.n || memcmp(topic.p, l->prefix.p, l->prefix.n) != 0)
         return;
     buf_byte(l->names, (char)topic.n);
