@@ -13,6 +13,8 @@ local members = require "pubsub.presence"
 local names = require "pubsub.names"
 local presence = require "web.presence"
 local rules = require "web.rules"
+
+local pictures = require "pubsub.pictures"
 local sealed = require "pubsub.sealed"
 local time = require "host.time"
 local tokens = require "pubsub.tokens"
@@ -300,6 +302,19 @@ function client.open(ws, claims)
 end
 
 
+function commands.watch(ws, path)
+  local ok, message, code = pictures.watch(ws, path)
+  if not ok then say(ws, code, message, { path = path }) end
+end
+
+
+function commands.unwatch(ws, path)
+  if not pictures.unwatch(ws, path) then
+    say(ws, "not_subscribed", "this client does not watch that picture", { path = path })
+  end
+end
+
+
 commands["hello-json"] = function(ws, text)
   local ok, message, code = sealed.agree(ws, text)
   if not ok then return say(ws, code, message) end
@@ -333,7 +348,7 @@ function client.message(ws, text, binary)
   if not command then
     return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "
       .. "subscribe-json:, unsubscribe:, publish-json:, history-json:, presence-json:, set-data:, "
-      .. "refresh-token: or hello-json: and what belongs to it")
+      .. "watch:, unwatch:, refresh-token: or hello-json: and what belongs to it")
   end
   command(ws, rest)
 end
