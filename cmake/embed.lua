@@ -9,7 +9,7 @@ for _, folder in ipairs { "lua", "templates", "plugins", "public", "clients/js" 
   local list = assert(io.popen(("cd '%s' && find %s -type f"):format(source, folder)))
   for name in list:lines() do
     local module = name:match "%.mjs$" or not name:match "^clients/"
-    local text = name:match "^lua/meta/" or name:match "^plugins/.*%.md$"
+    local text = name:match "^plugins/.*%.md$"
     if module and not text then names[#names + 1] = name end
   end
   list:close()

@@ -113,8 +113,8 @@ end
 
 --- The command line is wrong: ends the command with exit code 2.
 function Call:usage(message, ...)
-  errors.usage(message .. "; `lunacast %s --help` shows how", ...,
-    self.title)
+  if select("#", ...) > 0 then message = message:format(...) end
+  errors.usage("%s; `lunacast %s --help` shows how", message, self.title)
 end
 
 
