@@ -422,6 +422,40 @@ static void all_together_are_bounded_and_the_least_used_loses_first(void **state
     assert_int_equal((int)bytes, 0);
 }
 
+static void set_rate(world *w, const char *pattern, uint32_t rate)
+{
+    hub_rules rules = {0};
+    hub_rule rule = {.log = true, .rate = rate, .history = {.messages = 5, .bytes = 1000}};
+    assert_true(hub_rules_add(&rules, slice_of(pattern), &rule));
+    hub_set_rules(w->hub, &rules);
+}
+
+static void what_is_over_the_rate_is_left_out_and_told_once(void **state)
+{
+    (void)state;
+    world w;
+    reader r = {0};
+    open_world(&w, 1 << 20);
+    set_rate(&w, "t", 2);
+    subscribe(&w, &r, (hub_position){0}, 0);
+    for (int i = 0; i < 5; i++) {
+        publish(&w, "t", ".");
+        hub_port_run(w.port);
+    }
+    assert_string_equal(r.said, "1.2.|");
+    assert_int_equal(r.lost, 0);
+    clock_advance(500);
+    publish_many(&w, "t", 3);
+    hub_port_run(w.port);
+    assert_string_equal(r.said, "1.2.|6.|");
+    clock_advance(5000);
+    publish(&w, "t", "!");
+    hub_port_run(w.port);
+    assert_string_equal(r.said, "1.2.|6.|9!");
+    hub_unsubscribe(&r.subscriber);
+    close_world(&w);
+}
+
 static void the_best_rule_is_the_exact_name_then_the_longest_beginning(void **state)
 {
     (void)state;
@@ -455,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_history_outlives_its_listeners_and_ages),
         cmocka_unit_test(bytes_bound_a_topic_and_the_newest_message_always_stays),
         cmocka_unit_test(all_together_are_bounded_and_the_least_used_loses_first),
+        cmocka_unit_test(what_is_over_the_rate_is_left_out_and_told_once),
         cmocka_unit_test(the_best_rule_is_the_exact_name_then_the_longest_beginning),
     };
     return cmocka_run_group_tests(specs, NULL, NULL);

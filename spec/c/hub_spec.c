@@ -316,6 +316,35 @@ static void the_pace_sends_the_first_at_once_and_ends_with_the_newest(void **sta
     close_world(&w);
 }
 
+static void a_rule_s_rate_makes_a_topic_s_pace_slower_and_no_other_s(void **state)
+{
+    (void)state;
+    world w;
+    viewer slow = {0}, quick = {0};
+    hub_rules rules = {0};
+    open_world(&w, 100);
+    hub_rules_add(&rules, SLICE("slow"), &(hub_rule){.rate = 2});
+    hub_set_rules(w.hub, &rules);
+    subscribe(&w, "slow", &slow);
+    subscribe(&w, "quick", &quick);
+    for (uint64_t i = 1; i <= 2; i++) {
+        publish(&w, "slow", i == 1 ? "x" : "newest", i);
+        publish(&w, "quick", i == 1 ? "x" : "newest", i);
+        hub_port_run(w.port);
+    }
+    assert_int_equal(slow.deliveries, 1);
+    clock_advance(10);
+    for (int i = 0; i < 100 && quick.deliveries < 2; i++)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    assert_int_equal(quick.deliveries, 2);
+    assert_int_equal(slow.deliveries, 1);
+    clock_advance(490);
+    for (int i = 0; i < 100 && slow.deliveries < 2; i++)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    assert_string_equal(slow.text, "<newest");
+    close_world(&w);
+}
+
 static void a_subscriber_may_leave_or_remove_another_while_it_is_served(void **state)
 {
     (void)state;
@@ -569,6 +598,7 @@ int main(void)
         cmocka_unit_test(an_older_version_is_never_delivered_after_a_newer),
         cmocka_unit_test(a_burst_in_one_turn_is_one_delivery_of_the_newest),
         cmocka_unit_test(the_pace_sends_the_first_at_once_and_ends_with_the_newest),
+        cmocka_unit_test(a_rule_s_rate_makes_a_topic_s_pace_slower_and_no_other_s),
         cmocka_unit_test(a_subscriber_may_leave_or_remove_another_while_it_is_served),
         cmocka_unit_test(an_ended_topic_tells_its_subscribers_and_can_begin_again),
         cmocka_unit_test(a_watch_keeps_the_topic_so_that_no_update_is_missed),

@@ -27,34 +27,38 @@ end
 
 
 -- A client that follows a topic and checks what it is given. `gaps` are the signals it got.
+local Follower = {}
+Follower.__index = Follower
+
+
 local function follow(app, topic, since)
-  local self = { c = ws.connect(app, "/ws"), seen = {}, gaps = 0 }
+  local self = setmetatable({ c = ws.connect(app, "/ws"), seen = {}, gaps = 0 }, Follower)
   self.c:text("subscribe-json:" .. json.encode { topic = topic, session_id = "s", since = since })
   self.begun = json.decode(self.c:read_text())
   assert.equal("subscribed", self.begun.type, self.begun.error)
-  local last = self.begun.position
-
-  function self:take(seconds)
-    local message = json.decode(self.c:read_text(seconds))
-    if message.gap then
-      self.gaps, last = self.gaps + 1, nil
-      return true
-    end
-    local position = assert(message.position, json.encode(message))
-    local epoch, offset = position:match "^(%x+):(%d+)$"
-    if last then
-      assert.equal(("%s:%d"):format(last:match "^%x+", last:match "%d+$" + 1), position)
-    end
-    assert.is_nil(self.seen[position], "twice")
-    self.seen[position], last = message.data, ("%s:%s"):format(epoch, offset)
-    self.last = last
-    return true
-  end
-
-  function self:till(position)
-    while not self.seen[position] do self:take(10) end
-  end
+  self.last = self.begun.position
   return self
+end
+
+
+function Follower:take(seconds)
+  local message = json.decode(self.c:read_text(seconds))
+  if message.gap then
+    self.gaps, self.last = self.gaps + 1, nil
+    return
+  end
+  local position = assert(message.position, json.encode(message))
+  if self.last then
+    local epoch, offset = self.last:match "^(%x+):(%d+)$"
+    assert.equal(("%s:%d"):format(epoch, offset + 1), position)
+  end
+  assert.is_nil(self.seen[position], "twice")
+  self.seen[position], self.last = message.data, position
+end
+
+
+function Follower:till(position)
+  while not self.seen[position] do self:take(10) end
 end
 
 

@@ -65,6 +65,7 @@ static void follow_rule(hub *h, topic_state *s)
     s->rule = hub_rules_find(&h->rules, s->node.key);
     if (hub_sync_kept(h, s) && s->joined && s->sync_done == 0)
         hub_sync_want(h, s);
+    hub_mark_all(s, NULL);
 }
 
 void hub_set_rules(hub *h, hub_rules *r)
@@ -136,6 +137,7 @@ void hub_listen(hub_topic *t, slice name)
         s = make_state(h, name);
     t->state = s;
     t->node.key = s->node.key;
+    t->rate = s->rule.rate;
     list_append(&s->listeners, &t->listener_link);
     s->listener_count++;
     if (s->latest != NULL) {

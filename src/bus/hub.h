@@ -12,6 +12,7 @@
  * never while Lua or a system call runs. What must never happen: an older version after a newer
  * one; a topic without subscribers kept past its life. */
 #pragma once
+#include "bucket.h"
 #include "frame.h"
 #include "hub_position.h"
 #include "hub_rules.h"
@@ -41,6 +42,8 @@ struct hub_subscriber {
     bool log;              /* subscribed to messages */
     bool replaying;        /* what it is given now comes from the history: it sets the pace */
     hub_position position; /* of the last message it took; none: the topic keeps no history */
+    bucket rate;           /* of the topic's rule, for messages */
+    bool over_rate;        /* it was told that some are left out */
     uint64_t waits_for;    /* of what the hub asks the remote before it can begin */
     uint32_t wanted;       /* hub_log_start.history, until it has begun */
 };

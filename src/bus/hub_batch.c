@@ -4,6 +4,7 @@
 
 #include "hub_private.h"
 #include "mem.h"
+#include "metrics.h"
 #include <stdlib.h>
 
 enum { CACHED = 1024 };
@@ -99,18 +100,19 @@ static void encode_all(hub_topic *t, hub_batch *b, const hub_transport *transpor
     }
 }
 
-bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from)
+bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from, size_t to)
 {
     const hub_transport *transport = s->transport;
     int k = transport->index;
     list here;
     if (b->encoded_n[k] == 0)
         encode_all(t, b, transport);
-    if (b->encoded_n[k] <= from)
+    to = to < b->encoded_n[k] ? to : b->encoded_n[k];
+    if (to <= from)
         return true;
-    size_t n = b->encoded_n[k] - from;
+    size_t n = to - from;
     hub_position before = s->position;
-    s->position = b->messages[b->encoded_n[k] - 1].position;
+    s->position = b->messages[to - 1].position;
     list_init(&here);
     list_put(&here, &s->link);
     size_t taken = transport->messages(s, b->encoded[k] + from, n);
@@ -123,4 +125,17 @@ bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from)
     }
     list_put(&t->log_subscribers, &s->link);
     return true;
+}
+
+bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost)
+{
+    list here;
+    list_init(&here);
+    list_put(&here, &s->link);
+    metrics_add(METRIC_MESSAGES_LOST, (int64_t)lost);
+    s->transport->gap(s, lost);
+    bool stays = !list_empty(&here);
+    if (stays)
+        list_put(where, &s->link);
+    return stays;
 }

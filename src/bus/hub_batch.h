@@ -22,9 +22,12 @@ typedef struct {
 /* Takes the caller's reference on data. */
 void hub_batch_add(hub_batch *b, frame *data, uint64_t version, hub_position position);
 void hub_batch_free(hub_batch *b);
-/* Messages `from` and after to s, which is in one of the topic's lists: afterwards it is in `live`,
- * or paused, or gone. True: it is in `live`. */
-bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from);
+/* Messages from `from` to before `to` go to s, which is in one of the topic's lists: afterwards it
+ * is in `live`, or paused, or gone. True: it is in `live`. */
+bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from, size_t to);
+
+/* Tells s of lost messages; afterwards it is in `where`, or gone: false. */
+bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost);
 
 /* What replays encoded lately, so that thousands who come back together share it. Made at the first
  * replay, dropped by the second's tick when nobody has used it since. */

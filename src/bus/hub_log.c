@@ -13,6 +13,7 @@
 #include "hub_batch.h"
 #include "hub_private.h"
 
+#include "clock.h"
 #include "mem.h"
 #include "metrics.h"
 #include <stdlib.h>
@@ -124,14 +125,38 @@ static size_t first_new(const hub_batch *b, const hub_subscriber *s, bool *follo
     return i;
 }
 
+/* What is over the rate is left out; that is told once, before the next one that is not. */
+static void deliver_slowly(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from)
+{
+    size_t to = from;
+    uint64_t now = clock_ms();
+    while (to < b->n && bucket_take(&s->rate, t->rate, now))
+        to++;
+    if (to > from) {
+        s->over_rate = false;
+        if (!hub_batch_offer(t, s, b, from, to))
+            return;
+    }
+    if (to == b->n)
+        return;
+    s->position = b->messages[b->n - 1].position;
+    metrics_add(METRIC_MESSAGES_LOST, (int64_t)(b->n - to));
+    bool told = s->over_rate;
+    s->over_rate = true;
+    if (!told)
+        hub_batch_gap(&t->log_subscribers, s, 0);
+}
+
 static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)
 {
     bool follows;
     size_t from = first_new(b, s, &follows);
     if (!follows)
         list_put(&t->replays, &s->link);
+    else if (from < b->n && t->rate > 0)
+        deliver_slowly(t, s, b, from);
     else if (from < b->n)
-        hub_batch_offer(t, s, b, from);
+        hub_batch_offer(t, s, b, from, b->n);
 }
 
 /* b == NULL: tells of `lost` messages those who can't get them from a history. A callback may

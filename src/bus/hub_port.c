@@ -2,8 +2,8 @@
  *
  * Pace: a topic delivers at most max_fps values a second. The first goes out at once; what comes
  * within the slot waits and only the newest of it is sent when the slot opens. Silence: after
- * keep_alive_ms the newest value is sent again. Both lists are ordered by time because every topic
- * has the same interval, so the timers look at the heads only.
+ * keep_alive_ms the newest value is sent again. Both lists are ordered by time, so the timers look
+ * at the heads only. A rule's rate makes a topic's slots longer.
  *
  * A topic of a port lives while it has subscribers or watches. A walk over subscribers moves the
  * list away and puts each one back before its turn, so that a callback may unsubscribe anyone.
@@ -119,45 +119,57 @@ static void deliver_all(hub_topic *t)
     t->delivering = false;
 }
 
-static uint64_t slot_ms(const hub_port *p)
+static uint64_t slot_ms(const hub_topic *t)
 {
-    uint32_t fps = p->hub->max_fps;
-    return fps == 0 ? 0 : (1000u + fps - 1) / fps;
+    uint32_t fps = t->port->hub->max_fps, rate = t->rate;
+    uint32_t least = fps == 0 || (rate > 0 && rate < fps) ? rate : fps;
+    return least == 0 ? 0 : (1000u + least - 1) / least;
 }
 
 static void on_pace(uv_timer_t *timer);
 
 static void plan_pace(hub_port *p)
 {
-    if (list_empty(&p->paced) || uv_is_active((uv_handle_t *)&p->pace))
+    if (list_empty(&p->paced))
         return;
     hub_topic *first = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
-    uint64_t due = first->sent_ms + slot_ms(p), now = clock_ms();
+    uint64_t due = first->slot_ms, now = clock_ms();
     uv_update_time(p->loop);
     uv_timer_start(&p->pace, on_pace, due > now ? due - now : 0, 0);
 }
 
-static void offer(hub_topic *t)
+/* Most topics have the same pace, so its place is at the end, or near it. */
+static void wait_for_slot(hub_topic *t, uint64_t due)
 {
     hub_port *p = t->port;
+    list *before = p->paced.prev;
+    t->waiting_slot = true;
+    t->slot_ms = due;
+    while (before != &p->paced && LIST_ENTRY(before, hub_topic, paced_link)->slot_ms > due)
+        before = before->prev;
+    list_append(before->next, &t->paced_link);
+    if (before == &p->paced)
+        plan_pace(p);
+}
+
+static void offer(hub_topic *t)
+{
+    uint64_t slot = slot_ms(t);
     if (t->waiting_slot || t->subscriber_count == 0)
         return;
-    if (clock_ms() - t->sent_ms >= slot_ms(p)) {
+    if (clock_ms() - t->sent_ms >= slot)
         deliver_all(t);
-        return;
-    }
-    t->waiting_slot = true;
-    list_append(&p->paced, &t->paced_link);
-    plan_pace(p);
+    else
+        wait_for_slot(t, t->sent_ms + slot);
 }
 
 static void on_pace(uv_timer_t *timer)
 {
     hub_port *p = timer->data;
-    uint64_t now = clock_ms(), slot = slot_ms(p);
+    uint64_t now = clock_ms();
     while (!list_empty(&p->paced)) {
         hub_topic *t = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
-        if (now < t->sent_ms + slot)
+        if (now < t->slot_ms)
             break;
         list_remove(&t->paced_link);
         t->waiting_slot = false;
@@ -202,6 +214,7 @@ static void take_mail(hub_topic *t, bool *ended, bool *joined, uint64_t *sync, b
     *ended = s->ended;
     *joined = s->joined;
     *sync = s->sync_done;
+    t->rate = s->rule.rate;
     *changed = s->latest != NULL && s->latest != t->latest;
     if (*changed) {
         old = t->latest;

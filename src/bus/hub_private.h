@@ -69,6 +69,8 @@ struct hub_topic {
     uint64_t version;
     frame *encoded[HUB_TRANSPORTS];
     uint64_t sent_ms;  /* of the last delivery */
+    uint64_t slot_ms;  /* when it may deliver again, while it waits */
+    uint32_t rate;     /* of its rule */
     list paced_link;   /* waits for its next slot (max_fps) */
     list quiet_link;   /* by sent_ms: whose keep-alive is due first */
     bool waiting_slot; /* in port->paced */

@@ -12,7 +12,6 @@
 #include "hub_private.h"
 
 #include "clock.h"
-#include "metrics.h"
 
 /* What follows on *at. True: something before it is lost, and *at is where the rest begins. */
 static bool read_history(hub_topic *t, hub_position *at, hub_batch *b, uint64_t *lost)
@@ -37,20 +36,6 @@ static bool read_history(hub_topic *t, hub_position *at, hub_batch *b, uint64_t 
     return gap;
 }
 
-/* False: s is gone. */
-static bool tell_gap(hub_topic *t, hub_subscriber *s, uint64_t lost)
-{
-    list here;
-    list_init(&here);
-    list_put(&here, &s->link);
-    metrics_add(METRIC_MESSAGES_LOST, (int64_t)lost);
-    s->transport->gap(s, lost);
-    bool stays = !list_empty(&here);
-    if (stays)
-        list_put(&t->replays, &s->link);
-    return stays;
-}
-
 static bool replay_some(hub_topic *t, hub_subscriber *s)
 {
     hub_batch b = {.replay = true};
@@ -59,11 +44,11 @@ static bool replay_some(hub_topic *t, hub_subscriber *s)
     bool gap = read_history(t, &at, &b, &lost);
     bool more = b.n > 0;
     s->position = at;
-    if (gap && !tell_gap(t, s, lost))
+    if (gap && !hub_batch_gap(&t->replays, s, lost))
         more = false;
     else if (more) {
         s->replaying = true;
-        more = hub_batch_offer(t, s, &b, 0);
+        more = hub_batch_offer(t, s, &b, 0, b.n);
     } else {
         s->replaying = false;
         list_put(&t->log_subscribers, &s->link);
@@ -144,6 +129,8 @@ void hub_subscribe_log(hub_port *p, slice topic, hub_subscriber *s, const hub_tr
     s->replaying = false;
     s->position = (hub_position){0};
     s->waits_for = 0;
+    s->over_rate = false;
+    s->rate = bucket_full(t->rate, clock_ms());
     list_init(&s->link);
     t->subscriber_count++;
     t->log_subscriber_count++;

@@ -1,0 +1,137 @@
+-- A client that does not read: what becomes of its subscription by the policy of the topic's rule.
+local json = require "host.json"
+local server = require "spec.support.server"
+local wait = require "spec.support.wait"
+local ws = require "spec.support.ws"
+
+local COUNT, SIZE = 200, 60000 -- more than the kernel holds
+
+local FILES = {
+  ["config.lua"] = [[return { topics = {
+    ["pause.*"] = { history = { messages = 1000, bytes = 40000000 }, slow = "pause" },
+    ["short.*"] = { history = { messages = 10 }, slow = { ws = "pause" } },
+    ["drop.*"] = { slow = "drop_oldest" },
+    ["latest.*"] = { slow = "latest" },
+    ["cut.*"] = { slow = "disconnect" } } }]],
+  ["lua/routes/spec.lua"] = [[
+    local hub = require "host.hub"
+    local web = require "web"
+    return { path = "/flood/{topic}", POST = function(req)
+      local key = hub.key("", "s", req.params.topic)
+      for i = 1, tonumber(req.query.count) do
+        hub.publish(key, ('{"n":%d,"x":"%s"}'):format(i, ("x"):rep(tonumber(req.query.size))),
+          { mode = "log" })
+        if i % 10 == 0 then require("host.time").sleep(0.001) end
+      end
+      return web.empty()
+    end }]],
+}
+
+
+describe("a client that does not read #workers", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, files = FILES,
+      set = { ["limits.ws_queue"] = "128K", ["history.max_bytes"] = "100M" } }
+  end)
+
+  teardown(function() app:stop() end)
+
+  local function subscribe(topic)
+    local c = ws.connect(app, "/ws")
+    c:text("subscribe-json:" .. json.encode { topic = topic, session_id = "s" })
+    c:read_text()
+    c.wire:pause()
+    return c
+  end
+
+  local function flood(topic)
+    local path = ("/flood/%s?count=%d&size=%d"):format(topic, COUNT, SIZE)
+    assert.equal(204, app:post(path, { body = "" }).status)
+  end
+
+  -- What comes: numbers, and gaps as { lost }, until the last number.
+  local function read_all(c)
+    local numbers, gaps, lost = {}, 0, 0
+    c.wire:resume()
+    repeat
+      local message = json.decode(c:read_text())
+      if message.gap then
+        gaps, lost = gaps + 1, lost + message.lost
+        numbers[#numbers + 1] = "gap"
+      else
+        numbers[#numbers + 1] = message.data.n
+      end
+    until message.data and message.data.n == COUNT
+    return numbers, gaps, lost
+  end
+
+  local function logged(topic, done)
+    wait.till(function()
+      for _, line in ipairs(app:log()) do
+        if line.msg == "a subscriber reads too slowly" and line.done == done
+          and line.topic == "pubsub:0:1:s" .. topic then
+          assert.is_truthy(line.connection)
+          assert.is_true(line.queued > 0)
+          return true
+        end
+      end
+    end, "a line about " .. topic)
+  end
+
+  it("is paused, and gets everything from the history when it reads", function()
+    local c = subscribe "pause.a"
+    flood "pause.a"
+    logged("pause.a", "paused")
+    local numbers, gaps = read_all(c)
+    assert.equal(COUNT, #numbers)
+    assert.equal(0, gaps)
+    for i = 1, COUNT do assert.equal(i, numbers[i]) end
+    assert.is_true(app:metric "lunacast_subscriber_pauses_total" >= 1)
+    c:close()
+  end)
+
+  it("hears how many it lost when the history was too short", function()
+    local c = subscribe "short.a"
+    flood "short.a"
+    local numbers, gaps, lost = read_all(c)
+    assert.equal(COUNT, #numbers - gaps + lost)
+    assert.is_true(gaps >= 1)
+    assert.equal("gap", numbers[#numbers - 10])
+    c:close()
+  end)
+
+  it("loses the oldest that wait, and hears how many", function()
+    local c = subscribe "drop.a"
+    flood "drop.a"
+    logged("drop.a", "dropped")
+    local numbers, gaps, lost = read_all(c)
+    assert.equal(1, gaps)
+    assert.equal(COUNT, #numbers - 1 + lost)
+    assert.equal(COUNT - 1, numbers[#numbers - 1])
+    assert.is_true(app:metric "lunacast_messages_dropped_total" >= lost)
+    c:close()
+  end)
+
+  it("gets only the newest that waits", function()
+    local c = subscribe "latest.a"
+    flood "latest.a"
+    local numbers, gaps, lost = read_all(c)
+    assert.equal(1, gaps)
+    assert.equal("gap", numbers[#numbers - 1])
+    assert.equal(COUNT, #numbers - 1 + lost)
+    c:close()
+  end)
+
+  it("is closed where the rule says so, and others are not", function()
+    local c, other = subscribe "cut.a", subscribe "pause.b"
+    flood "cut.a"
+    c.wire:resume()
+    assert.equal(1013, (c:read_close()))
+    other.wire:resume()
+    assert.is_true(other:is_quiet())
+    c:close()
+    other:close()
+  end)
+end)
