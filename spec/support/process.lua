@@ -119,4 +119,12 @@ function process.kill_all()
   end
 end
 
+--- Bytes of memory that it has resident.
+function Process:memory()
+  for line in io.lines(("/proc/%d/status"):format(self.pid)) do
+    local kib = line:match "^VmRSS:%s*(%d+)"
+    if kib then return tonumber(kib) * 1024 end
+  end
+end
+
 return process

@@ -47,6 +47,12 @@ function Upstream:records()
 end
 
 
+--- What came and is no whole request: a list of texts.
+function Upstream:left()
+  return http.request(self, "GET", "/left"):json()
+end
+
+
 function Upstream:forget()
   http.request(self, "GET", "/forget")
 end

@@ -3,10 +3,11 @@
 // X-Then what happens next: keep (default), close, reset, hang.
 //   node spec/support/upstream.mjs [port or unix socket]
 // Ready line: "upstream ready on PORT". GET /records gives what came, [{ connection, raw }], and
-// /forget empties it; /big-head answers with a head of 1 MiB; GET /ended the number of connections that their clients have ended.
+// /left what came and is no whole request, /forget empties both; /big-head answers with a head of 1 MiB; GET /ended the number of connections that their clients have ended.
 import net from "node:net";
 
 const records = [];
+const open = new Map(); // connection -> what came of it and is no whole request yet
 let connections = 0;
 let ended = 0;
 
@@ -57,6 +58,8 @@ function take(socket, number, raw) {
   const target = raw.split(" ")[1];
   if (target === "/records") {
     socket.write(json(records));
+  } else if (target === "/left") {
+    socket.write(json([...open.values()].filter((left) => left !== "")));
   } else if (target === "/ended") {
     socket.write(json(ended));
   } else if (target === "/big-head") {
@@ -64,6 +67,7 @@ function take(socket, number, raw) {
     socket.write(`HTTP/1.1 200 OK\r\nX: ${"x".repeat(1 << 20)}\r\n\r\n`);
   } else if (target === "/forget") {
     records.length = 0;
+    open.clear();
     socket.write(json(true));
   } else {
     records.push({ connection: number, raw });
@@ -81,9 +85,11 @@ const server = net.createServer((socket) => {
     for (;;) {
       const at = text.indexOf("\r\n\r\n");
       const end = at < 0 ? -1 : bodyEnd(text, at + 4);
+      open.set(number, text);
       if (end < 0) return;
       const raw = text.slice(0, end);
       text = text.slice(end);
+      open.set(number, text);
       take(socket, number, raw);
     }
   });
