@@ -307,10 +307,23 @@ static void read_some(conn *c)
         conn_destroy(c, false);
 }
 
+/* What came before the peer's reset. */
+static void read_last(conn *c)
+{
+    ssize_t n;
+    while (c->state == CONN_OPEN && !c->paused &&
+           (n = recv(c->fd, c->pool->in, READ_SIZE, 0)) > 0) {
+        metrics_add(METRIC_BYTES_RECEIVED, n);
+        take_in(c, (size_t)n);
+    }
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     conn *c = poll->data;
     if (status < 0 || events == UV_PRIORITIZED) { /* reset, or urgent data, which HTTP has not */
+        if (c->pool->outgoing)
+            read_last(c);
         conn_destroy(c, false);
         return;
     }

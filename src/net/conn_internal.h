@@ -35,6 +35,7 @@ struct conn {
     bool peer_ended : 1;  /* the peer's FIN or close_notify was seen */
     bool notified : 1;    /* our close_notify is in the queue */
     bool handshaking : 1; /* TLS is not ready */
+    bool mute : 1;        /* outgoing: the peer takes nothing more, but may have answered */
     const conn_ops *ops;
     void *owner;
     wheel_entry timer;

@@ -23,7 +23,37 @@ static const slice none = {"", 0};
 
 static bool sendable(const conn *c)
 {
-    return c->state == CONN_OPEN || c->state == CONN_FLUSHING;
+    return !c->mute && (c->state == CONN_OPEN || c->state == CONN_FLUSHING);
+}
+
+static void free_piece(piece *p)
+{
+    frame_drop(p->shared);
+    free(p);
+}
+
+void conn_drop_queue(conn *c)
+{
+    while (c->head != NULL) {
+        piece *p = c->head;
+        c->head = p->next;
+        free_piece(p);
+    }
+    c->tail = NULL;
+    c->queued = 0;
+}
+
+/* A server may answer and close before it has read the whole request: its answer is still there to
+ * be read (on_poll), when nothing more can be written. */
+static void write_failed(conn *c)
+{
+    if (!c->pool->outgoing || c->state != CONN_OPEN) {
+        conn_destroy(c, false);
+        return;
+    }
+    c->mute = true;
+    conn_drop_queue(c);
+    conn_watch(c);
 }
 
 /* Bytes taken by the kernel; 0 when it is full or the connection has just died. */
@@ -40,7 +70,7 @@ static size_t give(conn *c, struct iovec *iov, size_t count)
         return (size_t)n;
     }
     if (errno != EAGAIN && errno != EWOULDBLOCK)
-        conn_destroy(c, false);
+        write_failed(c);
     return 0;
 }
 
@@ -78,23 +108,6 @@ static void enqueue_frame(conn *c, frame *f, size_t at)
     piece *p = mem_resize(NULL, sizeof *p);
     *p = (piece){.shared = frame_hold(f), .at = at, .len = f->len};
     enqueue(c, p);
-}
-
-static void free_piece(piece *p)
-{
-    frame_drop(p->shared);
-    free(p);
-}
-
-void conn_drop_queue(conn *c)
-{
-    while (c->head != NULL) {
-        piece *p = c->head;
-        c->head = p->next;
-        free_piece(p);
-    }
-    c->tail = NULL;
-    c->queued = 0;
 }
 
 /* `first` may be empty. What does not go is copied. */
@@ -176,7 +189,7 @@ void conn_flush(conn *c)
 
 void conn_write(conn *c, const char *data, size_t n)
 {
-    if (c->state != CONN_OPEN || n == 0)
+    if (c->state != CONN_OPEN || n == 0 || c->mute)
         return;
     if (c->pool->corked != c || n >= DIRECT_SIZE) {
         send_out(c, take_batch(c), (slice){data, n});
