@@ -67,6 +67,20 @@ for name, environment in pairs(databases.drivers) do
       ]]
     end)
 
+    it("gives rows that are a list to JSON and to loops, also when there are none", function()
+      passes [[
+        local json = require "host.json"
+        make "name text"
+        same("[]", json.encode(assert(sql.query "select name from t")))
+        assert(sql.query "insert into t (name) values ('a')")
+        local rows = assert(sql.query "select name from t")
+        same('[{"name":"a"}]', json.encode(rows))
+        local seen = 0
+        for _ in pairs(rows) do seen = seen + 1 end
+        same(1, seen)
+      ]]
+    end)
+
     it("gives every type back as it went in", function()
       passes([[
         make("i bigint, x double precision, b boolean, s text, raw " .. BYTES .. ", at timestamp")

@@ -4,6 +4,8 @@
 
 /* luaL_setmetatable(L, JSON_ARRAY_TYPE): a table that is encoded as an array even when empty. */
 #define JSON_ARRAY_TYPE "host.json.array"
+/* A field of another metatable that makes its tables arrays, too. */
+#define JSON_ARRAY_MARK "__array"
 
 /* Settings of one module instance; an upvalue of its functions. */
 typedef struct {

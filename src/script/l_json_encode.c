@@ -335,6 +335,11 @@ static bool is_array(const encoder *e, int index)
     if (!lua_getmetatable(e->L, index))
         return false;
     bool same = lua_topointer(e->L, -1) == e->array_mt;
+    if (!same) {
+        lua_pushliteral(e->L, JSON_ARRAY_MARK);
+        same = lua_rawget(e->L, -2) != LUA_TNIL;
+        lua_pop(e->L, 1);
+    }
     lua_pop(e->L, 1);
     return same;
 }

@@ -8,6 +8,7 @@
  * what a returned nil means) and lives in lua/web/transaction.lua.
  * What must never happen: an argument checked after the database was asked; a collector that talks
  * to the database (it only drops its reference). */
+#include "l_json.h"
 #include "mem.h"
 #include "sql.h"
 #include "task.h"
@@ -118,6 +119,18 @@ static void push_row(lua_State *L, const sql_result *r, size_t row, int names)
     }
 }
 
+/* Beside the rows, not among them: pairs, # and JSON see a plain list, also of none. */
+static void push_counts(lua_State *L, const sql_result *r)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, JSON_ARRAY_MARK);
+    lua_createtable(L, 0, 2);
+    set_count(L, "n", (int64_t)r->row_count);
+    set_count(L, "affected", r->affected);
+    lua_setfield(L, -2, "__index");
+}
+
 static int push_rows(lua_State *L, void *data)
 {
     const sql_result *r = ((reply *)data)->result;
@@ -127,9 +140,9 @@ static int push_rows(lua_State *L, void *data)
     int names = lua_gettop(L) + 1;
     for (size_t i = 0; i < r->column_count; i++)
         vm_push_slice(L, r->columns[i]);
-    lua_createtable(L, (int)r->row_count, 2);
-    set_count(L, "n", (int64_t)r->row_count);
-    set_count(L, "affected", r->affected);
+    lua_createtable(L, (int)r->row_count, 0);
+    push_counts(L, r);
+    lua_setmetatable(L, -2);
     for (size_t i = 0; i < r->row_count; i++) {
         push_row(L, r, i, names);
         lua_rawseti(L, -2, (lua_Integer)i + 1);

@@ -143,8 +143,10 @@ static void count_pending(sql_port *p, int by)
         uv_unref((uv_handle_t *)&p->wake);
 }
 
-static void free_op(sql_op *op)
+static void drop_op(sql_op *op)
 {
+    if (--op->refs > 0)
+        return;
     sql_rows_free(&op->rows);
     free(op->params);
     free(op);
@@ -157,12 +159,12 @@ static sql_op *op_of(const sql_result *r)
 
 void sql_keep(const sql_result *r)
 {
-    op_of(r)->kept = true;
+    op_of(r)->refs++;
 }
 
 void sql_release(const sql_result *r)
 {
-    free_op(op_of(r));
+    drop_op(op_of(r));
 }
 
 /* The state of the transaction changes before done, which may look at it or go on with it. */
@@ -198,8 +200,7 @@ static void answer(sql_op *op)
         sql_rows_seal(&op->rows, &op->result);
     if (op->done != NULL)
         op->done(&op->result, op->arg);
-    if (!op->kept)
-        free_op(op);
+    drop_op(op);
     count_pending(p, -1);
 }
 
@@ -428,6 +429,7 @@ sql_db *sql_open(const sql_options *options, char *error, size_t error_size)
 static sql_op *new_op(sql_port *p, sql_tx *tx, sql_kind kind, slice text, sql_done done, void *arg)
 {
     sql_op *op = mem_alloc(sizeof *op + text.n + 1);
+    op->refs = 1;
     op->port = p;
     op->tx = tx;
     op->kind = kind;
@@ -623,8 +625,12 @@ void sql_commit(sql_tx *tx, sql_done done, void *arg)
 
 void sql_rollback(sql_tx *tx, sql_done done, void *arg)
 {
-    if (done == NULL && tx->state == TX_OPEN && tx->running != NULL)
+    if (done == NULL && tx->state == TX_OPEN && tx->running != NULL) {
         atomic_store(&tx->running->cancelled, true); /* the tick ends it after its answer */
-    else if (done != NULL || tx->state == TX_OPEN)
+        return;
+    }
+    if (done == NULL && tx->state == TX_OPEN)
+        metrics_add(METRIC_SQL_ABANDONED, 1);
+    if (done != NULL || tx->state == TX_OPEN)
         end(tx, SQL_ROLLBACK, done, arg);
 }

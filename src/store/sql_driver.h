@@ -21,9 +21,9 @@ typedef struct sql_op {
     sql_done done;
     void *arg;
     sql_kind kind;
-    bool reads;  /* begins like a statement that only reads */
-    bool kept;   /* the caller frees it */
-    bool undoes; /* a rollback in the place of a commit */
+    bool reads;    /* begins like a statement that only reads */
+    unsigned refs; /* ours until it is answered, the caller's when it keeps the result */
+    bool undoes;   /* a rollback in the place of a commit */
     _Atomic bool begun;
     _Atomic bool cancelled; /* nobody waits for it any more */
     uint64_t queued_at;     /* ms */
