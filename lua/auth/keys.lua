@@ -223,6 +223,35 @@ function keys.rotate()
 end
 
 
+--- The key that signs, and those of before that verify until they expire.
+---@return { kid: string, alg: string, use: "signs"|"verifies", seconds?: number }[]
+function keys.list()
+  local signing = current().key
+  local list = { { kid = signing:kid(), alg = signing:alg(), use = "signs" } }
+  for _, key in ipairs(retired()) do
+    if key:kid() ~= signing:kid() then
+      local seconds = store.ttl(RETIRED .. key:kid())
+      list[#list + 1] = { kid = key:kid(), alg = key:alg(), use = "verifies", seconds = seconds }
+    end
+  end
+  return list
+end
+
+
+--- Takes away a key of before, at once and on all nodes: its tokens are good no longer.
+---@param kid string
+---@return boolean removed false: there is no such key of before
+function keys.retire(kid)
+  local deleted, message, code = store.delete(RETIRED .. kid)
+  if deleted == nil and code then world(message, code) end
+  if not deleted then return false end
+  hub.publish(TOPIC, kid, { version = math.floor(time.now() * 1000) })
+  reload()
+  log.info("a signing key was retired", { kid = kid })
+  return true
+end
+
+
 --- Rotates when the setting token.rotate says that it is time.
 function keys.rotate_if_due()
   if config.get "token.rotate" > 0 and not get(FRESH) then keys.rotate() end
