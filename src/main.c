@@ -36,7 +36,8 @@ static const option options[] = {
     {"--set", NULL, false},       {app_flag, NULL, false},         {NULL, NULL, false},
 };
 
-/* Commands in Lua whose first word is the application's folder, as it is for run. */
+/* Commands in Lua whose first word may be the application's folder, as it is for run; only the
+ * first, since which of their options take a value is known in Lua alone. */
 static const char *const of_folder[] = {"check",  "connections", "migrate", "reload",
                                         "routes", "sessions",    "status",  "test",
                                         "topics", "upstreams",   NULL};
@@ -148,9 +149,9 @@ static int take_folder(call *c, const char *folder)
 }
 
 /* A word that is no option of ours. */
-static int take_word(call *c, char *word)
+static int take_word(call *c, char *word, bool first)
 {
-    if (c->scripted && (word[0] == '-' || c->folder != NULL || !is_one_of(c->command, of_folder))) {
+    if (c->scripted && (word[0] == '-' || !first || !is_one_of(c->command, of_folder))) {
         c->rest[c->rest_count++] = word;
         return OK;
     }
@@ -184,7 +185,7 @@ static int read_arguments(call *c, int argc, char **argv, bool apply_now)
         }
         const option *o = find_option(argv[i], &value);
         if (o == NULL) {
-            code = take_word(c, argv[i]);
+            code = take_word(c, argv[i], i == 0);
             continue;
         }
         if (value == NULL && ++i < argc)

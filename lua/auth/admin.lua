@@ -29,7 +29,8 @@ function admin.retire(args)
     errors.throw(409, "in_use", "this key signs; rotate first: lunacast keys rotate")
   end
   if not keys.retire(kid) then
-    errors.throw(404, "not_found", ("there is no key %s; `lunacast keys list` shows all"):format(kid))
+    errors.throw(404, "not_found",
+      ("there is no key %s; `lunacast keys list` shows all"):format(kid))
   end
   return { kid = kid }
 end

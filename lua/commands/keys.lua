@@ -5,7 +5,9 @@ local units = require "cli.units"
 local function list(call)
   local rows = admin(call, "keys").items
   if not call.json then
-    for _, row in ipairs(rows) do row.expires_in = row.seconds and units.span(row.seconds) or "-" end
+    for _, row in ipairs(rows) do
+      row.expires_in = row.seconds and units.span(row.seconds) or "-"
+    end
   end
   call:list(rows, { "kid", "alg", "use", "expires_in" })
 end
