@@ -57,7 +57,8 @@ export class Client {
   #options;
   #wire = null;
   #subscriptions = new Map(); // "topic" or "topic|session" -> Subscription
-  #channels = new Map(); // the server's word for a topic -> Subscription
+  #pictures = new Map(); // path -> handler
+  #channels = new Map(); // the server's word for a topic -> Subscription, or a picture's handler
   #waiting = []; // texts for the next connection
   #asked = []; // { type, topic, session, resolve, reject, timer }
   #attempts = 0;
@@ -102,9 +103,7 @@ export class Client {
     const subscription = this.#subscriptions.get(key);
     if (!subscription || !subscription.remove(handler)) return;
     this.#subscriptions.delete(key);
-    for (const [channel, other] of this.#channels) {
-      if (other === subscription) this.#channels.delete(channel);
-    }
+    this.#forget(subscription);
     if (this.state === "open") this.#wire.unsubscribe(subscription);
   }
 
@@ -140,6 +139,32 @@ export class Client {
   setData(data) {
     this.#data = data;
     if (this.state === "open") this.#send("set-data:" + JSON.stringify(data));
+  }
+
+  /**
+   * Follows a live picture on this connection: its SVG, now and whenever it changes, or an error.
+   * One handler for each path. Where it is connected by SSE it waits for a WebSocket.
+   */
+  watch(path, handler) {
+    this.#pictures.set(path, handler);
+    if (this.#carriesPictures()) this.#send("watch:" + path);
+  }
+
+  unwatch(path) {
+    const handler = this.#pictures.get(path);
+    if (!this.#pictures.delete(path)) return;
+    this.#forget(handler);
+    if (this.#carriesPictures()) this.#send("unwatch:" + path);
+  }
+
+  #carriesPictures() {
+    return this.state === "open" && this.transport === "ws";
+  }
+
+  #forget(target) {
+    for (const [channel, other] of this.#channels) {
+      if (other === target) this.#channels.delete(channel);
+    }
   }
 
   close() {
@@ -217,6 +242,7 @@ export class Client {
     const all = [...this.#subscriptions.values()];
     this.#wire.sends = (text) => this.#send(text);
     this.#wire.begin(all);
+    if (this.transport === "ws") for (const path of this.#pictures.keys()) this.#send("watch:" + path);
     for (const ready of this.#waiting.splice(0)) this.#send(ready);
     this.#planRefresh();
     if (again && all.some((subscription) => !subscription.resumes)) this.ongap({});
@@ -324,16 +350,24 @@ export class Client {
     const handle = ANSWERS[body.type];
     if (handle) return this.#answer(handle, body);
     if (body.code === "gap") this.ongap(body);
+    else if (body.path !== undefined) this.#pictures.get(body.path)?.(null, new LunacastError(body));
     else if (body.error !== undefined) this.onerror(new LunacastError(body));
   }
 
   #answer(handle, body) {
-    if (handle === "ask") return this.#settle(body);
+    if (handle === "ask" && this.#settle(body)) return;
+    if (handle === "picture") return this.#watching(body);
     const subscription = handle === "begin" ? this.#begun(body) : this.#channels.get(body.channel);
     if (!subscription) return;
+    if (body.type === "presence") subscription.takeMembers(body);
     const gap = handle === "begin" && subscription.begun(body);
     if (handle === "member") subscription.takeMember(body);
     if (gap) this.ongap({ topic: body.topic, session_id: body.session_id });
+  }
+
+  #watching({ path, channel }) {
+    const handler = this.#pictures.get(path);
+    if (handler) this.#channels.set(channel, handler);
   }
 
   // The answer names the session that the server has chosen; the client may have named none.
@@ -344,9 +378,10 @@ export class Client {
     return found;
   }
 
-  #takeEnvelope({ channel, position, data, base64, gap, lost }) {
+  #takeEnvelope({ channel, position, data, base64, gap, lost, ended }) {
     const subscription = this.#channels.get(channel) ?? this.#placed(channel);
     if (!subscription) return;
+    if (typeof subscription === "function") return subscription(ended ? null : data, ended ? gone() : null);
     if (gap) return this.ongap({ topic: subscription.topic, session_id: subscription.session, lost });
     if (!subscription.isNew(position)) return;
     const message = base64 === undefined ? data : Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -408,15 +443,20 @@ export class Client {
   #settle(body) {
     const at = this.#asked.findIndex((asked) => asked.type === body.type &&
       asked.topic === body.topic && (asked.session ?? body.session_id) === body.session_id);
-    if (at < 0) return;
+    if (at < 0) return false; // the server tells by itself who is there, after a gap
     const [asked] = this.#asked.splice(at, 1);
     clearTimeout(asked.timer);
     asked.resolve(body);
+    return true;
   }
 }
 
+function gone() {
+  return new LunacastError({ error: "this picture has ended", code: "not_found" });
+}
+
 const ANSWERS = {
-  subscribed: "begin", join: "member", leave: "member", presence: "ask", history: "ask",
+  watching: "picture", subscribed: "begin", join: "member", leave: "member", presence: "ask", history: "ask",
 };
 
 /** A WebSocket as the client uses it. */

@@ -91,7 +91,7 @@ export class Subscription {
       this.position = position ?? null;
       this.#seen = null;
     }
-    if (presence) this.#setMembers(presence.members ?? presence);
+    if (presence) this.takeMembers(presence);
     return resumed && recovered !== true;
   }
 
@@ -128,7 +128,11 @@ export class Subscription {
     }
   }
 
-  #setMembers(members, event = { type: "state" }) {
+  takeMembers({ members }) {
+    this.#setMembers(members, { type: "state" });
+  }
+
+  #setMembers(members, event) {
     this.members = members;
     this.#options.onpresence?.(event, members);
   }

@@ -1,0 +1,229 @@
+/**
+ * The client's other transport, for networks that block WebSockets: topics come as server-sent
+ * events by one GET /sse, which begins anew when the topics change, and messages go by POST
+ * /publish. By fetch, not EventSource: the token travels in a header, not in a URL that ends up in
+ * logs. Presence, questions and sealed connections need a WebSocket.
+ */
+
+const CLOSES = { expired: 4401, revoked: 4403, kicked: 4409, overloaded: 1013, going_away: 1001 };
+const REFUSED = { 401: 4401, 403: 4403, 429: 1013, 503: 1013 };
+
+/** Events of a stream of text, as the server sends them: one line end, comments, id, event, data. */
+export class Events {
+  #rest = "";
+  #event = {};
+  #tell;
+
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  take(text) {
+    const lines = (this.#rest + text).split(/\r\n|[\n\r]/);
+    this.#rest = lines.pop();
+    for (const line of lines) this.#line(line);
+  }
+
+  #line(line) {
+    if (line === "") {
+      const { data, ...event } = this.#event;
+      this.#event = {};
+      if (data !== undefined) this.#tell({ ...event, data: data.join("\n") });
+      return;
+    }
+    const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
+    if (name === "data") (this.#event.data ??= []).push(value);
+    else if (name === "id" || name === "event") this.#event[name] = value;
+  }
+}
+
+function sessionOf(token, { name, session }) {
+  try {
+    const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const { sid } = JSON.parse(atob(part));
+    if (sid !== undefined) return sid;
+  } catch {
+    // no token, or one that only the server can read
+  }
+  return session ?? (name === undefined ? undefined : "session-" + name);
+}
+
+class EventWire {
+  #base;
+  #headers;
+  #session;
+  #fetch;
+  #topics = new Map(); // key -> Subscription
+  #stream = null; // AbortController of the one that is read
+  #id = null; // the stream's, for a newer token
+  #changing = null;
+  #opened = false;
+  #over = false;
+  onopen = () => {};
+  onmessage = () => {};
+  onclose = () => {};
+
+  constructor(url, token, options) {
+    this.#base = new URL(url);
+    this.#base.protocol = this.#base.protocol.replace("ws", "http");
+    this.#headers = token === null ? {} : { Authorization: "Bearer " + token };
+    this.#session = sessionOf(token, options);
+    this.#fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
+    queueMicrotask(() => this.#open());
+  }
+
+  // Whether the server is there shows with the first answer.
+  async #open() {
+    const answer = await this.#ask("/health", {}).catch(() => null);
+    if (!answer) return this.#end(1006, "");
+    this.#opened = true;
+    if (!this.#over) this.onopen();
+  }
+
+  #ask(path, options) {
+    const headers = { ...this.#headers, ...options.headers };
+    return this.#fetch(new URL(path, this.#base), { ...options, headers });
+  }
+
+  #end(code, reason) {
+    if (this.#over) return;
+    this.#over = true;
+    this.#stream?.abort();
+    this.onclose(code, reason, this.#opened);
+  }
+
+  close(code = 1000, reason = "") {
+    this.#end(code, reason);
+  }
+
+  // Topics -------------------------------------------------------------------------------------
+
+  begin(all) {
+    for (const subscription of all) this.#topics.set(subscription.key, subscription);
+    this.#change();
+  }
+
+  subscribe(subscription) {
+    this.#topics.set(subscription.key, subscription);
+    this.#change();
+  }
+
+  unsubscribe(subscription) {
+    this.#topics.delete(subscription.key);
+    this.#change();
+  }
+
+  // All changes of a moment make one new stream.
+  #change() {
+    this.#changing ??= Promise.resolve().then(() => {
+      this.#changing = null;
+      return this.#over || this.#read();
+    }).catch((error) => this.#end(1006, error.message));
+  }
+
+  #query() {
+    const query = new URLSearchParams();
+    for (const { topic, session, position } of this.#topics.values()) {
+      query.append("topic", topic);
+      const where = session ?? this.#session;
+      if (where !== undefined) query.append("session_id", where);
+      if (position !== null) query.append("since", position);
+    }
+    return query;
+  }
+
+  async #read() {
+    const old = this.#stream;
+    const stream = this.#stream = this.#topics.size > 0 ? new AbortController() : null;
+    if (!stream) return old?.abort();
+    const [only, second] = this.#topics.values();
+    const answer = await this.#ask("/sse?" + this.#query(),
+      { headers: { Accept: "text/event-stream" }, signal: stream.signal }).catch(() => null);
+    old?.abort();
+    if (stream !== this.#stream) return;
+    if (answer?.status !== 200) return this.#refused(answer);
+    this.#id = answer.headers.get("Stream-Id");
+    await this.#drain(answer.body, second ? null : only, stream);
+  }
+
+  async #refused(answer) {
+    const body = await answer?.json().catch(() => null);
+    if (body?.error) this.onmessage(JSON.stringify(body));
+    this.#end(REFUSED[answer?.status] ?? 1006, body?.code ?? "");
+  }
+
+  async #drain(body, only, stream) {
+    const events = new Events((event) => this.#take(event, only));
+    const decoder = new TextDecoder();
+    try {
+      for (const reader = body.getReader(); ;) {
+        const { done, value } = await reader.read();
+        if (done || stream !== this.#stream) break;
+        events.take(decoder.decode(value, { stream: true }));
+      }
+    } catch {
+      // the connection was lost, or the stream was given up for another
+    }
+    if (stream === this.#stream) this.#end(1006, "");
+  }
+
+  #take({ event, id, data }, only) {
+    if (event === "end") return this.#end(CLOSES[wordOf(data)] ?? 1006, wordOf(data));
+    if (!only) return this.onmessage(data);
+    // One topic: the message is as it was published, and its position is the event's id.
+    const channel = this.#channelOf(only);
+    if (event === "gap") this.onmessage(JSON.stringify({ ...jsonOf(data), channel, gap: true }));
+    else this.onmessage(JSON.stringify({ channel, position: id, data: jsonOf(data) }));
+  }
+
+  #channelOf({ topic, session }) {
+    const where = session ?? this.#session ?? "default";
+    return `pubsub:0:${new TextEncoder().encode(where).length}:${where}${topic}`;
+  }
+
+  // Messages -----------------------------------------------------------------------------------
+
+  send(text) {
+    const at = text.indexOf(":");
+    const name = text.slice(0, at), rest = text.slice(at + 1);
+    if (name === "publish-json") this.#post("/publish", this.#placed(JSON.parse(rest)));
+    else if (name === "refresh-token") this.#refresh(rest);
+    // Names and sessions go along with each topic and message.
+  }
+
+  #placed(message) {
+    return message.session_id === undefined && this.#session !== undefined
+      ? { ...message, session_id: this.#session } : message;
+  }
+
+  #refresh(token) {
+    this.#headers = { Authorization: "Bearer " + token };
+    if (this.#id) this.#post(`/sse/${encodeURIComponent(this.#id)}/token`, { token });
+  }
+
+  async #post(path, body) {
+    const answer = await this.#ask(path, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    }).catch((error) => this.#end(1006, error.message));
+    if (!answer || answer.ok) return;
+    this.onmessage(JSON.stringify(await answer.json().catch(() => ({
+      error: `the server answered ${answer.status}`, code: "http",
+    }))));
+  }
+}
+
+function jsonOf(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return data;
+  }
+}
+
+function wordOf(data) {
+  return jsonOf(data)?.code ?? "";
+}
+
+export function openEvents(url, token, options) {
+  return new EventWire(url, token, options);
+}
