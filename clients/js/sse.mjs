@@ -57,6 +57,7 @@ class EventWire {
   #stream = null; // AbortController of the one that is read
   #id = null; // the stream's, for a newer token
   #changing = null;
+  #posting = Promise.resolve(); // one after the other, so that they arrive in order
   #opened = false;
   #over = false;
   onopen = () => {};
@@ -201,7 +202,11 @@ class EventWire {
     if (this.#id) this.#post(`/sse/${encodeURIComponent(this.#id)}/token`, { token });
   }
 
-  async #post(path, body) {
+  #post(path, body) {
+    this.#posting = this.#posting.then(() => this.#over || this.#postNow(path, body));
+  }
+
+  async #postNow(path, body) {
     const answer = await this.#ask(path, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
     }).catch((error) => this.#end(1006, error.message));

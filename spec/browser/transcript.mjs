@@ -35,7 +35,8 @@ function fill(play, pattern) {
   }
   if (Array.isArray(pattern)) return pattern.map((part) => fill(play, part));
   if (pattern === null || typeof pattern !== "object") return pattern;
-  return Object.fromEntries(Object.entries(pattern).map(([name, part]) => [name, fill(play, part)]));
+  return Object.fromEntries(Object.entries(pattern).filter(([name]) => name !== "...")
+    .map(([name, part]) => [name, fill(play, part)]));
 }
 
 function fits(play, pattern, value) {
@@ -47,7 +48,8 @@ function fits(play, pattern, value) {
   if (pattern === null || typeof pattern !== "object") return pattern === value;
   if (value === null || typeof value !== "object") return false;
   const names = new Set([...Object.keys(pattern), ...Object.keys(value)]);
-  return [...names].every((name) => name in pattern && fits(play, pattern[name], value[name]));
+  const open = names.delete("...");
+  return [...names].every((name) => name in pattern ? fits(play, pattern[name], value[name]) : open);
 }
 
 function check(play, pattern, text) {
@@ -77,7 +79,7 @@ async function listen(play) {
 class Actor {
   constructor(play, host, options = {}) {
     Object.assign(this, { play, host, options, told: {} });
-    for (const what of ["message", "error", "gap", "result"]) this.told[what] = mailbox();
+    for (const what of ["message", "error", "gap", "presence", "picture", "result"]) this.told[what] = mailbox();
     if (options.token) this.auth = new Auth(`http://127.0.0.1:${host.port}`);
     this.handler = (message) => this.told.message(message);
   }
@@ -100,7 +102,10 @@ class Actor {
     const { client } = this;
     if (verb === "connect") return this.connect();
     if (verb === "login") return this.auth.login(...args).catch((error) => this.told.error(error.code));
-    if (verb === "subscribe") return client.subscribe(args[0], this.handler, args[1]);
+    const onpresence = (event) => this.told.presence(event);
+    const onpicture = (svg, error) => this.told.picture(svg ?? error.code);
+    if (verb === "subscribe") return client.subscribe(args[0], this.handler, { ...args[1], onpresence });
+    if (verb === "watch") return client.watch(args[0], onpicture);
     if (verb === "unsubscribe") return client.unsubscribe(args[0], undefined, args[1]);
     const filled = fill(this.play, args);
     const result = client[verb](...filled);

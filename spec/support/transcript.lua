@@ -42,10 +42,10 @@ local function matches(self, pattern, value)
   if type(pattern) ~= "table" or pattern == json.null then return pattern == value end
   if type(value) ~= "table" or value == json.null then return false end
   for name, part in pairs(pattern) do
-    if not matches(self, part, value[name]) then return false end
+    if name ~= "..." and not matches(self, part, value[name]) then return false end
   end
   for name in pairs(value) do
-    if pattern[name] == nil then return false end
+    if pattern[name] == nil and not pattern["..."] then return false end
   end
   return true
 end
