@@ -1,6 +1,7 @@
 -- Live pictures on a connection of the publish/subscribe contract, so that one connection carries
 -- all pictures of a page: each is named by its stream's path, and the newest one is sent, now and
 -- whenever it changes, in the envelope of its topic. Like the streams, they need no token.
+local admission = require "web.admission"
 local ids = require "pictures.ids"
 local json = require "host.json"
 local topics = require "web.topics"
@@ -33,6 +34,8 @@ end
 function pictures.watch(ws, path)
   local key = key_of(path)
   if not key then return absent() end
+  local allowed, refusal, why = admission.ask("subscribe", ws, { channel = key, path = path })
+  if not allowed then return nil, refusal, why end
   local watch <close>, message, code = topics.open(key)
   if not watch then
     if code then return nil, message, code end

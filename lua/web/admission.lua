@@ -42,7 +42,7 @@ end
 ---@return string|nil code
 function admission.ask(name, ws, more)
   if not hooks.any(name) then return more end
-  more.transport = "ws"
+  more.transport = more.transport or "ws"
   local context = context_of(ws.id, { user = ws.user, tenant = ws.tenant }, more)
   local refused, message, code = hooks.run(name, context)
   if refused == false then return nil, message, code end

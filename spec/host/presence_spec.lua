@@ -20,6 +20,7 @@ seen.connect = function(c)
 end
 seen.subscribe = function(c)
   if c.topic == "secret" then return false, "not this one", "no_secrets" end
+  if c.path == "/stream/unseen" then return false, "not this one", "no_pictures" end
 end
 seen.publish = function(c)
   if c.data:find "damn" then return false, "mind your words", "rude" end
@@ -162,6 +163,8 @@ for _, store in ipairs { "embedded", "redis" } do
         return said.code
       end
       assert.equal("no_secrets", answer "subscribe:secret")
+      assert.equal("no_pictures", answer "watch:/stream/unseen")
+      assert.equal(403, app:get("/stream/unseen").status)
       assert.equal("quiet_please", answer "subscribe:quiet")
       assert.equal("rude", answer 'publish-json:{"topic":"open","payload":"damn"}')
       follow(c, "open")
