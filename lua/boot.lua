@@ -79,6 +79,22 @@ not_allowed = plugins.wrap(middleware.wrap(app.middleware, not_allowed, "config.
 local static, new_request, Request = routes.static, request.new, request.metatable
 
 
+-- A handler with the hooks around it: they see what the application and its middleware see.
+local function hooked(call, req)
+  local refused, message, code, status = hooks.run("request", { req = req })
+  if refused == false then errors.throw(status or 403, code, message) end
+  local context = { req = req, response = call(req) }
+  hooks.run("response", context)
+  return context.response
+end
+
+
+local function answer(call, req)
+  if hooks.any "request" or hooks.any "response" then return hooked(call, req) end
+  return call(req)
+end
+
+
 -- Everything but a static path with a method of its own.
 local function search(x, method, path)
   local endpoint, params, tail = routes:find(method, path)
@@ -86,7 +102,7 @@ local function search(x, method, path)
   if endpoint then
     req.params, req.tail, req.route = params, tail, endpoint.route
     x:route(endpoint.pattern)
-    return endpoint.call(req)
+    return answer(endpoint.call, req)
   end
   if not params then return no_such_path(req) end
   req.allow = params
@@ -109,7 +125,7 @@ function boot.dispatch(x, method, path)
   local endpoint = methods and methods[method]
   if not endpoint then return search(x, method, path) end
   x:route(endpoint.pattern)
-  return endpoint.call(setmetatable({
+  return answer(endpoint.call, setmetatable({
     x = x, method = method, path = path, route = endpoint.route,
   }, Request))
 end

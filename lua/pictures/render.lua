@@ -2,6 +2,7 @@
 -- stranger's: 422 with line and column.
 local config = require "host.config"
 local errors = require "web.errors"
+local hooks = require "web.hooks"
 local metrics = require "host.metrics"
 local template = require "web.template"
 
@@ -45,6 +46,7 @@ function render.picture(text, args)
       .. "a part of the stream; put something before it")
   end
   rendered:inc()
+  if hooks.any "render" then hooks.run("render", { svg = svg, args = args }) end
   return svg
 end
 

@@ -279,7 +279,11 @@ end
 
 -- Before the token ends: a new one of the same user and session.
 commands["refresh-token"] = function(ws, token)
-  local claims, message, code = tokens.claims(token)
+  local known, claims, message, code = pcall(tokens.claims, token)
+  if not known then -- the keys or the revocations can't be read now
+    if not errors.is(claims) then error(claims, 0) end
+    return say(ws, claims.code, claims.message)
+  end
   if not claims then return say(ws, code, "this token is not accepted: " .. message) end
   if not ws.user or claims.sub ~= ws.user or claims.sid ~= ws.data.bound
     or (claims.tenant_id or "") ~= ws.data.tenant then

@@ -37,7 +37,10 @@ local function token_of(req)
   local header = req:header "authorization"
   if header then return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+) *$" or "" end
   local protocols = req.headers["sec-websocket-protocol"] or ""
-  return protocols:match "^%s*bearer%s*,%s*([^%s,]+)%s*$" or req.query.token
+  if protocols:find "^%s*bearer%s*," then
+    return protocols:match "^%s*bearer%s*,%s*([^%s,]+)%s*$" or ""
+  end
+  return req.query.token or protocols:match "^%s*bearer%s*()$" and ""
 end
 
 

@@ -155,6 +155,16 @@ for _, store in ipairs { "embedded", "redis" } do
       open(app, login(app, "dan")):close()
     end)
 
+    it("makes no anonymous connection of a token in a form that it does not know", function()
+      for _, offered in ipairs { "bearer", "bearer, a, b", "bearer," } do
+        local c = ws.open(app, "/ws", { ["Sec-WebSocket-Protocol"] = offered })
+        assert.equal(401, c.status, offered)
+        c:close()
+      end
+      assert.equal(401, ws.open(app, "/ws?token=").status)
+      assert.equal(401, app:get("/stream/a?token=").status)
+    end)
+
     it("revokes one token by its jti", function()
       local one, two = login(app, "eva"), login(app, "eva")
       local a, b = open(app, one), open(app, two)

@@ -83,6 +83,27 @@ describe("boot", function()
     assert.same({ "all", "named", "inline", "handler", "/inline", "/named", "/all" }, order)
   end)
 
+  it("asks the hook request and lets the hook response replace the answer", function()
+    local modules = {
+      ["routes.a"] = {
+        { path = "/a", GET = function() return web.text "hi" end },
+        { path = "/b/{x}", GET = function() return web.text "hi" end },
+      },
+      ["hooks.a"] = {
+        request = function(c)
+          if c.req.path == "/b/no" then return false, "not here", "closed" end
+        end,
+        response = function(c) c.response = web.text(c.response.body .. "!") end,
+      },
+    }
+    local boot = boot_with(modules)
+    assert.equal("hi!", get(boot, "/a").body)
+    assert.equal("hi!", get(boot, "/b/yes").body)
+    local res = get(boot, "/b/no")
+    assert.equal(403, res.status)
+    assert.truthy(res.body:find('"code":"closed"', 1, true))
+  end)
+
   it("lets middleware answer itself", function()
     local boot = boot_with { ["routes.a"] = {
       path = "/a",
