@@ -1,7 +1,7 @@
 ---@meta host.sql
 
 ---The relational database: SQLite (a file in the data folder) or PostgreSQL (`sql.url`,
----`DATABASE_URL`). The same calls, types and error codes on both; the differences that are left are those of the dialects.
+---`DATABASE_URL`). The same calls, types and error codes on both; docs/sql.md tells what differs.
 ---Every call waits without blocking the worker.
 ---
 ---A failure of the world returns nil, a message for people, a code, and details:
@@ -28,9 +28,9 @@ local sql = {}
 ---@field columns? string[]
 ---@field unsure? boolean true: the statement may have been done all the same
 
----Rows as plain tables; a null is absent.
+---Rows as plain tables; a null is absent. A list to #, ipairs and JSON.
 ---@class sql.rows
----@field n integer how many rows
+---@field n integer how many rows; beside the list, as is:
 ---@field affected integer rows inserted, changed or deleted
 ---@field [integer] table<string, sql.value>
 

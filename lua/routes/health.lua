@@ -5,11 +5,21 @@
 --   /metrics  Prometheus text
 local health = require "web.health"
 local metrics = require "host.metrics"
+local sql = require "host.sql"
 local store = require "host.store"
 local web = require "web"
 
 local NO_STORE = { ["Cache-Control"] = "no-store" }
 local TRY_AGAIN = { ["Cache-Control"] = "no-store", ["Retry-After"] = "1" }
+
+
+-- A file can't be away; a server can.
+if sql.name == "postgres" then
+  health.add("database", function()
+    local rows, message = sql.query("select 1", nil, { timeout = 1 })
+    return rows ~= nil, message
+  end)
+end
 
 
 local function report(status, headers, body)
