@@ -19,6 +19,7 @@ local plugins = require "web.plugins"
 local request = require "web.request"
 local routes = require "web.routes"
 local sockets = require "web.ws"
+local sse = require "web.sse"
 local topics = require "web.topics"
 local verify = require "web.verify"
 
@@ -89,9 +90,17 @@ local function hooked(call, req)
 end
 
 
+-- A stream of events begins where the client that comes back has left it.
 local function answer(call, req)
-  if hooks.any "request" or hooks.any "response" then return hooked(call, req) end
-  return call(req)
+  local res
+  if hooks.any "request" or hooks.any "response" then
+    res = hooked(call, req)
+  else
+    res = call(req)
+  end
+  local stream = type(res) == "table" and res.stream
+  if stream and stream.kind == "sse" then return sse.prepare(req, res) end
+  return res
 end
 
 

@@ -2,6 +2,7 @@
 local errors = require "web.errors"
 local json = require "host.json"
 local response = require "web.response"
+local sse = require "web.sse"
 
 ---@class web
 local web = {
@@ -14,7 +15,7 @@ local web = {
   error = response.error,
   chunks = response.chunks,
   mixed = response.mixed,
-  sse = response.sse,
+  sse = sse.response,
   proxy = require("web.proxy").proxy,
   with = response.with,
   file = require "web.static",

@@ -97,37 +97,24 @@ end
 ---@class web.StreamOptions
 ---@field headers? table
 ---@field watch? any from topics.open: keeps the topic live until the viewer has joined it
----@field preamble? string bytes after the head that readers skip (mixed) or obey (sse: retry)
+---@field preamble? string bytes after the head that readers skip
 ---@field identity? web.Identity whose stream it is: it ends with the token, and by revocation
 ---@field id? string of host.hub.connection_id, where a hook has heard of it already
-
-local function stream(kind, topic, options)
-  options = options or {}
-  return {
-    status = 200,
-    headers = options.headers,
-    stream = {
-      kind = kind, topic = topic, watch = options.watch, preamble = options.preamble,
-      identity = options.identity, id = options.id,
-    },
-  }
-end
 
 --- The newest values of a topic as a picture that changes (multipart/x-mixed-replace).
 ---@param topic string
 ---@param options? web.StreamOptions
 ---@return web.Response
 function response.mixed(topic, options)
-  return stream("mixed", topic, options)
-end
-
-
---- The newest values of a topic as server-sent events.
----@param topic string
----@param options? web.StreamOptions
----@return web.Response
-function response.sse(topic, options)
-  return stream("sse", topic, options)
+  options = options or {}
+  return {
+    status = 200,
+    headers = options.headers,
+    stream = {
+      kind = "mixed", topic = topic, watch = options.watch, preamble = options.preamble,
+      identity = options.identity, id = options.id,
+    },
+  }
 end
 
 

@@ -148,7 +148,7 @@ const config_key config_keys[] = {
     {"limits.ws_message", CONFIG_SIZE, "64K", 125, 64 * MiB, ANY, false,
      "largest message of a WebSocket client (1009)"},
     {"limits.ws_queue", CONFIG_SIZE, "1M", 4 * KiB, GiB, ANY, false,
-     "bytes that may wait for a WebSocket client that reads slowly (1013)"},
+     "bytes that may wait for a client of WebSocket (1013) or SSE that reads slowly"},
     {"limits.ws_rate", CONFIG_INT, "1000", 0, 1000000, ANY, false,
      "messages of a WebSocket client per second (1008); 0: any"},
     {"ws.ping", CONFIG_TIME, "25s", SECOND / 10, DAY, ANY, false,

@@ -37,6 +37,8 @@ typedef enum {
     METRIC_REVOCATIONS_REFUSED, /* the table was full */
     METRIC_SLOW,                /* times that a client took too slowly what was sent to it */
     METRIC_NEWS_LOST,           /* what hooks and presence did not hear of */
+    METRIC_EVENTS_SENT,         /* server-sent events */
+    METRIC_SSE_SLOW,            /* streams of events closed since the peer read too slowly */
     METRIC_WS_SLOW,             /* WebSockets closed since the peer read too slowly */
     METRIC_SUBSCRIBERS_PAUSED,  /* subscriptions that wait in their topic's history */
     METRIC_MESSAGES_DROPPED,    /* messages that waited for a slow client and were dropped */

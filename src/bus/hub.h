@@ -77,7 +77,7 @@ typedef struct hub_transport {
     void (*begun)(hub_subscriber *s, hub_position at, hub_recovery recovery);
 } hub_transport;
 
-enum { HUB_TRANSPORTS = 8 };
+enum { HUB_TRANSPORTS = 9 };
 
 typedef struct {
     uint32_t max_fps;       /* deliveries per topic and second; 0: no limit */

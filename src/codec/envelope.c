@@ -37,11 +37,9 @@ static void begin(buf *out, slice channel)
         buf_byte(out, '{');
 }
 
-void envelope_write(buf *out, slice channel, slice position, slice data)
+/* The last member. */
+static void put_data(buf *out, slice data)
 {
-    begin(out, channel);
-    if (position.n > 0 && put_string(out, "\"position\":", position))
-        buf_byte(out, ',');
     if (is_json(data)) {
         buf_text(out, "\"data\":");
         buf_append_slice(out, data);
@@ -51,6 +49,29 @@ void envelope_write(buf *out, slice channel, slice position, slice data)
         buf_byte(out, '"');
     }
     buf_byte(out, '}');
+}
+
+void envelope_write(buf *out, slice channel, slice position, slice data)
+{
+    begin(out, channel);
+    if (position.n > 0 && put_string(out, "\"position\":", position))
+        buf_byte(out, ',');
+    put_data(out, data);
+}
+
+void envelope_value(buf *out, slice channel, uint64_t version, slice data)
+{
+    begin(out, channel);
+    buf_text(out, "\"version\":");
+    buf_uint(out, version);
+    buf_byte(out, ',');
+    put_data(out, data);
+}
+
+void envelope_end(buf *out, slice channel)
+{
+    begin(out, channel);
+    buf_text(out, "\"ended\":true}");
 }
 
 void envelope_gap(buf *out, slice channel, uint64_t lost)

@@ -13,6 +13,7 @@
 
 #include "audience_wire.h"
 #include "clock.h"
+#include "http_slots.h"
 #include "jose_json.h"
 #include "log.h"
 #include "mem.h"
@@ -359,9 +360,9 @@ static void on_answers_gap(hub_subscriber *s, uint64_t lost)
 }
 
 static const hub_transport commands = {"audience", keep,        on_value,        on_end,
-                                       4,          on_commands, on_commands_gap, NULL};
+                                       SLOT_AS_IS, on_commands, on_commands_gap, NULL};
 static const hub_transport answers = {"audience", keep,       on_value,       on_end,
-                                      4,          on_answers, on_answers_gap, NULL};
+                                      SLOT_AS_IS, on_answers, on_answers_gap, NULL};
 
 void audience_bus_open(audience *a)
 {

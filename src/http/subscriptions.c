@@ -208,10 +208,12 @@ void subscriptions_deliver(hub_subscriber *subscriber, frame *encoded, uint64_t 
     subscriptions *all = s->home;
     if (version == s->version)
         return;
+    /* The first one goes out with the head, which may still lie in the connection's batch. */
+    bool first = s->version == 0 && conn_queued(all->c) + encoded->len <= all->queue;
     s->version = version;
-    if (conn_queued(all->c) > 0)
+    if (!first && conn_queued(all->c) > 0)
         conn_flush(all->c);
-    if (conn_queued(all->c) == 0) {
+    if (first || conn_queued(all->c) == 0) {
         all->ops->write(all, encoded);
         return;
     }

@@ -14,6 +14,7 @@
 
 #include "account.h"
 #include "hub.h"
+#include "l_events.h"
 #include "l_exchange.h"
 #include "l_hub.h"
 #include "log.h"
@@ -39,7 +40,8 @@ typedef struct {
     exchange *x;
     exchange_box *box;
     task_token token;
-    int entry; /* registry reference: who answers */
+    int entry;            /* registry reference: who answers */
+    event_stream *events; /* NULL: none */
 } request;
 
 /* Boot -------------------------------------------------------------------------------------- */
@@ -155,6 +157,8 @@ static void on_done(void *data)
     request *r = data;
     dispatcher *d = r->d;
     exchange *x = r->x;
+    if (r->events != NULL)
+        events_over(r->events);
     if (r->box != NULL)
         r->box->x = NULL;
     r->box = NULL;
@@ -172,9 +176,31 @@ static int after_chunks(lua_State *L, int status, lua_KContext context)
     return 0;
 }
 
+static int after_events(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    request *r = (request *)context;
+    events_finish(r->events);
+    return 0;
+}
+
+static int answer_events(lua_State *L, request *r)
+{
+    lua_getfield(L, 2, "stream");
+    r->events = events_run(L, lua_gettop(L), r->x, r->token);
+    if (r->events == NULL)
+        return 0;
+    lua_callk(L, 2, 0, (lua_KContext)r, after_events);
+    return after_events(L, LUA_OK, (lua_KContext)r);
+}
+
 static int answer(lua_State *L, request *r)
 {
-    if (response_render(L, 2, r->x) != RESPONSE_CHUNKS)
+    response_kind kind = response_render(L, 2, r->x);
+    if (kind == RESPONSE_EVENTS)
+        return answer_events(L, r);
+    if (kind != RESPONSE_CHUNKS)
         return 0;
     exchange_chunks_begin(r->x);
     lua_getfield(L, 2, "chunks");

@@ -41,6 +41,18 @@ audience_identity audience_check_identity(lua_State *L, int arg)
     return who;
 }
 
+audience_opening audience_check_opening(lua_State *L, int stream, char id[AUDIENCE_ID_MAX + 1])
+{
+    audience_opening opening = {.id = vm_opt_slice(L, stream, "id", (slice){0})};
+    if (opening.id.n == 0 || opening.id.n > AUDIENCE_ID_MAX) {
+        audience_make_id(id);
+        opening.id = slice_of(id);
+    }
+    lua_getfield(L, stream, "identity");
+    opening.who = audience_check_identity(L, lua_gettop(L));
+    return opening;
+}
+
 /* Questions --------------------------------------------------------------------------------- */
 
 typedef struct {

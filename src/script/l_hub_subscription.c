@@ -12,6 +12,7 @@
  * Owner: the box while it lives, then the list of forgotten ones. What must never happen: a waiting
  * task woken twice; the box touched after its collection. */
 #include "box.h"
+#include "http_slots.h"
 #include "hub.h"
 #include "l_hub.h"
 #include "mem.h"
@@ -22,7 +23,7 @@
 
 static const char box_name[] = "host.hub.subscription";
 
-enum { TRANSPORT_INDEX = HUB_TRANSPORTS - 1, WAIT_MAX_S = 365 * 86400 };
+enum { WAIT_MAX_S = 365 * 86400 };
 
 typedef struct {
     list link;
@@ -254,7 +255,7 @@ static const hub_transport transport = {
     .encode = encode,
     .deliver = deliver,
     .end = end,
-    .index = TRANSPORT_INDEX,
+    .index = SLOT_AS_IS,
     .messages = messages,
     .gap = gap,
 };

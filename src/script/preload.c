@@ -8,6 +8,7 @@ int luaopen_host_config(lua_State *L);
 int luaopen_host_control(lua_State *L);
 int luaopen_host_crypto(lua_State *L);
 int luaopen_host_event(lua_State *L);
+int luaopen_host_events(lua_State *L);
 int luaopen_host_file(lua_State *L);
 int luaopen_host_gateway(lua_State *L);
 int luaopen_host_hub(lua_State *L);
@@ -35,6 +36,7 @@ const luaL_Reg vm_modules[] = {
     {"host.control", luaopen_host_control},
     {"host.crypto", luaopen_host_crypto},
     {"host.event", luaopen_host_event},
+    {"host.events", luaopen_host_events},
     {"host.file", luaopen_host_file},
     {"host.gateway", luaopen_host_gateway},
     {"host.hub", luaopen_host_hub},

@@ -7,10 +7,11 @@
 #include "box.h"
 #include "hub.h"
 #include "l_audience.h"
+#include "l_events.h"
 #include "l_gateway.h"
 #include "l_hub.h"
 #include "l_ws.h"
-#include "stream.h"
+#include "mixed.h"
 
 enum { PREAMBLE_MAX = 4096 };
 
@@ -83,27 +84,10 @@ static void add_type(lua_State *L, int index, exchange *x)
     lua_pop(L, 1);
 }
 
-/* { id, identity = { user, ... } }; what is on the stack must stay while the opening is used. */
-static audience_opening check_opening(lua_State *L, int stream, char id[AUDIENCE_ID_MAX + 1])
+static void start_mixed(lua_State *L, int stream, exchange *x)
 {
-    audience_opening opening = {.id = vm_opt_slice(L, stream, "id", (slice){0})};
-    if (opening.id.n == 0 || opening.id.n > AUDIENCE_ID_MAX) {
-        audience_make_id(id);
-        opening.id = slice_of(id);
-    }
-    lua_getfield(L, stream, "identity");
-    opening.who = audience_check_identity(L, lua_gettop(L));
-    return opening;
-}
-
-static response_kind start_stream(lua_State *L, int stream, exchange *x)
-{
-    slice kind = vm_opt_slice(L, stream, "kind", SLICE("mixed"));
     slice topic = vm_opt_slice(L, stream, "topic", (slice){0});
-    const struct stream_transport *transport = stream_transport_find(kind);
     hub_port *port = vm_services(vm_of(L))->hub;
-    if (transport == NULL)
-        luaL_error(L, "no stream of kind '%s': there are mixed and sse", kind.p);
     if (topic.n == 0 || topic.n > HUB_TOPIC_MAX)
         luaL_error(L, "a stream's topic must be 1 to %d bytes", HUB_TOPIC_MAX);
     if (port == NULL)
@@ -112,12 +96,20 @@ static response_kind start_stream(lua_State *L, int stream, exchange *x)
     if (preamble.n > PREAMBLE_MAX)
         luaL_error(L, "a stream's preamble has at most %d bytes", PREAMBLE_MAX);
     char id[AUDIENCE_ID_MAX + 1];
-    audience_opening opening = check_opening(L, stream, id);
-    slice type = slice_of(stream_content_type(transport));
-    exchange_add_header(x, SLICE("Content-Type"), type);
-    stream_start(x, transport, port, topic, preamble, &opening);
+    audience_opening opening = audience_check_opening(L, stream, id);
+    mixed_start(x, port, topic, preamble, &opening);
     lua_getfield(L, stream, "watch");
     hub_watch_close(L, lua_gettop(L));
+}
+
+static response_kind start_stream(lua_State *L, int stream, exchange *x)
+{
+    slice kind = vm_opt_slice(L, stream, "kind", SLICE("mixed"));
+    if (slice_eq(kind, SLICE("sse")))
+        return events_answer(L, stream, x) ? RESPONSE_EVENTS : RESPONSE_DONE;
+    if (!slice_eq(kind, SLICE("mixed")))
+        luaL_error(L, "no stream of kind '%s': there are mixed and sse", kind.p);
+    start_mixed(L, stream, x);
     return RESPONSE_DONE;
 }
 

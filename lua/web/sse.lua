@@ -1,0 +1,225 @@
+-- web.sse: streams of server-sent events.
+--
+--   web.sse("news", { mode = "log" })        a topic; no Lua runs per event
+--   web.sse({ "a", "b" })                    several, each event tells which
+--   web.sse(function(send, req) ... end)     the script's own; GET, or POST with a body
+--   web.sse(fn, { resume = true })           the same, whoever loses the line goes on by GET
+--
+-- A client that comes back names the last id it has seen (Last-Event-ID, or ?lastEventId=): a topic
+-- with a history goes on from there, or says that something is lost by an event `gap`. Who has seen
+-- the end gets 204, which keeps an EventSource from coming back again.
+--
+-- With `resume` the events go through a topic of their own, "stream:ID", that keeps a history: the
+-- handler goes on when its client is gone, and GET /sse/ID gives any client on any node the rest.
+local crypto = require "host.crypto"
+local errors = require "web.errors"
+local events = require "host.events"
+local hub = require "host.hub"
+local json = require "host.json"
+local time = require "host.time"
+local topics = require "web.topics"
+
+local sse = {}
+
+local LOG = { mode = "log" }
+-- Clients that lost the server come back within two seconds, not all at once.
+local RETRY_MIN, RETRY_SPREAD = 1000, 1000
+local ID_BYTES = 18
+local TOGETHER = 64 -- events of a handler that does not wait, before others have their turn
+local GRACE, LOOK = 30, 2
+local KEPT = 1000 -- as in lua/topics/streams.lua
+
+local HEADERS = { ["Cache-Control"] = "no-cache, no-store", ["X-Accel-Buffering"] = "no" }
+
+
+local function headers_of(options)
+  local headers = {}
+  for name, value in pairs(HEADERS) do headers[name] = value end
+  for name, value in pairs(options.headers or {}) do headers[name] = value end
+  return headers
+end
+
+
+local function preamble_of(options)
+  if options.preamble then return options.preamble end
+  local retry = options.retry and math.floor(options.retry * 1000) or RETRY_MIN
+  return ("retry: %d\n"):format(retry + math.random(0, RETRY_SPREAD))
+end
+
+
+local function respond(options, stream)
+  stream.kind, stream.preamble = "sse", preamble_of(options)
+  stream.identity, stream.id = options.identity, options.id
+  return { status = 200, headers = headers_of(options), stream = stream }
+end
+
+
+local function follow(topic, options)
+  local watch, message, code = topics.follow(topic, options)
+  if not watch then errors.throw_world(message, code, "the topic can't be followed now") end
+  return watch
+end
+
+
+-- A topic that this node listens to until the client has joined it.
+local function entry_of(topic, options)
+  local watch = options.watch or follow(topic, options)
+  return {
+    topic = topic, mode = options.mode, since = options.since, history = options.history,
+    watch = watch,
+  }
+end
+
+
+local function of_topics(list, options)
+  local entries = {}
+  for i, topic in ipairs(list) do entries[i] = entry_of(topic, options) end
+  return respond(options, { topics = entries, form = "envelope" })
+end
+
+
+-- Handlers that go on without their client --------------------------------------------------------
+
+local function topic_of(id)
+  return "stream:" .. id
+end
+
+
+local function publish(topic, event, last)
+  return hub.publish(topic, events.encode(event, last), LOG)
+end
+
+
+-- Is anybody there, on any node?
+local function has_viewers(topic)
+  if hub.count(topic) > 0 then return true end
+  local found = hub.connections { topic = topic }
+  return found == nil or #found > 0
+end
+
+
+-- send(event) of such a handler: true, or nil, message, "gone" when nobody was there for a while.
+local function sender(topic, grace)
+  local seen, looked, sent = time.monotonic(), time.monotonic(), 0
+  return function(event)
+    local now = time.monotonic()
+    if now - looked >= math.min(LOOK, grace / 2) then
+      looked = now
+      if has_viewers(topic) then seen = now end
+    end
+    if now - seen > grace then return nil, "nobody is there any more", "gone" end
+    local ok, message, code = publish(topic, event)
+    if not ok then return nil, message, code end
+    sent = sent + 1
+    if sent % TOGETHER == 0 then time.sleep(0) end
+    return true
+  end
+end
+
+
+local function runner(fn, topic, grace)
+  return function(_, req)
+    local ok, err = pcall(fn, sender(topic, grace), req)
+    publish(topic, { event = "end", data = ok and '{"code":"ended"}' or '{"code":"error"}' }, true)
+    if not ok then error(err, 0) end
+  end
+end
+
+
+local function resumable(fn, options)
+  local id = crypto.base64url_encode(crypto.random(ID_BYTES))
+  local topic, url = topic_of(id), "/sse/" .. id
+  local entry = entry_of(topic, { mode = "log", history = 1 })
+  local ok, message, code = publish(topic,
+    { event = "stream", data = json.encode({ id = id, url = url }, { sort = true }) })
+  if not ok then errors.throw_world(message, code, "the stream can't begin now") end
+  entry.form, entry.keep = "ready", true
+  entry.run = runner(fn, topic, options.grace or GRACE)
+  local res = respond(options, entry)
+  res.headers["Content-Location"] = res.headers["Content-Location"] or url
+  return res
+end
+
+
+--- GET /sse/ID: what is left of a handler's stream.
+---@param id string
+---@param last string|nil the id of the last event that the client has seen
+---@return web.Response
+function sse.rest(id, last)
+  local topic = topic_of(id)
+  local history = last == nil and KEPT or 0
+  local entry = entry_of(topic, { mode = "log", since = last, history = history })
+  local page, message, code = hub.history(topic, { reverse = true, limit = 1 })
+  if not page then errors.throw_world(message, code, "the stream can't be read now") end
+  local newest = page.items[1]
+  if not newest then
+    errors.throw(404, "not_found", "there is no such stream; it may have ended some time ago")
+  end
+  if newest.position == last and events.is_last(newest.data) then return { status = 204 } end
+  entry.form = "ready"
+  return respond({}, entry)
+end
+
+
+-- web.sse ----------------------------------------------------------------------------------------
+
+---@class web.EventsOptions
+---@field mode? "latest"|"log" of topics; without it their rule says it
+---@field history? integer so many of the newest messages first
+---@field since? string a position, in place of the client's
+---@field watch? any from topics.open
+---@field retry? number seconds after which clients come back, and up to one more; 1 when absent
+---@field headers? table
+---@field preamble? string bytes before the events, in place of retry
+---@field identity? web.Identity whose stream it is: it ends with the token, and by revocation
+---@field id? string of host.hub.connection_id, where a hook has heard of it already
+---@field keep? boolean of a function: it goes on without its client, `send` gives nil, "gone"
+---@field resume? boolean of a function: it goes on, and clients come back to it
+---@field grace? number with resume: seconds without any client after which `send` gives nil; 30
+
+---@alias web.Event string|{ id?: string, event?: string, data?: string, retry?: integer }
+---@alias web.Send fun(event: web.Event): true|nil, string|nil, string|nil
+
+--- A stream of events as the answer.
+---@param what string|string[]|fun(send: web.Send, req: web.Request)
+---@param options? web.EventsOptions
+---@return web.Response
+function sse.response(what, options)
+  options = options or {}
+  if type(what) == "string" then return respond(options, entry_of(what, options)) end
+  if type(what) == "table" then return of_topics(what, options) end
+  if type(what) ~= "function" then
+    error("web.sse takes a topic, a list of topics or a function", 2)
+  end
+  if options.resume then return resumable(what, options) end
+  return respond(options, { run = what, keep = options.keep })
+end
+
+
+--- The id of the last event that this client has seen.
+---@param req web.Request
+---@return string|nil
+function sse.last_id(req)
+  local last = req:header "last-event-id" or req.query.lastEventId
+  return last ~= "" and last or nil
+end
+
+
+--- What boot.lua makes of a stream of events before C sends it: the client's place, and the body,
+--- which can't be read any more once the stream has begun.
+---@param req web.Request
+---@param res web.Response
+---@return web.Response
+function sse.prepare(req, res)
+  local stream, last = res.stream, sse.last_id(req)
+  if stream.run then
+    if last == events.END_ID then return { status = 204 } end
+    stream.req = req
+    if req.method ~= "GET" then local _ = req.body end
+  elseif stream.topic and last and not stream.since then
+    stream.since = last
+  end
+  return res
+end
+
+return sse
