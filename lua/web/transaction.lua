@@ -42,6 +42,7 @@ local function attempt(begin, fn, options)
     return undo(handle) and "again" or "raise", results[2]
   end
   if returned_failure(results) then
+    if results[4] == "aborted" then results[4] = handle:failure() or "aborted" end
     return undo(handle) and "again" or "done", table.unpack(results, 2, results.n)
   end
   local ok

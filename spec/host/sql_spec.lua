@@ -294,6 +294,11 @@ for name, environment in pairs(databases.drivers) do
             fails("aborted", tx.query "insert into t (s) values ('b')")
             fails("aborted", tx.query "select 1")
           end))
+          fails("unique", sql.transaction(function(tx)
+            assert(tx.query "insert into t (s) values ('a')")
+            tx.query "insert into t (s) values ('a')"
+            return tx.query "select 1"
+          end))
           same(0, count())
         ]]
       end)
