@@ -174,6 +174,13 @@ function hub.connections(whom) end
 ---@return integer count
 function hub.disconnect(whom) end
 
+--- Says a text to WebSockets (a message) and SSE streams (an event `say`) on all nodes,
+--- whatever they are subscribed to: to a user's, or to all of a tenant. Waits.
+---@param text string UTF-8
+---@param whom hub.Whom
+---@return integer count
+function hub.say(text, whom) end
+
 --- Ends subscriptions on all nodes; a stream that has lost its only topic ends. Waits.
 ---@param whom hub.Whom with a topic
 ---@return integer count

@@ -40,10 +40,11 @@ end
 
 
 -- The hub's topic and the session; nothing when the client was told what is wrong.
-local function place(ws, topic, session)
+local function place(ws, topic, session, or_pattern)
   local data = ws.data
-  if not names.is_topic(topic) then
-    return say(ws, "bad_topic", "a topic must be " .. names.TOPIC_RULE)
+  if not (or_pattern and names.is_pattern or names.is_topic)(topic) then
+    return say(ws, "bad_topic",
+      "a topic must be " .. (or_pattern and names.PATTERN_RULE or names.TOPIC_RULE))
   end
   if session == nil then session = session_of(data) end
   if not names.is_session(session) then
@@ -74,7 +75,7 @@ end
 -- Does the topic's rule make everybody present who follows it?
 local function is_present(topic)
   local rule = rules.find(topic)
-  return rule ~= nil and rule.presence == true
+  return rule ~= nil and rule.presence == true and topic:sub(-1) ~= "*"
 end
 
 
@@ -146,7 +147,7 @@ local SUBSCRIBE = {
 commands["subscribe-json"] = function(ws, text)
   local object = request_of(ws, text, SUBSCRIBE)
   if not object then return end
-  local key, session = place(ws, object.topic, object.session_id)
+  local key, session = place(ws, object.topic, object.session_id, not object.presence)
   if not key or not may(ws, "subscribe", object.topic, key, session) then return end
   local history = math.min(math.max(object.history or 0, 0), HISTORY_MAX)
   local there, got, message, code
@@ -221,7 +222,8 @@ end
 
 
 function commands.unsubscribe(ws, text)
-  local key = place(ws, split(text))
+  local topic, named = split(text)
+  local key = place(ws, topic, named, true)
   if not key then return end
   local followed = ws.data.topics[key]
   ws.data.topics[key] = nil

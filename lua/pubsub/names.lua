@@ -15,6 +15,7 @@ local function fits(text, max)
 end
 
 names.TOPIC_RULE = ("1 to %d bytes of text, without | and *"):format(TOPIC_MAX)
+names.PATTERN_RULE = names.TOPIC_RULE .. "; a star at its end stands for all that begin so"
 names.SESSION_RULE = ("1 to %d bytes of text, without | and *"):format(SESSION_MAX)
 names.NAME_RULE = ("1 to %d bytes of text, without | and *"):format(NAME_MAX)
 
@@ -22,6 +23,15 @@ names.NAME_RULE = ("1 to %d bytes of text, without | and *"):format(NAME_MAX)
 ---@return boolean
 function names.is_topic(text)
   return fits(text, TOPIC_MAX)
+end
+
+
+--- A topic, or a pattern of topics: one that ends in a star. Never all of them.
+---@return boolean
+function names.is_pattern(text)
+  if type(text) ~= "string" then return false end
+  local stem = text:match "^(.*)%*$"
+  return stem and fits(stem, TOPIC_MAX - 1) or fits(text, TOPIC_MAX)
 end
 
 

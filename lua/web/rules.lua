@@ -121,18 +121,9 @@ local REFUSED = { publish = "this client may not publish to that topic",
   subscribe = "this client may not subscribe to that topic" }
 
 
---- May somebody do this? Where no rule says anything, anybody may.
----@param action "publish"|"subscribe"
----@param topic string as clients name it
----@param identity table|nil { user =, tenant =, claims = }; nil: nobody knows
----@return boolean
----@return string|nil message
----@return string|nil code
-function rules.may(action, topic, identity)
-  local rule = rules.find(topic)
+local function verdict(rule, action, topic, identity)
   local who = rule and rule[action]
   if who == nil or who == true then return true end
-  identity = identity or {}
   local ok, message, code = false, nil, nil
   if type(who) == "function" then
     ok, message, code = who(identity, topic)
@@ -143,6 +134,34 @@ function rules.may(action, topic, identity)
   end
   if ok then return true end
   return false, message or REFUSED[action], code or "forbidden"
+end
+
+
+-- A pattern gives topics of several rules, all of which have to agree.
+local function all_agree(action, pattern, identity)
+  local stem = pattern:sub(1, -2)
+  local ok, message, code = verdict(rules.find(stem), action, pattern, identity)
+  for _, rule in ipairs(ok and list or {}) do
+    if #rule.pattern > #stem and rule.pattern:sub(1, #stem) == stem then
+      ok, message, code = verdict(rule, action, pattern, identity)
+      if not ok then break end
+    end
+  end
+  return ok, message, code
+end
+
+
+--- May somebody do this? Where no rule says anything, anybody may.
+---@param action "publish"|"subscribe"
+---@param topic string as clients name it; to be subscribed it may be a pattern
+---@param identity table|nil { user =, tenant =, claims = }; nil: nobody knows
+---@return boolean
+---@return string|nil message
+---@return string|nil code
+function rules.may(action, topic, identity)
+  identity = identity or {}
+  if topic:sub(-1) == "*" then return all_agree(action, topic, identity) end
+  return verdict(rules.find(topic), action, topic, identity)
 end
 
 return rules

@@ -122,11 +122,17 @@ static void on_message(void *arg, slice name, slice payload)
     on_name(arg, payload);
 }
 
+static void on_fitting(void *arg, slice pattern, slice name, slice payload)
+{
+    on_name(arg, pattern);
+    on_message(arg, name, payload);
+}
+
 static void each_name(void *arg, void (*fn)(slice name, void *fn_arg), void *fn_arg)
 {
     (void)arg;
     fn(SLICE("a"), fn_arg);
-    fn(SLICE("b"), fn_arg);
+    fn(SLICE("b*"), fn_arg);
 }
 
 static void on_relinked(void *arg)
@@ -136,7 +142,7 @@ static void on_relinked(void *arg)
 
 static void run_subscription(const char *bytes, size_t n, bool split)
 {
-    redis_sub_events events = {on_name, on_message, each_name, on_relinked, NULL};
+    redis_sub_events events = {on_name, on_message, on_fitting, each_name, on_relinked, NULL};
     redis_sub *s = redis_sub_open(options, SLICE("p:"), &loop, &events);
     talk(bytes, n, true, split);
     redis_sub_join(s, SLICE("c"));

@@ -11,6 +11,7 @@ local CONFIG = [[return { topics = {
 -- Functions can't stand in config.lua.
 local TOPICS = [[return { rules = {
   ["plain.*"] = { mode = "log" },
+  ["old[*"] = { history = { messages = 5 } },
   ["news.closed"] = { history = { messages = 5 }, publish = { role = "editor" },
     subscribe = function(identity) return identity.user == "ada", "ada's only", "not_ada" end },
 } }]]
@@ -200,6 +201,37 @@ local function suite(name, make)
       assert.equal("not_ada",
         command(c, "history-json", { topic = "news.closed", session_id = "s" }).code)
       assert.equal("forbidden", command(c, "publish-json", { topic = "news.closed", payload = 1 }).code)
+      c:close()
+    end)
+
+    it("comes with its position to who follows a pattern, as the topic that it is", function()
+      local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      assert.equal("subscribed", subscribe(c, "old?*").type)
+      assert.is_nil(subscribe(c, "old[*").position)
+      publish(writer, "old[.p", 1)
+      publish(writer, "old[", 2)
+      publish(writer, "old", 3)
+      publish(writer, "oldx.", 4)
+      local message = json.decode(c:read_text())
+      assert.equal("pubsub:0:1:sold[.p", message.channel)
+      assert.matches(":1$", message.position)
+      assert.equal("pubsub:0:1:sold[", json.decode(c:read_text()).channel)
+      assert.is_true((c:is_quiet()))
+      c:text "unsubscribe:old[*|s"
+      publish(c, "old[.p", 5)
+      assert.is_true((c:is_quiet()))
+      assert.equal("bad_topic", command(c, "publish-json", { topic = "old*", payload = 1 }).code)
+      assert.equal("bad_topic", subscribe(c, "o*ld").code)
+      assert.equal("bad_topic", subscribe(c, "*").code)
+      c:close()
+      writer:close()
+    end)
+
+    it("is in no pattern of who may not subscribe to it", function()
+      local c = ws.connect(app, "/ws")
+      for _, pattern in ipairs { "n*", "news.*", "news.closed*" } do
+        assert.equal("not_ada", subscribe(c, pattern).code)
+      end
       c:close()
     end)
 

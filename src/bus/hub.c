@@ -12,7 +12,7 @@
  * Messages (log) are the exception to all this: hub_log.c.
  * What must never happen: the lock held during a callback of anyone else (hub_each_topic's fn,
  * which copies a name, is the documented exception). */
-#include "hub_private.h"
+#include "hub_pattern.h"
 
 #include "buf.h"
 #include "clock.h"
@@ -60,9 +60,18 @@ void hub_free(hub *h)
     free(h);
 }
 
+/* A pattern has many topics' messages, and no history of its own. */
+static hub_rule rule_of(const hub *h, slice name)
+{
+    hub_rule rule = hub_rules_find(&h->rules, name);
+    if (hub_is_pattern(name))
+        rule.history = (hub_history_limits){0};
+    return rule;
+}
+
 static void follow_rule(hub *h, topic_state *s)
 {
-    s->rule = hub_rules_find(&h->rules, s->node.key);
+    s->rule = rule_of(h, s->node.key);
     if (hub_sync_kept(h, s) && s->joined && s->sync_done == 0)
         hub_sync_want(h, s);
     hub_mark_all(s, NULL);
@@ -106,7 +115,8 @@ static topic_state *make_state(hub *h, slice name)
     list_init(&s->sync_link);
     list_init(&s->held);
     s->joined = !h->has_remote;
-    s->rule = hub_rules_find(&h->rules, s->node.key);
+    s->rule = rule_of(h, s->node.key);
+    hub_pattern_count(h, s, 1);
     map_insert(&h->topics, &s->node);
     return s;
 }
@@ -122,6 +132,7 @@ static void free_state(topic_state *s)
 static void leave_map(hub *h, topic_state *s)
 {
     map_remove(&h->topics, &s->node);
+    hub_pattern_count(h, s, -1);
     hub_sync_forget(s);
     if (h->has_remote)
         h->remote.leave(h->remote.arg, s->node.key);
@@ -218,6 +229,8 @@ static hub_position accept_message(hub *h, slice name, frame *data, hub_meta met
     hub_position position = keep(h, name, &rule, data);
     if (s != NULL)
         hub_log_append(s, data, meta.version != 0 ? meta.version : next_version(h), position, from);
+    if (!h->has_remote)
+        hub_pattern_append(h, name, data, meta.version, position, from);
     pthread_mutex_unlock(&h->lock);
     return position;
 }
@@ -330,6 +343,13 @@ void hub_receive(hub *h, slice topic, slice payload)
         return;
     take_in(h, topic, f, meta, NULL);
     frame_drop(f);
+}
+
+frame *hub_message_of(slice payload)
+{
+    hub_meta meta;
+    slice data;
+    return parse_payload(payload, &meta, &data) && meta.log ? frame_new(data.p, data.n) : NULL;
 }
 
 void hub_receive_kept(hub *h, slice topic, slice data, hub_position position, int64_t time_ms)

@@ -140,6 +140,10 @@ hub_rule hub_rule_of(hub *h, slice topic);
 /* From the remote, any thread. */
 void hub_receive(hub *h, slice topic, slice payload);
 void hub_receive_kept(hub *h, slice topic, slice data, hub_position position, int64_t time_ms);
+/* A message to `topic`, for those who follow the pattern. */
+void hub_receive_for(hub *h, slice pattern, slice topic, frame *data, hub_position position);
+/* What hub_receive gets: the message of a payload; NULL: it is none. */
+frame *hub_message_of(slice payload);
 void hub_joined(hub *h, slice topic);
 /* The link was lost, and is back with all topics joined again: every live topic is refreshed, since
  * messages may have been missed (hub_on_refresh). */
@@ -196,12 +200,15 @@ typedef struct {
     bool watched;     /* hub_watch_since has made sure that the node knows what there is */
 } hub_log_start;
 
-/* Joins for the messages to come: each one, in order, none twice. What it missed comes in the
+/* A name that ends in a star is a pattern: all topics that begin so, without a history.
+ * Joins for the messages to come: each one, in order, none twice. What it missed comes in the
  * worker's next turn, so that the caller can write something before it. start may be NULL. */
 void hub_subscribe_log(hub_port *p, slice topic, hub_subscriber *s, const hub_transport *transport,
                        const hub_log_start *start);
 /* It takes messages again, after `messages` returned less than it was given. */
 void hub_resume(hub_subscriber *s);
+/* Is there room to subscribe to this name? Only patterns ("news.*") are bounded in number. */
+bool hub_pattern_room(hub *h, slice topic);
 void hub_unsubscribe(hub_subscriber *s); /* harmless when not subscribed */
 /* The name of the topic that s is subscribed to; it lives as long as the subscription. */
 slice hub_topic_of(const hub_subscriber *s);

@@ -17,15 +17,20 @@ struct hub_replay_cache {
     } * places[HUB_TRANSPORTS];
 };
 
-void hub_batch_add(hub_batch *b, frame *data, uint64_t version, hub_position position)
+hub_batch_message *hub_batch_add(hub_batch *b, frame *data, uint64_t version, hub_position position)
 {
-    b->messages[b->n++] = (hub_batch_message){data, version, position};
+    hub_batch_message *m = &b->messages[b->n++];
+    *m = (hub_batch_message){
+        .data = data, .version = version, .position = position, .told = position};
+    return m;
 }
 
 void hub_batch_free(hub_batch *b)
 {
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
         frame_drop(b->messages[i].data);
+        frame_drop(b->messages[i].name);
+    }
     for (size_t k = 0; k < HUB_TRANSPORTS; k++) {
         for (size_t i = 0; i < b->encoded_n[k]; i++)
             frame_drop(b->encoded[k][i]);
@@ -61,7 +66,8 @@ void hub_replay_cache_age(hub_topic *t)
 
 static frame *encode(const hub_topic *t, const hub_batch_message *m, const hub_transport *transport)
 {
-    return transport->encode(t->node.key, m->data, m->version, m->position);
+    slice topic = m->name != NULL ? (slice){m->name->data, m->name->len} : t->node.key;
+    return transport->encode(topic, m->data, m->version, m->told);
 }
 
 static frame *encode_cached(hub_topic *t, const hub_batch_message *m,

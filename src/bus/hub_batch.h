@@ -8,7 +8,9 @@ enum { HUB_TOGETHER = 64 };
 typedef struct {
     frame *data;
     uint64_t version;
-    hub_position position;
+    hub_position position; /* in the topic that it is taken from */
+    hub_position told;     /* to the client: of the topic it was published to */
+    frame *name;           /* of that one; NULL: they are the same */
 } hub_batch_message;
 
 typedef struct {
@@ -20,7 +22,8 @@ typedef struct {
 } hub_batch;
 
 /* Takes the caller's reference on data. */
-void hub_batch_add(hub_batch *b, frame *data, uint64_t version, hub_position position);
+hub_batch_message *hub_batch_add(hub_batch *b, frame *data, uint64_t version,
+                                 hub_position position);
 void hub_batch_free(hub_batch *b);
 /* Messages from `from` to before `to` go to s, which is in one of the topic's lists: afterwards it
  * is in `live`, or paused, or gone. True: it is in `live`. */

@@ -23,12 +23,14 @@ typedef struct {
     frame *data;
     uint64_t version;
     hub_position position;
+    frame *name; /* of its topic, when that is another than where it is queued (a pattern) */
 } message;
 
 static void free_message(message *m)
 {
     list_remove(&m->link);
     frame_drop(m->data);
+    frame_drop(m->name);
     free(m);
 }
 
@@ -46,33 +48,51 @@ static void make_room(hub_topic *t, size_t bytes)
         message *oldest = first_of(&t->log);
         t->log_count--;
         t->log_bytes -= oldest->data->len;
-        t->log_lost += oldest->position.epoch == 0 ? 1 : 0; /* else the history has it */
+        bool kept = oldest->position.epoch != 0 && oldest->name == NULL;
+        t->log_lost += kept ? 0 : 1; /* the history has it */
         free_message(oldest);
     }
 }
 
-static void append(hub_topic *t, frame *data, uint64_t version, hub_position position)
+static void append(hub_topic *t, frame *data, uint64_t version, hub_position position, frame *name)
 {
     make_room(t, data->len);
     message *m = mem_alloc(sizeof *m);
     m->data = frame_hold(data);
     m->version = version;
     m->position = position;
+    m->name = name != NULL ? frame_hold(name) : NULL;
     list_append(&t->log, &m->link);
     t->log_count++;
     t->log_bytes += data->len;
 }
 
-void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position position,
-                    hub_port *from)
+static void append_for_all(topic_state *s, frame *data, uint64_t version, hub_position position,
+                           frame *name, hub_port *from)
 {
     LIST_FOR_EACH (it, &s->listeners) {
         hub_topic *t = LIST_ENTRY(it, hub_topic, listener_link);
         if (t->log_subscriber_count == 0)
             continue;
-        append(t, data, version, position);
+        append(t, data, version, position, name);
         hub_mark(t, from);
     }
+}
+
+void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position position,
+                    hub_port *from)
+{
+    append_for_all(s, data, version, position, NULL, from);
+}
+
+void hub_log_append_named(topic_state *s, slice name, frame *data, uint64_t version,
+                          hub_position position, hub_port *from)
+{
+    frame *copy = frame_new(name.p, name.n);
+    if (copy == NULL)
+        return;
+    append_for_all(s, data, version, position, copy, from);
+    frame_drop(copy);
 }
 
 void hub_log_break(topic_state *s)
@@ -180,7 +200,11 @@ static void deliver_some(hub_topic *t, list *messages)
     hub_batch b = {.n = 0};
     while (b.n < HUB_TOGETHER && !list_empty(messages)) {
         message *m = first_of(messages);
-        hub_batch_add(&b, frame_hold(m->data), m->version, m->position);
+        hub_batch_message *to = hub_batch_add(&b, frame_hold(m->data), m->version, m->position);
+        if (m->name != NULL) {
+            to->name = frame_hold(m->name);
+            to->position = (hub_position){0};
+        }
         free_message(m);
     }
     walk(t, &b, 0);

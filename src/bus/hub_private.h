@@ -40,6 +40,8 @@ struct hub {
     uint64_t last_version;
     hub_rules rules;
     hub_histories histories;
+    uint32_t pattern_lengths[HUB_TOPIC_MAX + 1]; /* hub_pattern.c: how many of each length */
+    size_t pattern_count;
     list syncs; /* topic_state.sync_link: whose history is to be read from the remote */
     uint64_t last_sync;
 };
@@ -108,6 +110,10 @@ void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position 
 hub_history *hub_history_of(hub *h, topic_state *s);
 /* On the worker's loop, in a walk: subscribers that wait for the history are served. */
 void hub_replay(hub_topic *t);
+/* The same for a pattern: the message keeps the name of its topic, and its position is only told.
+ */
+void hub_log_append_named(topic_state *s, slice name, frame *data, uint64_t version,
+                          hub_position position, hub_port *from);
 /* Under the lock: messages may have been missed. */
 void hub_log_break(topic_state *s);
 /* On the worker's loop: what has gathered goes to its subscribers. */

@@ -145,6 +145,18 @@ static void on_message(void *arg, slice name, slice payload)
         hub_receive(h, name, payload);
 }
 
+static void on_fitting(void *arg, slice pattern, slice name, slice payload)
+{
+    hub_position position = {0};
+    int64_t time_ms;
+    slice data;
+    frame *f = redis_history_parse(payload, &position, &time_ms, &data) ? frame_new(data.p, data.n)
+                                                                        : hub_message_of(payload);
+    if (f != NULL)
+        hub_receive_for(((redis_bus *)arg)->hub, pattern, name, f, position);
+    frame_drop(f);
+}
+
 static void each_name(void *arg, void (*fn)(slice name, void *fn_arg), void *fn_arg)
 {
     hub_each_topic(((redis_bus *)arg)->hub, fn, fn_arg);
@@ -170,7 +182,11 @@ redis_bus *redis_bus_new(hub *h, const redis_options *options)
 
 void redis_bus_attach(redis_bus *b, hub_port *port, uv_loop_t *loop)
 {
-    static const redis_sub_events events = {on_joined, on_message, each_name, on_relinked, NULL};
+    static const redis_sub_events events = {.on_joined = on_joined,
+                                            .on_message = on_message,
+                                            .on_fitting = on_fitting,
+                                            .each_name = each_name,
+                                            .on_relinked = on_relinked};
     redis_sub_events ours = events;
     ours.arg = b;
     redis_link *l = redis_link_open(b->options, loop);

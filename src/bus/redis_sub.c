@@ -9,6 +9,8 @@
  * that was joined, left and joined again is heard without a gap only after the second answer.
  * Rejected: a subscribe link per worker (Redis would send each message once per worker).
  *
+ * A name that ends in a star is a pattern of Redis, with all else in it taken literally.
+ *
  * Owned by the bus. The mailbox is guarded by `lock`, which is a leaf: the hub calls join and leave
  * under its own lock, and no callback runs under ours. What must never happen: on_joined before
  * Redis has confirmed. */
@@ -73,6 +75,32 @@ static void flush_batch(batch *b)
     b->count = 0;
 }
 
+static bool is_pattern(slice name)
+{
+    return name.n > 0 && name.p[name.n - 1] == '*';
+}
+
+/* As Redis wants it: only the last star is one. */
+static void put_pattern(buf *out, slice text)
+{
+    for (size_t i = 0; i + 1 < text.n; i++) {
+        if (memchr("*?[]\\^", text.p[i], 6) != NULL)
+            buf_byte(out, '\\');
+        buf_byte(out, text.p[i]);
+    }
+    buf_byte(out, '*');
+}
+
+/* The reverse. */
+static void take_pattern(buf *out, slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '\\' && i + 1 < text.n)
+            i++;
+        buf_byte(out, text.p[i]);
+    }
+}
+
 static void add_to_batch(batch *b, slice command, slice name)
 {
     if (b->count == BATCH || (b->count > 0 && b->command.p != command.p))
@@ -82,6 +110,12 @@ static void add_to_batch(batch *b, slice command, slice name)
     channel->len = 0;
     buf_append(channel, b->sub->prefix, b->sub->prefix_n);
     buf_append_slice(channel, name);
+    if (!is_pattern(name))
+        return;
+    buf plain = *channel;
+    *channel = (buf){0};
+    put_pattern(channel, (slice){plain.data, plain.len});
+    buf_free(&plain);
 }
 
 static batch *new_batch(redis_sub *s)
@@ -100,7 +134,8 @@ static void free_batch(batch *b)
 
 /* Names --------------------------------------------------------------------------------------- */
 
-static const slice subscribe = {"SUBSCRIBE", 9}, unsubscribe = {"UNSUBSCRIBE", 11};
+static const slice subscribe[] = {{"SUBSCRIBE", 9}, {"PSUBSCRIBE", 10}};
+static const slice unsubscribe[] = {{"UNSUBSCRIBE", 11}, {"PUNSUBSCRIBE", 12}};
 
 static joining *find(redis_sub *s, slice name)
 {
@@ -119,7 +154,7 @@ static void add_join(batch *b, slice name)
     }
     j->answers++;
     j->wanted = true;
-    add_to_batch(b, subscribe, name);
+    add_to_batch(b, subscribe[is_pattern(name)], name);
 }
 
 static void add_leave(batch *b, slice name)
@@ -127,7 +162,7 @@ static void add_leave(batch *b, slice name)
     joining *j = find(b->sub, name);
     if (j != NULL)
         j->wanted = false;
-    add_to_batch(b, unsubscribe, name);
+    add_to_batch(b, unsubscribe[is_pattern(name)], name);
 }
 
 static void forget_all(redis_sub *s)
@@ -249,6 +284,29 @@ static slice text_at(const redisReply *reply, size_t i)
     return r != NULL && r->type == REDIS_REPLY_STRING ? (slice){r->str, r->len} : (slice){"", 0};
 }
 
+/* Without the prefix. False: it is not one of ours. */
+static bool strip(const redis_sub *s, slice *name)
+{
+    if (name->n < s->prefix_n || memcmp(name->p, s->prefix, s->prefix_n) != 0)
+        return false;
+    *name = (slice){name->p + s->prefix_n, name->n - s->prefix_n};
+    return true;
+}
+
+static void on_pattern(redis_sub *s, slice kind, const redisReply *reply)
+{
+    buf plain = {0};
+    take_pattern(&plain, text_at(reply, 1));
+    slice pattern = {plain.data, plain.len}, name = text_at(reply, 2);
+    if (strip(s, &pattern)) {
+        if (slice_eq(kind, SLICE("psubscribe")))
+            on_confirmed(s, pattern);
+        else if (slice_eq(kind, SLICE("pmessage")) && strip(s, &name))
+            s->events.on_fitting(s->events.arg, pattern, name, text_at(reply, 3));
+    }
+    buf_free(&plain);
+}
+
 static void on_push(redis_link *l, const redisReply *reply, void *arg)
 {
     redis_sub *s = arg;
@@ -256,10 +314,11 @@ static void on_push(redis_link *l, const redisReply *reply, void *arg)
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
         return; /* an answer to PING */
     slice kind = text_at(reply, 0), name = text_at(reply, 1);
-    if (name.n < s->prefix_n || memcmp(name.p, s->prefix, s->prefix_n) != 0)
+    if (kind.n > 0 && kind.p[0] == 'p')
+        on_pattern(s, kind, reply);
+    else if (!strip(s, &name))
         return;
-    name = (slice){name.p + s->prefix_n, name.n - s->prefix_n};
-    if (slice_eq(kind, SLICE("message")))
+    else if (slice_eq(kind, SLICE("message")))
         s->events.on_message(s->events.arg, name, text_at(reply, 2));
     else if (slice_eq(kind, SLICE("subscribe")))
         on_confirmed(s, name);

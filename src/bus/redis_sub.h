@@ -9,6 +9,8 @@ typedef struct redis_sub redis_sub;
 typedef struct {
     void (*on_joined)(void *arg, slice name); /* from now on nothing is missed */
     void (*on_message)(void *arg, slice name, slice payload);
+    /* The same of a name that fits a joined one that ends in a star. */
+    void (*on_fitting)(void *arg, slice pattern, slice name, slice payload);
     /* Every name that is wanted now; asked after each (re)connection. */
     void (*each_name)(void *arg, void (*fn)(slice name, void *fn_arg), void *fn_arg);
     void (*on_relinked)(void *arg); /* all of these are joined */

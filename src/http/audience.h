@@ -46,6 +46,7 @@ typedef struct {
     /* Each topic it is subscribed to. fn may not change that. */
     void (*each_topic)(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg);
     bool (*unsubscribe)(audience_member *m, slice topic); /* false: it was not subscribed */
+    void (*say)(audience_member *m, slice text);          /* NULL: it takes no texts */
 } audience_ops;
 
 struct audience_member {
@@ -152,12 +153,14 @@ typedef enum {
     AUDIENCE_IDENTIFY = 'i',    /* the one with `id` gets the identity, if it is of the same user */
     AUDIENCE_REVOKE = 'r',      /* the revocation is entered everywhere, whom it hits is ended */
     AUDIENCE_APPLY = 'a',       /* whom the table of revocations hits is ended */
+    AUDIENCE_SAY = 's',         /* `text` goes to them, whatever they are subscribed to */
     AUDIENCE_ANNOUNCE = 'n',    /* who is present is told anew */
 } audience_verb;
 
 typedef struct {
     audience_verb verb;
     slice id, topic;       /* of whom; empty: any */
+    slice text;            /* to be said */
     audience_identity who; /* of whom (its texts); what to become; what is revoked */
     audience_end end;
     int64_t until;  /* of a revocation, which concerns what was issued until who.issued */

@@ -161,6 +161,12 @@ static void unsubscribe(audience_member *m, slice topic)
     audience_exit(m, topic);
 }
 
+static void say(audience_member *m, slice text)
+{
+    if (m->ops->say != NULL)
+        m->ops->say(m, text);
+}
+
 static void act_on(audience *a, audience_member *m, const audience_request *r, buf *rows)
 {
     if (r->verb == AUDIENCE_LIST)
@@ -171,6 +177,8 @@ static void act_on(audience *a, audience_member *m, const audience_request *r, b
         unsubscribe(m, r->topic);
     else if (r->verb == AUDIENCE_IDENTIFY)
         audience_identify(m, &r->who);
+    else if (r->verb == AUDIENCE_SAY)
+        say(m, r->text);
     else
         audience_end_member(m, &audience_revoked);
 }

@@ -33,6 +33,7 @@ void audience_message_put(buf *out, const audience_message *m)
         put_text(out, texts[i]);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         put_number(out, numbers[i]);
+    put_text(out, r->text);
 }
 
 static bool get_text(slice *in, slice *text)
@@ -87,5 +88,7 @@ bool audience_message_get(slice in, audience_message *m)
                                     .until = number[7],
                                     .limit = (uint32_t)number[8],
                                     .all_nodes = number[9] != 0};
+    if (!get_text(&in, &m->request.text))
+        m->request.text = (slice){"", 0};
     return true;
 }

@@ -96,7 +96,8 @@ static bool member_unsubscribe(audience_member *m, slice topic)
     return true;
 }
 
-static const audience_ops member_ops = {"mixed", member_end, member_topics, member_unsubscribe};
+static const audience_ops member_ops = {"mixed", member_end, member_topics, member_unsubscribe,
+                                        NULL};
 
 /* A viewer has nothing to say; its end of the stream is the end. */
 static void on_data(conn *c, const char *data, size_t n)

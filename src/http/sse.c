@@ -328,7 +328,18 @@ static bool member_unsubscribe(audience_member *m, slice topic)
     return was;
 }
 
-static const audience_ops member_ops = {"sse", member_end, member_topics, member_unsubscribe};
+static void member_say(audience_member *m, slice text)
+{
+    sse *s = sse_of(m);
+    buf out = {0};
+    sse_event(&out, &(sse_fields){.event = SLICE("say"), .data = text, .retry = -1});
+    if (!s->closing && has_room(&s->topics, out.len))
+        conn_write(s->c, out.data, out.len);
+    buf_free(&out);
+}
+
+static const audience_ops member_ops = {"sse", member_end, member_topics, member_unsubscribe,
+                                        member_say};
 
 /* The connection ---------------------------------------------------------------------------- */
 

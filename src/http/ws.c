@@ -188,7 +188,13 @@ static bool member_unsubscribe(audience_member *m, slice topic)
     return ws_unsubscribe(ws_of(m), topic);
 }
 
-static const audience_ops member_ops = {"ws", member_end, member_topics, member_unsubscribe};
+static void member_say(audience_member *m, slice text)
+{
+    ws_send(ws_of(m), WS_TEXT, text);
+}
+
+static const audience_ops member_ops = {"ws", member_end, member_topics, member_unsubscribe,
+                                        member_say};
 
 audience_member *ws_member(ws *w)
 {

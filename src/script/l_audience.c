@@ -179,6 +179,18 @@ static int disconnect(lua_State *L)
 }
 
 /* unsubscribe{ id, user, tenant, jti, topic } -> count */
+/* say(text, whom) */
+static int say(lua_State *L)
+{
+    slice text = vm_check_slice(L, 1);
+    luaL_argcheck(L, utf8_valid(text), 1, "a text must be UTF-8");
+    lua_rotate(L, 1, -1); /* the filter first, as everywhere; the text stays on the stack */
+    audience_request r = check_filter(L, AUDIENCE_SAY);
+    r.text = text;
+    luaL_argcheck(L, !is_everybody(&r), 2, "name an id, a user, a tenant, a jti or a topic");
+    return ask(L, &r, push_count);
+}
+
 static int unsubscribe(lua_State *L)
 {
     audience_request r = check_filter(L, AUDIENCE_UNSUBSCRIBE);
@@ -436,6 +448,7 @@ void audience_open_functions(lua_State *L)
                                          {"connections", list_connections},
                                          {"disconnect", disconnect},
                                          {"unsubscribe", unsubscribe},
+                                         {"say", say},
                                          {"refresh", refresh},
                                          {"revoke", revoke_tokens},
                                          {"revoked", is_revoked},

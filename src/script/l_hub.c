@@ -112,6 +112,8 @@ static int hub_publish_value(lua_State *L)
 {
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
+    luaL_argcheck(L, topic.p[topic.n - 1] != '*', 1,
+                  "nothing can be published to a pattern (a name that ends in a star)");
     slice data = vm_check_slice(L, 2);
     hub_meta meta = check_meta(L, 3, topic);
     task_token token = task_token_of(L);
@@ -281,6 +283,8 @@ static int hub_watch_topic(lua_State *L)
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
     hub_position since = hub_text_position(lua_tostring(L, 2));
+    if (!hub_pattern_room(hub_of(port), topic))
+        return vm_fail(L, "too_many", "this server follows as many patterns as it can");
     lua_settop(L, 1);
     task_token token = task_token_of(L);
     watch_box *box = new_box(L);
