@@ -9,6 +9,7 @@
  * user did not name in the trusted way. */
 #include "sandbox.h"
 
+#include "chunks.h"
 #include "co.h"
 #include "embedded.h"
 #include "l_string.h"
@@ -75,10 +76,7 @@ static bool load_from_binary(lua_State *L, const char *path, const char *tail)
     const struct embedded_file *file = embedded_find(name);
     if (file == NULL)
         return false;
-    const char *chunk = lua_pushfstring(L, "@%s", name);
-    if (luaL_loadbufferx(L, file->data, file->len, chunk, "t") != LUA_OK)
-        lua_error(L);
-    lua_remove(L, -2);
+    chunks_load(L, file);
     lua_pushstring(L, name);
     return true;
 }
