@@ -2,7 +2,7 @@
 -- connection, so that it lives on through a reload.
 --
 -- data: name, session (as registered), bound (the token's session), tenant, topics (key -> { topic,
--- session, presence } of what it follows, to name a gap), sealed (true: its messages are).
+-- session, presence } of what it follows, to name a gap).
 --
 -- What must never happen: a topic of the hub made from a client's text anywhere but in `place`.
 local admission = require "web.admission"
@@ -23,7 +23,6 @@ local topics = require "web.topics"
 local client = {}
 
 local LOG = { mode = "log" }
-local SEALED = "sealed:"
 local HISTORY_MAX = 1000 -- messages in one answer
 
 
@@ -323,21 +322,7 @@ end
 
 commands["hello-json"] = function(ws, text)
   local ok, message, code = sealed.agree(ws, text)
-  if not ok then return say(ws, code, message) end
-  ws.data.sealed = true
-end
-
-
--- What a message says; nothing when the client was told what is wrong. A sealed connection takes
--- nothing in the clear: somebody on the way could have put it there.
-local function words_of(ws, text)
-  if not ws.data.sealed then return text end
-  if text:sub(1, #SEALED) ~= SEALED then
-    return say(ws, "not_sealed", "this connection is sealed; the message was in the clear")
-  end
-  local plain, message, code = ws:unseal(text)
-  if not plain then return say(ws, code, message) end
-  return plain
+  if not ok then say(ws, code, message) end
 end
 
 
@@ -347,9 +332,7 @@ end
 ---@param binary boolean
 function client.message(ws, text, binary)
   if binary then return say(ws, "binary", "this protocol is text; the message was binary") end
-  local words = words_of(ws, text)
-  if not words then return end
-  local name, rest = words:match "^([%a-]+):(.*)$"
+  local name, rest = text:match "^([%a-]+):(.*)$"
   local command = name and commands[name]
   if not command then
     return say(ws, "unknown_command", "a message is register-name:, register-session:, subscribe:, "

@@ -18,6 +18,7 @@ local sockets = {}
 local FUNCTIONS = { open = true, message = true, gap = true, close = true }
 local EARLY_MAX = 1000
 local SUBSCRIPTIONS_MAX = 128
+local SEALED = "sealed:"
 local PRESENCE_MAX = 4096
 
 ---@class web.Ws
@@ -29,6 +30,7 @@ local PRESENCE_MAX = 4096
 ---@field pattern string the route's path
 ---@field protocol string|nil the subprotocol that was agreed on
 ---@field peer string the address of the other side
+---@field sealed boolean|nil its messages are sealed
 ---@field raw any
 ---@field package handlers table
 ---@field package early table|nil what to do when the 101 is out
@@ -145,26 +147,22 @@ end
 
 
 --- Seals the connection: the greeting leaves in the clear, everything after it sealed with the
---- channel's keys, which are the connection's from now on.
+--- channel's keys, which are the connection's from now on. The client's messages are opened before
+--- hooks and handlers see them; what comes in the clear is refused.
 ---@param channel crypto.Channel
 ---@param greeting string
 ---@return true|nil sealed
 ---@return string|nil message
 ---@return "closed"|"too_late"|nil code too_late: it is sealed already, or has subscribed
 function Ws:seal(channel, greeting)
-  if self.raw then return self.raw:seal(channel, greeting) end
-  return later(self, "seal", channel, greeting)
-end
-
-
---- What a sealed message from the client holds.
----@param text string "sealed:NUMBER:DATA"
----@return string|nil plain
----@return string|nil message
----@return "replay"|"out_of_order"|"not_opened"|"closed"|nil code
-function Ws:unseal(text)
-  if self.raw then return self.raw:unseal(text) end
-  return nil, "this WebSocket is not open yet", "closed"
+  local ok, message, code
+  if self.raw then
+    ok, message, code = self.raw:seal(channel, greeting)
+  else
+    ok, message, code = later(self, "seal", channel, greeting)
+  end
+  self.sealed = self.sealed or ok
+  return ok, message, code
 end
 
 
@@ -295,8 +293,23 @@ local function call(name)
   end
 end
 
+-- What a message of a sealed connection holds. Nothing is taken in the clear: somebody on the way
+-- could have put it there.
+local function unseal(self, data, binary)
+  if binary or data:sub(1, #SEALED) ~= SEALED then
+    return nil, "this connection is sealed; the message was in the clear", "not_sealed"
+  end
+  return self.raw:unseal(data)
+end
+
+
 -- A hook that refuses a message answers for the handler.
 local function message(self, data, binary)
+  if self.sealed then
+    local plain, problem, why = unseal(self, data, binary)
+    if not plain then return self:send(errors.body(problem, why)) end
+    data = plain
+  end
   local context, refusal, code = admission.ask("message", self,
     { data = data, binary = binary, path = self.pattern })
   if not context then return self:send(errors.body(refusal, code)) end
@@ -308,7 +321,7 @@ end
 sockets.calls = { message = message, gap = call "gap", close = call "close" }
 
 local MOVED = {
-  "id", "data", "user", "tenant", "identified", "params", "pattern", "protocol", "peer",
+  "id", "data", "user", "tenant", "identified", "sealed", "params", "pattern", "protocol", "peer",
 }
 
 

@@ -233,3 +233,44 @@ describe("a sealed connection #workers", function()
     end
   end)
 end)
+
+
+describe("a hook", function()
+  it("sees what a sealed message says, and can refuse it", function()
+    local app = server.start { workers = 1, set = SET, files = { ["lua/hooks/spec.lua"] = [[
+      return { message = function(c)
+        if c.data:find("forbidden words", 1, true) then return false, "no such words", "words" end
+      end }]] } }
+    local c = seal(ws.connect(app, "/ws"), "X25519")
+    c:say 'publish-json:{"topic":"t","payload":"forbidden words"}'
+    assert.equal("words", c:hear().code)
+    c:say "sync"
+    assert.equal("unknown_command", c:hear().code)
+    c:close()
+    app:stop()
+  end)
+end)
+
+
+describe("a route's own WebSocket", function()
+  it("can be sealed too, from its opening on", function()
+    local app = server.start { workers = 1, set = SET, files = { ["lua/routes/own.lua"] = [[
+      local crypto = require "host.crypto"
+      return { path = "/own", WS = {
+        open = function(ws)
+          local secret = crypto.secret("a secret that both of them know")
+          ws:seal(secret:channel { send = "server", receive = "client" }, "welcome")
+        end,
+        message = function(ws, data) ws:send("you said " .. data) end,
+      } }]] } }
+    local c = ws.connect(app, "/own")
+    assert.equal("welcome", c:read_text())
+    local channel = crypto.secret("a secret that both of them know"):channel { send = "client", receive = "server" }
+    local number, sealed = channel:seal "hello"
+    c:text(("sealed:%d:%s"):format(number, crypto.base64url_encode(sealed)))
+    local heard, data = c:read_text():match "^sealed:(%d+):(.*)$"
+    assert.equal("you said hello", channel:open(math.tointeger(heard), crypto.base64url_decode(data)))
+    c:close()
+    app:stop()
+  end)
+end)
