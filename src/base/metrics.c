@@ -328,17 +328,31 @@ void metrics_request(slice route, slice method, int status, uint64_t us)
     pthread_mutex_unlock(&s->lock);
 }
 
+static metrics_series *find_timing(metrics_shard *s, metric_timing t, slice label)
+{
+    metrics_last_timing *last = &s->last_timing[t];
+    if (last->series != NULL && slice_eq((slice){last->label, last->n}, label))
+        return last->series;
+    buf labels = {0};
+    metrics_put_label(&labels, slice_of(timing_labels[t]), label);
+    metrics_series *series = find_series(s, &timings[t], (slice){labels.data, labels.len});
+    buf_free(&labels);
+    if (label.n <= sizeof last->label) {
+        last->series = series;
+        last->n = label.n;
+        memcpy(last->label, label.p, label.n);
+    }
+    return series;
+}
+
 void metrics_time(metric_timing t, slice label, uint64_t us)
 {
     metrics_shard *s = shard();
-    buf labels = {0};
-    metrics_put_label(&labels, slice_of(timing_labels[t]), label);
     pthread_mutex_lock(&s->lock);
-    metrics_series *series = find_series(s, &timings[t], (slice){labels.data, labels.len});
+    metrics_series *series = find_timing(s, t, label);
     if (series != NULL)
         observe(series->histogram, us);
     pthread_mutex_unlock(&s->lock);
-    buf_free(&labels);
 }
 
 /* Scripts' own ------------------------------------------------------------------------------- */

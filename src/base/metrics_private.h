@@ -33,6 +33,13 @@ typedef struct {
     metrics_histogram *histogram; /* NULL: a counter or gauge */
 } metrics_series;
 
+/* Most timings are of the same label as the one before. */
+typedef struct {
+    metrics_series *series;
+    size_t n;
+    char label[64];
+} metrics_last_timing;
+
 typedef struct {
     list link;
     int worker;
@@ -42,6 +49,7 @@ typedef struct {
     metrics_series *last_request; /* most requests are like the one before */
     int last_status;
     char last_method[16];
+    metrics_last_timing last_timing[METRIC_TIMING_COUNT];
 } metrics_shard;
 
 typedef struct {

@@ -473,6 +473,7 @@ void worker_free(worker *w)
         tls_context_drop(w->mail.tls);
     pthread_mutex_destroy(&w->mail.lock);
     task_thread_exit();
+    proxy_thread_exit();
     ws_thread_exit();
     free(w);
 }

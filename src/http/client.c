@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SWEEP_MS = 1000 };
+enum { SWEEP_MS = 1000, SPARES_MAX = 64, KEPT_HEAD = 4096 };
 
 static void acquire(client_request *r);
 
@@ -50,6 +50,40 @@ static void leave_wait(client_request *r)
     list_remove(&r->wait);
 }
 
+/* The newest few are used again, so that a request in the steady state allocates nothing. */
+static void recycle(client_request *r)
+{
+    client *cl = r->cl;
+    free(r->path);
+    if (cl->spare_count >= SPARES_MAX || r->head.cap > KEPT_HEAD) {
+        buf_free(&r->head);
+        arena_free(&r->memory);
+        free(r);
+        return;
+    }
+    arena_reset(&r->memory);
+    list_append(&cl->spares, &r->node);
+    cl->spare_count++;
+}
+
+static client_request *new_record(client *cl)
+{
+    client_request *r;
+    if (list_empty(&cl->spares)) {
+        r = mem_alloc(sizeof *r);
+        arena_init(&r->memory);
+    } else {
+        r = LIST_ENTRY(cl->spares.prev, client_request, node);
+        list_remove(&r->node);
+        cl->spare_count--;
+        buf head = {.data = r->head.data, .cap = r->head.cap};
+        arena memory = r->memory;
+        *r = (client_request){.head = head, .memory = memory};
+    }
+    r->cl = cl;
+    return r;
+}
+
 void client_end(client_request *r)
 {
     list_remove(&r->node);
@@ -62,9 +96,7 @@ void client_end(client_request *r)
     }
     r->cl->forgotten -= r->forgotten;
     unref_origin(r->origin);
-    buf_free(&r->head);
-    arena_free(&r->memory);
-    free(r);
+    recycle(r);
 }
 
 void client_finish(client_request *r, client_code code, const char *why)
@@ -164,26 +196,29 @@ void client_origin_drop(client_origin *o)
 
 static void write_key(buf *key, const client_call *call)
 {
-    buf_format(key, "%c%c%c", call->tls ? 's' : 'p', call->insecure ? 'i' : 'v',
-               call->allow_internal ? 'a' : 'c');
+    buf_byte(key, call->tls ? 's' : 'p');
+    buf_byte(key, call->insecure ? 'i' : 'v');
+    buf_byte(key, call->allow_internal ? 'a' : 'c');
     if (call->path.n > 0) {
         buf_byte(key, '/');
         buf_append_slice(key, call->path);
         return;
     }
-    buf_format(key, "%u ", call->port);
+    buf_uint(key, call->port);
+    buf_byte(key, ' ');
     buf_append_slice(key, call->host);
 }
 
 static client_origin *find_origin(client *cl, const client_call *call)
 {
-    buf key = {0};
-    write_key(&key, call);
-    map_node *node = map_find(&cl->origins, (slice){key.data, key.len});
+    buf *key = &cl->scratch;
+    key->len = 0;
+    write_key(key, call);
+    map_node *node = map_find(&cl->origins, (slice){key->data, key->len});
     if (node == NULL) {
-        client_origin *o = mem_alloc(sizeof *o + key.len);
-        memcpy(o->key, key.data, key.len);
-        o->node.key = (slice){o->key, key.len};
+        client_origin *o = mem_alloc(sizeof *o + key->len);
+        memcpy(o->key, key->data, key->len);
+        o->node.key = (slice){o->key, key->len};
         o->cl = cl;
         o->tls = call->tls;
         o->insecure = call->insecure;
@@ -194,7 +229,6 @@ static client_origin *find_origin(client *cl, const client_call *call)
         node = &o->node;
         map_insert(&cl->origins, node);
     }
-    buf_free(&key);
     return MAP_ENTRY(node, client_origin, node);
 }
 
@@ -349,14 +383,20 @@ static bool method_is(slice method, const char *const *names)
     return false;
 }
 
+static void write_length(buf *head, uint64_t n)
+{
+    buf_append_slice(head, SLICE("Content-Length: "));
+    buf_uint(head, n);
+    buf_append_slice(head, SLICE("\r\n"));
+}
+
 static void write_framing(buf *head, const client_call *call)
 {
     static const char *const bodied[] = {"POST", "PUT", "PATCH", NULL};
     if (call->has_stream && call->stream == CLIENT_CHUNKED)
         buf_text(head, "Transfer-Encoding: chunked\r\n");
     else if (call->has_stream || call->body.n > 0 || method_is(call->method, bodied))
-        buf_format(head, "Content-Length: %llu\r\n",
-                   (unsigned long long)(call->has_stream ? (size_t)call->stream : call->body.n));
+        write_length(head, call->has_stream ? (uint64_t)call->stream : call->body.n);
     if (call->upgrade)
         buf_text(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
 }
@@ -366,8 +406,14 @@ static void write_head(client_request *r, const client_call *call)
     buf *head = &r->head;
     buf_append_slice(head, call->method);
     buf_byte(head, ' ');
+    buf_append_slice(head, call->base);
     buf_append_slice(head, call->target);
-    buf_text(head, " HTTP/1.1\r\n");
+    buf_append_slice(head, SLICE(" HTTP/1.1\r\n"));
+    if (call->host_header.p != NULL) {
+        buf_append_slice(head, SLICE("Host: "));
+        buf_append_slice(head, call->host_header);
+        buf_append_slice(head, SLICE("\r\n"));
+    }
     buf_append(head, call->headers->data, call->headers->len);
     write_framing(head, call);
     buf_text(head, "\r\n");
@@ -378,13 +424,12 @@ static client_request *new_request(client *cl, const client_call *call)
 {
     static const char *const idempotent[] = {"GET",    "HEAD",  "OPTIONS", "PUT",
                                              "DELETE", "TRACE", NULL};
-    client_request *r = mem_alloc(sizeof *r + call->path.n + 1);
-    r->cl = cl;
-    arena_init(&r->memory);
+    client_request *r = new_record(cl);
     wheel_entry_init(&r->timer);
     list_init(&r->wait);
     list_append(&cl->requests, &r->node);
-    memcpy(r->path, call->path.n > 0 ? call->path.p : "", call->path.n);
+    if (call->path.n > 0)
+        r->path = mem_dup(call->path.p, call->path.n);
     r->port = call->port;
     r->connect_ms = call->connect_ms;
     r->first_byte_ms = call->first_byte_ms;
@@ -494,6 +539,7 @@ client *client_new(uv_loop_t *loop, const client_options *options)
     list_init(&cl->requests);
     list_init(&cl->failing);
     list_init(&cl->idle);
+    list_init(&cl->spares);
     read_allowed(cl);
     return cl;
 }
@@ -518,6 +564,14 @@ void client_close(client *cl)
 
 void client_free(client *cl)
 {
+    while (!list_empty(&cl->spares)) {
+        client_request *r = LIST_ENTRY(cl->spares.next, client_request, node);
+        list_remove(&r->node);
+        buf_free(&r->head);
+        arena_free(&r->memory);
+        free(r);
+    }
+    buf_free(&cl->scratch);
     conn_pool_free(cl->conns);
     map_free(&cl->origins);
     if (cl->tls != NULL)

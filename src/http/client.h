@@ -79,8 +79,9 @@ typedef struct {
     bool tls, insecure;
     bool allow_internal; /* the target was not named by user input */
     slice method;
-    slice target;       /* url_valid_target */
-    const buf *headers; /* lines made by client_add_header, Host among them */
+    slice base, target; /* together: url_valid_target */
+    slice host_header;  /* p == NULL: Host is among the headers */
+    const buf *headers; /* lines made by client_add_header */
     slice body;         /* copied */
     int64_t stream;     /* 0: `body` is all; else the length of a body to come, or CLIENT_CHUNKED */
     bool has_stream;

@@ -70,7 +70,7 @@ struct client_request {
     bool has_body; /* behind the head */
     bool was_sent; /* on a connection that is gone */
     uint16_t port;
-    char path[];
+    char *path; /* of a unix socket */
 };
 
 struct client {
@@ -81,8 +81,9 @@ struct client {
     wheel wheel;
     soon run;
     map origins;
-    list requests, failing, idle;
-    size_t idle_count, forgotten;
+    list requests, failing, idle, spares;
+    size_t idle_count, forgotten, spare_count;
+    buf scratch;
     bool closing;
     uv_timer_t sweep; /* of forgotten requests */
     struct tls_context *tls, *insecure;

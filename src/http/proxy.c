@@ -51,6 +51,10 @@ typedef struct {
 } proxy;
 
 static _Thread_local list all;
+static _Thread_local buf spare_lines, spare_path; /* of the last request that ended */
+static _Thread_local bool ended;                  /* the thread keeps nothing any more */
+
+enum { KEPT_BUF = 4096 };
 
 static void ask(proxy *p);
 
@@ -98,6 +102,23 @@ static void release_upstream(proxy *p, upstream_verdict verdict)
     p->choice.peer = -1;
 }
 
+static void give_back(buf *b, buf *spare)
+{
+    if (spare->data != NULL || b->cap > KEPT_BUF || ended) {
+        buf_free(b);
+        return;
+    }
+    *spare = *b;
+    spare->len = 0;
+}
+
+static buf take_spare(buf *spare)
+{
+    buf b = *spare;
+    *spare = (buf){0};
+    return b;
+}
+
 /* The last act; p is gone after it. */
 static void over(proxy *p)
 {
@@ -109,8 +130,8 @@ static void over(proxy *p)
     exchange_read_cancel(p->x);
     exchange_chunk_cancel(p->x);
     list_remove(&p->link);
-    buf_free(&p->lines);
-    buf_free(&p->path);
+    give_back(&p->lines, &spare_lines);
+    give_back(&p->path, &spare_path);
     proxy_plan_drop(p->plan);
     exchange_let_go(p->x);
     if (corked)
@@ -372,13 +393,10 @@ static void fill_call(const proxy *p, const upstream_peer *peer, client_call *ca
                           .idle_ms = plan->idle_ms};
 }
 
-static void write_host(const proxy *p, const upstream_peer *peer, buf *headers)
+static slice host_for(const proxy *p, const upstream_peer *peer)
 {
     slice host = exchange_header(p->x, SLICE("host"));
-    if (!p->plan->keep_host || host.p == NULL)
-        host = peer->authority;
-    client_add_header(headers, SLICE("Host"), host);
-    buf_append(headers, p->lines.data, p->lines.len);
+    return p->plan->keep_host && host.p != NULL ? host : peer->authority;
 }
 
 static void ask(proxy *p)
@@ -389,19 +407,15 @@ static void ask(proxy *p)
         return;
     }
     const upstream_peer *peer = upstream_get(p->plan->to, (size_t)p->choice.peer);
-    buf headers = {0}, target = {0};
     client_call call;
     p->tried |= 1u << p->choice.peer;
     p->asked_us = clock_us();
     fill_call(p, peer, &call);
-    write_host(p, peer, &headers);
-    buf_append_slice(&target, peer->base);
-    buf_append(&target, p->path.data, p->path.len);
-    call.target = (slice){target.data, target.len};
-    call.headers = &headers;
+    call.host_header = host_for(p, peer);
+    call.base = peer->base;
+    call.target = (slice){p->path.data, p->path.len};
+    call.headers = &p->lines;
     p->r = client_start(p->cl, &call, &ops, p);
-    buf_free(&headers);
-    buf_free(&target);
     pump(p);
 }
 
@@ -427,6 +441,8 @@ void proxy_start(exchange *x, client *cl, const proxy_call *call)
                  .cl = cl,
                  .plan = proxy_plan_hold((proxy_plan *)call->plan),
                  .choice = {.peer = -1},
+                 .lines = take_spare(&spare_lines),
+                 .path = take_spare(&spare_path),
                  .own = {arena_copy(&x->arena, x->out.data, x->out.len), x->out.len},
                  .stream = body_length(x)};
     if (x->body_done && x->body.len > 0)
@@ -445,6 +461,13 @@ void proxy_start(exchange *x, client *cl, const proxy_call *call)
         refuse(p, 413, "body_too_large", "the body is larger than this address takes");
     else
         ask(p);
+}
+
+void proxy_thread_exit(void)
+{
+    ended = true;
+    buf_free(&spare_lines);
+    buf_free(&spare_path);
 }
 
 void proxy_end_all(void)

@@ -35,3 +35,5 @@ typedef struct {
 void proxy_start(exchange *x, client *cl, const proxy_call *call);
 /* Ends the event streams and tunnels that the calling worker passes on (shutdown). */
 void proxy_end_all(void);
+/* Frees what the calling thread keeps between requests; after its last one. */
+void proxy_thread_exit(void);

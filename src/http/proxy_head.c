@@ -154,11 +154,23 @@ static uint64_t next_random(void)
     return z ^ (z >> 31);
 }
 
+static void put_hex(buf *out, uint64_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *at = buf_reserve(out, 16);
+    for (int i = 15; i >= 0; i--, value >>= 4)
+        at[i] = digits[value & 15];
+    out->len += 16;
+}
+
 static void write_new_trace(buf *lines)
 {
-    buf_format(lines, "traceparent: 00-%016llx%016llx-%016llx-01\r\n",
-               (unsigned long long)next_random() | 1, (unsigned long long)next_random(),
-               (unsigned long long)next_random() | 1);
+    buf_append_slice(lines, SLICE("traceparent: 00-"));
+    put_hex(lines, next_random() | 1);
+    put_hex(lines, next_random());
+    buf_byte(lines, '-');
+    put_hex(lines, next_random() | 1);
+    buf_append_slice(lines, SLICE("-01\r\n"));
 }
 
 /* The request ---------------------------------------------------------------------------------- */
@@ -199,16 +211,22 @@ static void write_via(const exchange *x, buf *lines)
         buf_append_slice(lines, x->headers[i].value);
         buf_text(lines, ", ");
     }
-    buf_format(lines, "1.%d %s\r\n", x->minor, via_name);
+    buf_append_slice(lines, x->minor == 0 ? SLICE("1.0 ") : SLICE("1.1 "));
+    buf_text(lines, via_name);
+    buf_append_slice(lines, SLICE("\r\n"));
 }
 
 static void write_forwarded(const exchange *x, buf *lines)
 {
-    const char *peer = x->hc != NULL ? conn_peer(x->hc->c) : "unknown";
+    slice peer = slice_of(x->hc != NULL ? conn_peer(x->hc->c) : "unknown");
     bool tls = x->hc != NULL && conn_is_tls(x->hc->c);
     slice host = exchange_header(x, SLICE("host"));
-    buf_format(lines, "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\nX-Real-IP: %s\r\n", peer,
-               tls ? "https" : "http", peer);
+    buf_append_slice(lines, SLICE("X-Forwarded-For: "));
+    buf_append_slice(lines, peer);
+    buf_append_slice(lines, SLICE("\r\nX-Real-IP: "));
+    buf_append_slice(lines, peer);
+    buf_append_slice(lines, tls ? SLICE("\r\nX-Forwarded-Proto: https\r\n")
+                                : SLICE("\r\nX-Forwarded-Proto: http\r\n"));
     if (host.p != NULL)
         client_add_header(lines, SLICE("X-Forwarded-Host"), host);
     client_add_header(lines, SLICE("X-Request-ID"), x->id);
