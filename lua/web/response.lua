@@ -19,6 +19,9 @@ local response = {}
 ---@field stream? { kind: "mixed"|"sse", topic: string, watch?: any, preamble?: string,
 --- identity?: web.Identity }
 ---@field chunks? fun(write: fun(data: string))
+---@field proxy? userdata a plan (web.proxy): the request is passed on
+---@field request_headers? table<string, string|false> with `proxy`: set for the upstream
+---@field path? string with `proxy`: asked for instead of the request's
 
 
 -- (text) or (status, text)

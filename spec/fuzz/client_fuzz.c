@@ -2,8 +2,8 @@
  * sizes the first byte seeds. Besides what the sanitizers see: exactly one end, the same one
  * however the bytes were split, and no connection kept after a failure.
  *
- * First byte: 1 HEAD, 2 an upgrade is wanted, 4 the upstream stays silent instead of ending, 8 every
- * piece is read while the owner pauses. The rest seeds the splits. */
+ * First byte: 1 HEAD, 2 an upgrade is wanted, 4 the upstream stays silent instead of ending, 8
+ * every piece is read while the owner pauses. The rest seeds the splits. */
 #include "client.h"
 #include "metrics.h"
 #include <errno.h>
