@@ -161,12 +161,14 @@ describe("a script", function()
   end)
 
   it("is cancelled when the peer goes away", function()
+    wait.pause(1.5) -- what lua/start/ began is counted once a second
+    local resident = app:metric 'lunacast_tasks{worker="0"}' or 0
     for _ = 1, 20 do
       local c = app:connect()
       c:send(http.format("GET", "/wait"))
       c:close()
     end
-    wait.till(function() return app:metric 'lunacast_tasks{worker="0"}' == 1 end, "the tasks to end")
+    wait.till(function() return (app:metric 'lunacast_tasks{worker="0"}' or 0) <= resident end, "the tasks to end")
   end)
 end)
 

@@ -4,8 +4,7 @@
 package.path = "./?.lua;./lua/?.lua;./lua/?/init.lua;" .. package.path
 
 -- Loaded before busted, which forgets what a spec file loads: one loop, one list of processes.
-local uv = require "luv"
-local process = require "spec.support.process"
+local process = require "host.test.process"
 
 -- busted ends the process by itself; here it is the task that must end, in order.
 local ended = setmetatable({}, { __tostring = function() return "busted has ended" end })
@@ -25,10 +24,6 @@ local ok, err = pcall(function()
 end)
 
 process.kill_all()
-uv.walk(function(handle)
-  if not handle:is_closing() then handle:close() end
-end)
-uv.run()
 
 if not ok and err ~= ended then
   io.stderr:write(tostring(err), "\n")

@@ -5,7 +5,6 @@
 -- one; such specs use names of their own.
 local process = require "spec.support.process"
 local server = require "spec.support.server"
-local uv = require "luv"
 local wait = require "spec.support.wait"
 local wire = require "spec.support.wire"
 
@@ -15,12 +14,10 @@ Redis.__index = Redis
 
 
 local function free_port()
-  local socket = uv.new_tcp()
-  socket:bind("127.0.0.1", 0)
-  local port = socket:getsockname().port
-  socket:close()
-  uv.run "nowait"
-  return port
+  local listener = wire.listen()
+  listener:close()
+  wait.settle()
+  return listener.port
 end
 
 

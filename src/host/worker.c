@@ -454,6 +454,7 @@ void worker_free(worker *w)
     if (w->vm != NULL)
         vm_drop(w->vm);
     w->vm = NULL;
+    activity_thread_exit();
     close_services(w);
     if (w->watch != NULL)
         watch_close(w->watch);

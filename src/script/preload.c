@@ -17,6 +17,8 @@ int luaopen_host_jwk(lua_State *L);
 int luaopen_host_jwt(lua_State *L);
 int luaopen_host_log(lua_State *L);
 int luaopen_host_metrics(lua_State *L);
+int luaopen_host_peer(lua_State *L);
+int luaopen_host_process(lua_State *L);
 int luaopen_host_regex(lua_State *L);
 int luaopen_host_redis(lua_State *L);
 int luaopen_host_sql(lua_State *L);
@@ -45,6 +47,8 @@ const luaL_Reg vm_modules[] = {
     {"host.jwt", luaopen_host_jwt},
     {"host.log", luaopen_host_log},
     {"host.metrics", luaopen_host_metrics},
+    {"host.peer", luaopen_host_peer},
+    {"host.process", luaopen_host_process},
     {"host.regex", luaopen_host_regex},
     {"host.redis", luaopen_host_redis},
     {"host.sql", luaopen_host_sql},

@@ -84,6 +84,9 @@ size_t task_count(const vm *v);
 void task_cancel_all(void);
 /* Ends the tasks of one VM: all, or those that are resident (task.h). */
 void task_cancel_vm(vm *v, bool resident_only);
+/* Closes the sockets and processes that scripts of the calling thread have left open; the loop must
+ * still run. */
+void activity_thread_exit(void);
 /* Frees the calling thread's token table; after its last VM. */
 void task_thread_exit(void);
 
