@@ -1,6 +1,6 @@
 -- POST /clock {"advance": seconds}: time passes for the whole process, for specs (test.clock).
 -- It passes in steps with turns of the loops in between, so that what becomes due at different
--- times happens in that order; a long time is one leap and then steps, as after a suspended machine.
+-- times happens in that order; a long time is one leap and then steps, as after a machine slept.
 local check = require "web.check"
 local config = require "host.config"
 local control = require "host.control"

@@ -522,12 +522,12 @@ describe("a reload under WebSockets", function()
       c:text "!log log"
       assert.equal("following", c:read_text())
     end
-    busy:text "!wait 1"
+    busy:text "!wait 5"
     busy:text "!count"
     server.write(app.folder, { ["lua/routes/echo.lua"] = (ECHO:gsub('"n="', '"new n="')),
       ["lua/routes/only.lua"] = "return { path = '/only', WS = {} }" })
     app.process:kill "sighup"
-    assert.equal("waited 1", busy:read_text())
+    assert.equal("waited 5", busy:read_text())
     assert.equal(1012, (gone:read_close()))
     assert.equal("new n=2", busy:read_text())
     idle:text "!count"

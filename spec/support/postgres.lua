@@ -6,21 +6,12 @@
 local process = require "spec.support.process"
 local uv = require "luv"
 local wait = require "spec.support.wait"
+local wire = require "spec.support.wire"
 
 local postgres = {}
 local Postgres = {}
 Postgres.__index = Postgres
 local made = 0
-
-
-local function free_port()
-  local socket = uv.new_tcp()
-  socket:bind("127.0.0.1", 0)
-  local port = socket:getsockname().port
-  socket:close()
-  uv.run "nowait"
-  return port
-end
 
 
 local function binary(name)
@@ -77,7 +68,7 @@ end
 function postgres.start(options)
   local self = setmetatable({ options = options or {} }, Postgres)
   self.folder = new_folder()
-  self.port = free_port()
+  self.port = wire.free_port()
   self.url = ("postgres://postgres@127.0.0.1:%d"):format(self.port)
   local command, args = as_user(binary "initdb",
     { "-D", self.folder .. "/data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync" })

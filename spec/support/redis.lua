@@ -13,14 +13,6 @@ local Redis = {}
 Redis.__index = Redis
 
 
-local function free_port()
-  local listener = wire.listen()
-  listener:close()
-  wait.settle()
-  return listener.port
-end
-
-
 local function answers(self)
   local c = wire.connect(self.address)
   if not c then return false end
@@ -65,7 +57,7 @@ function redis.start(options)
     self.address = { path = self.folder .. "/redis.sock" }
     self.url = "unix:" .. self.address.path
   else
-    self.port = free_port()
+    self.port = wire.free_port()
     self.address = { port = self.port }
     self.url = ("redis://%s127.0.0.1:%d"):format(secret, self.port)
   end

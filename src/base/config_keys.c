@@ -171,6 +171,8 @@ const config_key config_keys[] = {
      "PEM file with the authorities that upstreams' certificates are checked against; empty: the system's"},
     {"client.allow", CONFIG_LIST, "", 0, 0, ANY, false,
      "private address ranges that requests to user-named addresses may reach: 10.1.0.0/16, ::1"},
+    {"test.clock", CONFIG_BOOL, "false", 0, 0, ANY, false,
+     "for specs: whoever may use the control socket may move the clock forward"},
     {NULL, CONFIG_TEXT, NULL, 0, 0, ANY, false, NULL},
 };
 /* clang-format on */

@@ -186,9 +186,18 @@ static bool look_at_worker(void *arg, int index, host_worker *out)
     return true;
 }
 
+static void advance(void *arg, uint64_t ms)
+{
+    host *h = arg;
+    clock_advance(ms);
+    for (int i = 0; i < h->seat_count; i++)
+        worker_advance(h->seats[i].worker, ms);
+}
+
 void host_open_api(host *h)
 {
-    h->api = (host_api){.arg = h, .reload = ask_reload, .look = look, .worker = look_at_worker};
+    h->api = (host_api){
+        .arg = h, .reload = ask_reload, .look = look, .worker = look_at_worker, .advance = advance};
     h->shared.host = &h->api;
     reload_state_init(&h->reloads);
     h->shared.boards = mem_alloc((size_t)h->seat_count * sizeof(worker_board));

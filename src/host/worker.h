@@ -69,6 +69,8 @@ dispatcher *worker_build(worker *w, char *error, size_t error_size);
 /* The worker serves new requests with it from its next turn on, and posts `done`; takes the
  * reference. */
 void worker_swap(worker *w, dispatcher *next, uv_sem_t *done);
+/* The clock has been moved (clock_advance): its timers come so much earlier. */
+void worker_advance(worker *w, uint64_t ms);
 /* Who waits for a reload goes on; unless there will be no more, scripts are told how it ended. */
 typedef enum { RELOADS_STOPPED, RELOAD_GOOD, RELOAD_REFUSED } reload_outcome;
 void worker_reloaded(worker *w, reload_outcome outcome);

@@ -27,6 +27,17 @@ static void tell_outcome(worker *w, reload_outcome outcome)
         dispatcher_refused(w->dispatcher);
 }
 
+/* libuv's own clock can't be moved, but each of its timers can be started anew. */
+static void bring_forward(uv_handle_t *handle, void *arg)
+{
+    uint64_t ms = *(uint64_t *)arg;
+    if (handle->type != UV_TIMER || !uv_is_active(handle))
+        return;
+    uv_timer_t *timer = (uv_timer_t *)handle;
+    uint64_t left = uv_timer_get_due_in(timer);
+    uv_timer_start(timer, timer->timer_cb, left > ms ? left - ms : 0, timer->repeat);
+}
+
 void worker_on_wake(uv_async_t *async)
 {
     worker *w = async->data;
@@ -35,6 +46,7 @@ void worker_on_wake(uv_async_t *async)
     w->mail.tls_changed = w->mail.reload_ended = false;
     w->mail.tls = NULL;
     w->mail.next = NULL;
+    w->mail.advance_ms = 0;
     pthread_mutex_unlock(&w->mail.lock);
     if (m.tls_changed)
         take_tls(w, m.tls);
@@ -46,6 +58,16 @@ void worker_on_wake(uv_async_t *async)
         tell_outcome(w, m.outcome);
     if (m.stop)
         worker_begin_stop(w, m.drain_ms);
+    if (m.advance_ms > 0)
+        uv_walk(&w->loop, bring_forward, &m.advance_ms);
+}
+
+void worker_advance(worker *w, uint64_t ms)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.advance_ms += ms;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
 }
 
 void worker_stop(worker *w, uint64_t drain_ms)

@@ -18,7 +18,7 @@ enum {
 typedef struct {
     pthread_mutex_t lock;
     bool stop, tls_changed;
-    uint64_t drain_ms;
+    uint64_t drain_ms, advance_ms;
     struct tls_context *tls;
     dispatcher *next;  /* built elsewhere, to be swapped in */
     uv_sem_t *swapped; /* posted then */

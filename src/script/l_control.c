@@ -6,6 +6,7 @@
  * attempt will reach. */
 #include "control.h"
 
+#include "config.h"
 #include "list.h"
 #include "mem.h"
 #include "task.h"
@@ -157,13 +158,23 @@ static int l_where(lua_State *L)
     return 2;
 }
 
+/* advance(seconds): see the setting test.clock. */
+static int l_advance(lua_State *L)
+{
+    const host_api *host = api_of(L);
+    lua_Number seconds = luaL_checknumber(L, 1);
+    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds, not negative");
+    if (!config_bool(vm_config(vm_of(L)), "test.clock"))
+        return luaL_error(L, "the setting test.clock is off: the clock stays");
+    host->advance(host->arg, (uint64_t)(seconds * 1000));
+    return 0;
+}
+
 int luaopen_host_control(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"reload", l_reload},
-                                         {"state", l_state},
-                                         {"workers", l_workers},
-                                         {"where", l_where},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"reload", l_reload},   {"state", l_state},
+                                         {"workers", l_workers}, {"where", l_where},
+                                         {"advance", l_advance}, {NULL, NULL}};
     luaL_newlib(L, functions);
     lua_pushliteral(L, LUNACAST_VERSION);
     lua_setfield(L, -2, "version");

@@ -32,6 +32,8 @@ typedef struct {
     uint64_t (*reload)(void *arg);
     void (*look)(void *arg, host_facts *out);
     bool (*worker)(void *arg, int index, host_worker *out); /* false: there is none */
+    /* Specs only (the setting test.clock): all clocks and timers of the process go forward. */
+    void (*advance)(void *arg, uint64_t ms);
 } host_api;
 
 /* What a VM's modules work with; all of it belongs to the worker and outlives every VM. */

@@ -67,7 +67,8 @@ function http.read_head(c, seconds)
 end
 
 
---- The next answer on a connection, body included. 1xx answers are skipped and counted in `interim`.
+--- The next answer on a connection, body included. 1xx answers are skipped, and counted in
+--- `interim`.
 function http.read_response(c, method, seconds)
   local res, interim = http.read_head(c, seconds), 0
   while res and res.status < 200 do

@@ -6,17 +6,17 @@
 -- The debug build looks for what was left alive and exits non-zero, so `stop` asserts exit code 0.
 local http = require "host.test.http"
 local json = require "host.json"
-local host = require "host.process"
+local programs = require "host.process"
 local process = require "host.test.process"
 local wait = require "host.test.wait"
 
-local server = { BINARY = host.executable() }
+local server = { BINARY = programs.executable() }
 local Server = {}
 Server.__index = Server
 
 
 local function absolute(path)
-  return path:sub(1, 1) == "/" and path or host.folder() .. "/" .. path
+  return path:sub(1, 1) == "/" and path or programs.folder() .. "/" .. path
 end
 
 
@@ -69,7 +69,8 @@ local function read_addresses(self)
   if not self.url then return false end
   local host, port = self.url:match "^https?://%[?([^%]/]-)%]?:(%d+)$"
   self.port = tonumber(port)
-  self.address = port and { host = host, port = self.port } or { path = self.url:match "^unix:(.*)" }
+  self.address = port and { host = host, port = self.port }
+    or { path = self.url:match "^unix:(.*)" }
   return true
 end
 
@@ -180,7 +181,8 @@ function Server:stop(seconds)
   self.process:kill "sigterm"
   local code, signal = self.process:wait(seconds or 40)
   if code ~= 0 or signal ~= 0 then
-    error(("the server ended with code %d, signal %d:\n%s"):format(code, signal, self.process.err), 2)
+    error(("the server ended with code %d, signal %d:\n%s"):format(code, signal,
+      self.process.err), 2)
   end
 end
 

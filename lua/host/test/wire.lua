@@ -84,6 +84,16 @@ function wire.listen(address)
 end
 
 
+--- A port that is free now.
+---@return integer
+function wire.free_port()
+  local listener = wire.listen()
+  listener:close()
+  wait.settle()
+  return listener.port
+end
+
+
 --- Sends bytes; returns when the kernel has taken them, or false when the peer is gone.
 ---@param data string
 ---@return boolean

@@ -11,7 +11,9 @@ Ws.__index = Ws
 
 local KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 local MASK = "\x37\xfa\x21\x3d"
-local OPCODES = { [0] = "continuation", "text", "binary", [8] = "close", [9] = "ping", [10] = "pong" }
+local OPCODES = {
+  [0] = "continuation", "text", "binary", [8] = "close", [9] = "ping", [10] = "pong",
+}
 
 
 local function request(path, headers)
@@ -116,7 +118,9 @@ function Ws:read(seconds)
   elseif length == 127 then
     length = string.unpack(">I8", self.wire:read(8, seconds))
   end
-  local frame = { first = first, kind = OPCODES[first & 15], data = self.wire:read(length, seconds) }
+  local frame = {
+    first = first, kind = OPCODES[first & 15], data = self.wire:read(length, seconds),
+  }
   if frame.kind == "close" and length >= 2 then
     frame.code, frame.reason = string.unpack(">I2", frame.data), frame.data:sub(3)
   end
