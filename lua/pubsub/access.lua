@@ -1,9 +1,12 @@
--- Whose request it is, for every transport of publish/subscribe: the claims of its token, nobody
--- where it shows none and that is allowed, else 401. A token in a form that is not known is a bad
--- token and not none: an expired or damaged one must never become an anonymous connection.
+-- Who speaks in the publish/subscribe contract, and in which session, for all its transports: the
+-- claims of the request's token, nobody where it shows none and that is allowed, else 401. A token
+-- in a form that is not known is a bad token and not none: an expired or damaged one must never
+-- become an anonymous connection.
 local config = require "host.config"
+local hooks = require "web.hooks"
 local names = require "pubsub.names"
 local tokens = require "pubsub.tokens"
+local topics = require "web.topics"
 local web = require "web.errors"
 
 local access = {}
@@ -51,6 +54,56 @@ function access.claims(req)
   if not claims then refuse("invalid_token", message) end
   check_claims(claims)
   return claims
+end
+
+
+-- The token's session, else the one that was named, else that of the user's name.
+local function session_of(claims, named)
+  if claims and claims.sid then
+    if named ~= nil and named ~= claims.sid then
+      web.throw(403, "other_session",
+        "this token is for another session than the one that was named")
+    end
+    return claims.sid
+  end
+  if named ~= nil then return named end
+  return claims and "session-" .. claims.sub or "default"
+end
+
+
+--- The hub's topic for what a request names; 400, 403.
+---@param claims table|nil
+---@param topic any
+---@param named any the session, or nil
+---@return string channel
+---@return string session
+function access.place(claims, topic, named)
+  if not names.is_topic(topic) then
+    web.throw(400, "bad_topic", "a topic must be " .. names.TOPIC_RULE, nil, { field = "topic" })
+  end
+  local session = session_of(claims, named)
+  if not names.is_session(session) then
+    web.throw(400, "bad_session", "a session must be " .. names.SESSION_RULE, nil,
+      { field = "session_id" })
+  end
+  return names.key(claims and claims.tenant_id or "", session, topic), session
+end
+
+
+--- May they, by the topic's rule and by the hooks? 403.
+---@param action "subscribe"|"publish"
+---@param claims table|nil
+---@param context { channel: string, topic: string, session_id: string } and more for hooks
+---@return table context as the hooks have left it
+function access.demand(action, claims, context)
+  context.user = claims and claims.sub
+  context.tenant = claims and claims.tenant_id
+  local identity = { user = context.user, tenant = context.tenant or "", claims = claims }
+  local ok, message, code = topics.may(action, context.topic, identity)
+  if not ok then web.throw(403, code, message) end
+  local refused, reason, why, status = hooks.run(action, context)
+  if refused == false then web.throw(status or 403, why, reason) end
+  return context
 end
 
 return access

@@ -12,11 +12,11 @@ local json = require "host.json"
 local members = require "pubsub.presence"
 local names = require "pubsub.names"
 local presence = require "web.presence"
+local publication = require "pubsub.publication"
 local rules = require "web.rules"
 
 local pictures = require "pubsub.pictures"
 local sealed = require "pubsub.sealed"
-local time = require "host.time"
 local tokens = require "pubsub.tokens"
 local topics = require "web.topics"
 
@@ -233,35 +233,10 @@ function commands.unsubscribe(ws, text)
 end
 
 
--- The object to be delivered, and its text; nothing when the client was told what is wrong.
-local function message_of(ws, text)
-  local object, message = json.decode(text)
-  if object == nil then return say(ws, "bad_json", "the message is not JSON: " .. message) end
-  if type(object) ~= "table" or object == json.null or getmetatable(object) == json.array_mt then
-    return say(ws, "bad_message", "the message must be a JSON object")
-  end
-  if object.payload == nil then
-    return say(ws, "bad_message", 'the message has no "payload"; it may be any JSON value')
-  end
-  local changed = false
-  if object.timestamp == nil or object.timestamp == json.null then
-    object.timestamp, changed = time.iso8601(), true
-  end
-  if object.publisher_name == nil or object.publisher_name == json.null then
-    object.publisher_name, changed = ws.data.name or "anonymous", true
-  end
-  if type(object.publisher_name) ~= "string" then
-    return say(ws, "bad_message", '"publisher_name" must be a string')
-  end
-  return object, changed and json.encode(object) or text
-end
-
-
 commands["publish-json"] = function(ws, text)
-  local object, out = message_of(ws, text)
-  if not object then return end
+  local object, out, problem = publication.read(text, ws.data.name or "anonymous")
+  if not object then return say(ws, problem, out) end
   local session = object.session_id
-  if session == json.null then session = nil end
   local key, place_session = place(ws, object.topic, session)
   local context = key and may(ws, "publish", object.topic, key, place_session, out)
   if not context then return end

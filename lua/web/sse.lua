@@ -166,7 +166,7 @@ end
 ---@class web.EventsOptions
 ---@field mode? "latest"|"log" of topics; without it their rule says it
 ---@field history? integer so many of the newest messages first
----@field since? string a position, in place of the client's
+---@field since? string a position, for a client that names none
 ---@field watch? any from topics.open
 ---@field retry? number seconds after which clients come back, and up to one more; 1 when absent
 ---@field headers? table
@@ -216,7 +216,7 @@ function sse.prepare(req, res)
     if last == events.END_ID then return { status = 204 } end
     stream.req = req
     if req.method ~= "GET" then local _ = req.body end
-  elseif stream.topic and last and not stream.since then
+  elseif stream.topic and last then
     stream.since = last
   end
   return res

@@ -35,32 +35,58 @@ static frame *encode_packed(slice topic, const frame *data, uint64_t version, hu
     return packed != NULL ? packed : encode(topic, data, version, position);
 }
 
-static frame *put_in_envelope(slice topic, const frame *data, hub_position position, bool pack)
+/* Frees the envelope. */
+static frame *envelope_frame(buf *envelope, bool pack)
 {
-    char text[HUB_POSITION_TEXT];
-    slice place = {text, hub_position_text(position, text)};
-    buf out = {0};
-    envelope_write(&out, topic, place, (slice){data->data, data->len});
-    slice bytes = {out.data, out.len};
+    slice bytes = {envelope->data, envelope->len};
     frame *f = pack ? ws_pack(WS_TEXT, bytes) : NULL;
     if (f == NULL)
         f = ws_frame_new(WS_TEXT, false, bytes);
-    buf_free(&out);
+    buf_free(envelope);
     return f;
 }
 
-static frame *encode_envelope(slice topic, const frame *data, uint64_t version,
-                              hub_position position)
+static frame *put_value(slice topic, const frame *data, uint64_t version, bool pack)
 {
-    (void)version;
-    return put_in_envelope(topic, data, position, false);
+    buf envelope = {0};
+    envelope_value(&envelope, topic, version, (slice){data->data, data->len});
+    return envelope_frame(&envelope, pack);
 }
 
-static frame *encode_envelope_packed(slice topic, const frame *data, uint64_t version,
-                                     hub_position position)
+static frame *put_message(slice topic, const frame *data, hub_position position, bool pack)
+{
+    char text[HUB_POSITION_TEXT];
+    buf envelope = {0};
+    envelope_write(&envelope, topic, (slice){text, hub_position_text(position, text)},
+                   (slice){data->data, data->len});
+    return envelope_frame(&envelope, pack);
+}
+
+static frame *encode_value(slice topic, const frame *data, uint64_t version, hub_position position)
+{
+    (void)position;
+    return put_value(topic, data, version, false);
+}
+
+static frame *encode_value_packed(slice topic, const frame *data, uint64_t version,
+                                  hub_position position)
+{
+    (void)position;
+    return put_value(topic, data, version, true);
+}
+
+static frame *encode_message(slice topic, const frame *data, uint64_t version,
+                             hub_position position)
 {
     (void)version;
-    return put_in_envelope(topic, data, position, true);
+    return put_message(topic, data, position, false);
+}
+
+static frame *encode_message_packed(slice topic, const frame *data, uint64_t version,
+                                    hub_position position)
+{
+    (void)version;
+    return put_message(topic, data, position, true);
 }
 
 static void gap(hub_subscriber *s, uint64_t lost)
@@ -83,11 +109,15 @@ static void gap_in_envelope(hub_subscriber *s, uint64_t lost)
             subscriptions_begun                                                                    \
     }
 
-/* [in an envelope][compressed] */
-static const hub_transport transports[2][2] = {
-    {TRANSPORT(encode, SLOT_WS, gap), TRANSPORT(encode_packed, SLOT_WS_PACKED, gap)},
-    {TRANSPORT(encode_envelope, SLOT_WS_ENVELOPE, gap_in_envelope),
-     TRANSPORT(encode_envelope_packed, SLOT_WS_ENVELOPE_PACKED, gap_in_envelope)},
+/* [in an envelope][compressed][messages] */
+static const hub_transport transports[2][2][2] = {
+    {{TRANSPORT(encode, SLOT_WS, gap), TRANSPORT(encode, SLOT_WS, gap)},
+     {TRANSPORT(encode_packed, SLOT_WS_PACKED, gap),
+      TRANSPORT(encode_packed, SLOT_WS_PACKED, gap)}},
+    {{TRANSPORT(encode_value, SLOT_WS_ENVELOPE, gap_in_envelope),
+      TRANSPORT(encode_message, SLOT_WS_ENVELOPE, gap_in_envelope)},
+     {TRANSPORT(encode_value_packed, SLOT_WS_ENVELOPE_PACKED, gap_in_envelope),
+      TRANSPORT(encode_message_packed, SLOT_WS_ENVELOPE_PACKED, gap_in_envelope)}},
 };
 
 /* Subscriptions ------------------------------------------------------------------------------ */
@@ -102,7 +132,20 @@ static bool has_room(subscriptions *all, size_t n)
     return ws_has_room(of(all), n);
 }
 
-static const subscriptions_ops ops = {HUB_CLASS_WS, write_frame, has_room, NULL};
+/* Who hears of topics in envelopes hears of their ends, too. */
+static void topic_ended(subscriptions *all, slice topic, const hub_transport *transport)
+{
+    bool named =
+        transport->index == SLOT_WS_ENVELOPE || transport->index == SLOT_WS_ENVELOPE_PACKED;
+    buf text = {0};
+    if (!named)
+        return;
+    envelope_end(&text, topic);
+    ws_send(of(all), WS_TEXT, (slice){text.data, text.len});
+    buf_free(&text);
+}
+
+static const subscriptions_ops ops = {HUB_CLASS_WS, write_frame, has_room, topic_ended};
 
 void ws_topics_init(ws *w)
 {
@@ -113,7 +156,7 @@ void ws_topics_init(ws *w)
 
 bool ws_subscribe(ws *w, slice topic, const ws_subscribing *how, subscribed *got)
 {
-    const hub_transport *transport = &transports[how->envelope][w->packs];
+    const hub_transport *transport = &transports[how->envelope][w->packs][how->how.log];
     return subscriptions_add(&w->topics, topic, transport, &how->how, got);
 }
 
