@@ -9,6 +9,7 @@
 #include "config.h"
 #include "config_file.h"
 #include "host.h"
+#include "json.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -45,9 +46,9 @@ static const char *const of_folder[] = {"check",  "connections", "migrate", "rel
 typedef struct {
     const char *command, *folder;
     int argc;
-    char **argv;   /* after the command */
-    bool scripted; /* a command in Lua: what is not ours here is its */
-    bool markdown;
+    char **argv;         /* after the command */
+    bool scripted;       /* a command in Lua: what is not ours here is its */
+    bool markdown, json; /* of config */
     config *config;
     char **rest; /* the words for a command in Lua */
     int rest_count;
@@ -155,8 +156,13 @@ static int take_word(call *c, char *word, bool first)
         c->rest[c->rest_count++] = word;
         return OK;
     }
-    if (strcmp(word, "--markdown") == 0 && strcmp(c->command, "config") == 0) {
+    bool of_config = strcmp(c->command, "config") == 0;
+    if (of_config && strcmp(word, "--markdown") == 0) {
         c->markdown = true;
+        return OK;
+    }
+    if (of_config && strcmp(word, "--json") == 0) {
+        c->json = true;
         return OK;
     }
     return word[0] == '-' ? wrong_flag(c, word) : take_folder(c, word);
@@ -292,6 +298,34 @@ static void print_settings(const config *c)
     buf_free(&value);
 }
 
+/* Values as they are written, since a time or a size may be. What is no UTF-8 is empty. */
+static void print_json_text(const char *text)
+{
+    slice s = slice_of(text);
+    char *bytes = mem_alloc(s.n * 6 + 3);
+    char *end = json_put_string(bytes, s);
+    printf("%s", end != NULL ? bytes : "\"\"");
+    free(bytes);
+}
+
+static void print_json(const config *c)
+{
+    buf value = {0};
+    const char *before = "{\n";
+    for (const config_key *key = config_keys; key->name != NULL; key++) {
+        value.len = 0;
+        config_show(c, key, &value);
+        printf("%s  \"%s\": {\"value\": ", before, key->name);
+        print_json_text(buf_cstr(&value));
+        printf(", \"source\": ");
+        print_json_text(config_source(c, key));
+        printf("}");
+        before = ",\n";
+    }
+    printf("\n}\n");
+    buf_free(&value);
+}
+
 static void print_cell(const char *text)
 {
     for (; *text != '\0'; text++)
@@ -319,6 +353,8 @@ static int print_config(const call *c)
 {
     if (c->markdown)
         print_markdown();
+    else if (c->json)
+        print_json(c->config);
     else
         print_settings(c->config);
     return fflush(stdout) == 0 ? OK : FAILED;
@@ -343,14 +379,17 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
-/* A command in Lua, by name and arguments. Help and a new application need no settings, so that
- * nothing wrong in them stands in the way. */
+/* A command in Lua, by name and arguments. Help and a new application need no settings: they take
+ * those that can be read (plugins have commands), and nothing wrong in them stands in the way. */
 static int run_command(call *c, const char *name, bool with_settings, int argc, char **argv)
 {
     c->scripted = true;
     c->rest = mem_alloc(((size_t)argc + 2) * sizeof *c->rest);
     c->rest[0] = (char *)name;
+    char ignored[1024];
     int code = with_settings ? load_settings(c, argc, argv) : read_arguments(c, argc, argv, false);
+    if (!with_settings && code == OK)
+        config_file_load(c->config, c->folder, ignored, sizeof ignored);
     if (code == OK)
         code = host_command(c->config, c->folder, c->rest_count, c->rest);
     free(c->rest);

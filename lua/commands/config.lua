@@ -5,7 +5,8 @@ return {
   native = true,
   options = {
     { "markdown", help = "a table of all settings" },
+    { "json", help = "value and source of each, by key" },
     { "set", "KEY=VALUE", help = "any setting, again for more" },
   },
-  examples = { "lunacast config shop" },
+  examples = { "lunacast config shop", "lunacast config --json | jq .max_fps" },
 }

@@ -1,4 +1,5 @@
 local json = require "host.json"
+local plugins = require "web.plugins"
 local templates = require "web.templates"
 
 
@@ -32,6 +33,7 @@ end
 
 
 local function render(call, name, args)
+  plugins.load() -- their filters, functions and templates
   local environment = templates.environment()
   local f = io.open(call.folder .. "/templates/" .. name, "rb")
   if f then

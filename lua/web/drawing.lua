@@ -48,6 +48,12 @@ function drawing.cut(text)
 end
 
 
+--- Adds a text; an empty one is left out.
+---@param frame table
+---@param x number
+---@param y number
+---@param content string
+---@param options? { size?: integer, anchor?: string, bold?: boolean, color?: string }
 function drawing.text(frame, x, y, content, options)
   if content == "" then return end
   options = options or {}
@@ -60,6 +66,10 @@ function drawing.text(frame, x, y, content, options)
 end
 
 
+--- Adds markup, formatted with what follows.
+---@param frame table
+---@param markup string
+---@param ... any
 function drawing.add(frame, markup, ...)
   frame.parts[#frame.parts + 1] = select("#", ...) > 0 and markup:format(...) or markup
 end

@@ -1,5 +1,6 @@
 -- What a person types, and what comes back.
 local http = require "spec.support.http"
+local json = require "host.json"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local uv = require "luv"
@@ -99,6 +100,13 @@ describe("the command line", function()
   it("prints the settings as a table for README", function()
     local p = lunacast { "config", "--markdown" }
     assert.matches("| `max_fps` | `60` | a whole number, from 0 to 1000 | ", p.out, 1, true)
+  end)
+
+  it("prints the settings as JSON", function()
+    local p = lunacast { "config", "--json", "--set", "redis.url=redis://a:hush@b" }
+    local settings = json.decode(p.out)
+    assert.same({ value = "60", source = "default" }, settings.max_fps)
+    assert.same({ value = "redis://a:***@b", source = "--set" }, settings["redis.url"])
   end)
 
   it("runs a Lua file with its arguments and gives its exit code", function()

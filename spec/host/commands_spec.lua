@@ -145,4 +145,24 @@ describe("a command", function()
     assert.equal(1, p.code)
     assert.matches("lua/commands/bad%.lua:1:", p.err)
   end)
+
+  it("may be a plugin's, and a template may use a plugin's filter", function()
+    local folder = application {
+      ["config.lua"] = "return { plugins = { { 'shop', greeting = 'hi' } } }",
+      ["plugins/shop/init.lua"] = [[
+        return { name = "shop", version = "1", config = { greeting = { type = "string" } },
+          setup = function(plugin, config)
+            plugin:filter("greet", function(value) return config.greeting .. " " .. value end)
+            plugin:command("open", { summary = "opens the shop", words = { 0, 1 },
+              run = function(call) call:say("%s %s", config.greeting, call.words[1] or "all") end })
+          end }
+      ]],
+      ["templates/a.txt"] = "{{ 'ada' | greet }}",
+    }
+    assert.equal("hi ada\n", lunacast("shop", "open", "ada", "--app", folder).out)
+    assert.matches("lunacast open +opens the shop", lunacast("help", "shop", "--app", folder).out)
+    assert.matches('did you mean "open"', lunacast("shop", "opne", "--app", folder).err)
+    assert.equal("hi ada", lunacast("render", "a.txt", "--app", folder).out)
+    assert.equal(0, lunacast("check", folder).code)
+  end)
 end)
