@@ -99,6 +99,10 @@ sql_code sql_op_say(sql_op *op, sql_code code, const char *format, ...)
 /* A driver that keeps something open for the port takes part in its end. */
 void sql_port_hold(sql_port *p);
 void sql_port_release(sql_port *p);
+/* SQL_OK: the statement may be sent; else its message is set. Also finds out whether it may read.
+ */
+sql_code sql_op_check(sql_op *op, const sql_statement *statement);
+void sql_op_copy(sql_op *op, const sql_statement *statement); /* its values */
 /* "a\0b\0\0" from "a, b". */
 void sql_detail_columns(sql_detail *d, slice text);
 

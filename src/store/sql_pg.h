@@ -1,7 +1,8 @@
 /* The PostgreSQL driver's parts: sql_pg.c is the pool, sql_pg_conn.c one connection,
- * sql_pg_target.c the way from the URL to addresses, sql_pg_value.c values and sql_pg_error.c
- * errors. Private to this folder. */
+ * sql_pg_statements.c what it has prepared, sql_pg_target.c the way from the URL to addresses,
+ * sql_pg_value.c values and sql_pg_error.c errors. Private to this folder. */
 #pragma once
+#include "map.h"
 #include "sql_driver.h"
 #include <libpq-fe.h>
 
@@ -43,6 +44,28 @@ void pg_params_free(pg_params *p);
 /* Adds the rows of the result; SQL_OK: they fit. */
 sql_code pg_add_rows(sql_op *op, const PGresult *result);
 sql_code pg_error(sql_op *op, const PGresult *result);
+
+/* Prepared statements of a connection ------------------------------------------------------------
+ */
+typedef struct pg_statement pg_statement;
+
+typedef struct {
+    map by_text;
+    list recent; /* most recent last */
+    uint64_t names;
+    pg_statement *preparing;
+} pg_statements;
+
+void pg_statements_init(pg_statements *all);
+void pg_statements_free(pg_statements *all);
+const char *pg_statements_find(pg_statements *all, slice text); /* its name; NULL: not prepared */
+bool pg_statements_full(const pg_statements *all);
+const char *pg_statements_oldest(const pg_statements *all);
+void pg_statements_forget_oldest(pg_statements *all);
+bool pg_statements_forget(pg_statements *all, slice text); /* false: it was not there */
+/* A name for one that is being prepared; end: whether it worked. */
+const char *pg_statements_begin(pg_statements *all, slice text);
+void pg_statements_end(pg_statements *all, bool worked);
 
 /* One connection ------------------------------------------------------------------------------ */
 typedef struct pg_conn pg_conn;

@@ -20,7 +20,6 @@
 
 #include "clock.h"
 #include "log.h"
-#include "map.h"
 #include "mem.h"
 #include "metrics.h"
 #include <stdio.h>
@@ -28,13 +27,6 @@
 
 typedef enum { LOOKING_UP, CONNECTING, IDLE, BUSY } conn_state;
 typedef enum { STEP_LIMIT, STEP_FORGET, STEP_PREPARE, STEP_EXECUTE } conn_step;
-
-typedef struct {
-    map_node node;
-    list link; /* most recent last */
-    char name[24];
-    char text[];
-} statement;
 
 struct pg_conn {
     list link;
@@ -57,10 +49,7 @@ struct pg_conn {
     uint64_t deadline;
     uint64_t server_timeout; /* ms; 0: unknown */
     bool limited_inside;     /* it was set in the running transaction */
-    map by_text;
-    list recent;
-    uint64_t names;
-    statement *preparing;
+    pg_statements statements;
 };
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -129,13 +118,6 @@ static void watch(pg_conn *c, int events)
 
 /* The end ----------------------------------------------------------------------------------- */
 
-static void forget(pg_conn *c, statement *s)
-{
-    map_remove(&c->by_text, &s->node);
-    list_remove(&s->link);
-    free(s);
-}
-
 static void free_conn(pg_conn *c)
 {
     set_state(c, CONNECTING); /* the gauge */
@@ -145,10 +127,7 @@ static void free_conn(pg_conn *c)
         pg_look_up_free(c->look_up);
     if (c->pg != NULL)
         PQfinish(c->pg);
-    while (!list_empty(&c->recent))
-        forget(c, LIST_ENTRY(c->recent.next, statement, link));
-    map_free(&c->by_text);
-    free(c->preparing);
+    pg_statements_free(&c->statements);
     if (c->tx != NULL)
         c->tx->connection = NULL;
     free(c);
@@ -234,17 +213,6 @@ static void finish(pg_conn *c)
         become_idle(c);
 }
 
-static statement *find_statement(pg_conn *c)
-{
-    map_node *found = map_find(&c->by_text, c->op->text);
-    if (found == NULL)
-        return NULL;
-    statement *s = MAP_ENTRY(found, statement, node);
-    list_remove(&s->link);
-    list_append(&c->recent, &s->link);
-    return s;
-}
-
 static int send_limit(pg_conn *c)
 {
     char text[64];
@@ -258,32 +226,25 @@ static int send_limit(pg_conn *c)
 static int send_forget(pg_conn *c)
 {
     char text[64];
-    statement *oldest = LIST_ENTRY(c->recent.next, statement, link);
     c->step = STEP_FORGET;
-    snprintf(text, sizeof text, "DEALLOCATE %s", oldest->name);
-    forget(c, oldest);
+    snprintf(text, sizeof text, "DEALLOCATE %s", pg_statements_oldest(&c->statements));
+    pg_statements_forget_oldest(&c->statements);
     return PQsendQuery(c->pg, text);
 }
 
 static int send_prepare(pg_conn *c)
 {
-    const sql_op *op = c->op;
-    statement *s = mem_alloc(sizeof *s + op->text.n + 1);
-    memcpy(s->text, op->text.p, op->text.n);
-    s->node.key = (slice){s->text, op->text.n};
-    list_init(&s->link);
-    snprintf(s->name, sizeof s->name, "s%llu", (unsigned long long)++c->names);
     c->step = STEP_PREPARE;
-    c->preparing = s;
-    return PQsendPrepare(c->pg, s->name, s->text, 0, NULL);
+    const char *name = pg_statements_begin(&c->statements, c->op->text);
+    return PQsendPrepare(c->pg, name, c->op->text.p, 0, NULL);
 }
 
-static int send_prepared(pg_conn *c, const statement *s)
+static int send_prepared(pg_conn *c, const char *name)
 {
     pg_params params;
     c->step = STEP_EXECUTE;
     pg_params_init(&params, c->op);
-    int sent = PQsendQueryPrepared(c->pg, s->name, (int)c->op->param_count, params.values,
+    int sent = PQsendQueryPrepared(c->pg, name, (int)c->op->param_count, params.values,
                                    params.lengths, params.formats, 0);
     pg_params_free(&params);
     return sent != 0 && PQsetSingleRowMode(c->pg);
@@ -293,10 +254,10 @@ static int send_statement(pg_conn *c)
 {
     if (c->server_timeout != c->op->timeout_ms)
         return send_limit(c);
-    const statement *s = find_statement(c);
-    if (s != NULL)
-        return send_prepared(c, s);
-    return c->by_text.count >= PG_STATEMENTS_MAX ? send_forget(c) : send_prepare(c);
+    const char *name = pg_statements_find(&c->statements, c->op->text);
+    if (name != NULL)
+        return send_prepared(c, name);
+    return pg_statements_full(&c->statements) ? send_forget(c) : send_prepare(c);
 }
 
 static int send_begin(pg_conn *c)
@@ -359,10 +320,8 @@ static bool is_stale(pg_conn *c, const PGresult *result)
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     bool plan = state != NULL && c->step == STEP_EXECUTE && c->op->kind == SQL_QUERY &&
                 (strcmp(state, "0A000") == 0 || strcmp(state, "26000") == 0);
-    statement *s = plan && !c->stale ? find_statement(c) : NULL;
-    if (s == NULL)
+    if (!plan || c->stale || !pg_statements_forget(&c->statements, c->op->text))
         return false;
-    forget(c, s);
     c->stale = true;
     if (c->tx != NULL)
         c->code = sql_op_say(c->op, SQL_CONFLICT, "the schema was changed meanwhile");
@@ -396,27 +355,10 @@ static void on_result(pg_conn *c, PGresult *result)
     case PGRES_EMPTY_QUERY:
         note_affected(c, result);
         break;
-    case PGRES_COPY_IN:
-    case PGRES_COPY_OUT:
-    case PGRES_COPY_BOTH:
-        c->code = sql_op_say(c->op, SQL_DENIED, "COPY is not possible here");
-        break;
     default:
         if (!is_stale(c, result) && c->code == SQL_OK)
             c->code = pg_error(c->op, result);
     }
-}
-
-static void keep_prepared(pg_conn *c)
-{
-    statement *s = c->preparing;
-    c->preparing = NULL;
-    if (c->code != SQL_OK) {
-        free(s);
-        return;
-    }
-    map_insert(&c->by_text, &s->node);
-    list_append(&c->recent, &s->link);
 }
 
 /* A write that was done, but whose rows can't be given. */
@@ -431,11 +373,12 @@ static void note_unsure(pg_conn *c)
 static void end_step(pg_conn *c)
 {
     if (c->step == STEP_PREPARE)
-        keep_prepared(c);
+        pg_statements_end(&c->statements, c->code == SQL_OK);
     if (c->step == STEP_LIMIT)
         c->server_timeout = c->code == SQL_OK ? c->op->timeout_ms : 0;
     bool again = c->stale && c->code == SQL_OK && c->step == STEP_EXECUTE &&
-                 c->op->rows.columns == NULL && find_statement(c) == NULL;
+                 c->op->rows.columns == NULL &&
+                 pg_statements_find(&c->statements, c->op->text) == NULL;
     bool last = c->step == STEP_EXECUTE && !again;
     note_unsure(c);
     if (c->code != SQL_OK || last)
@@ -555,7 +498,7 @@ pg_conn *pg_conn_open(sql_port *p, const char *url, const PQconninfoOption *targ
     c->events = events;
     c->arg = arg;
     c->since = clock_ms();
-    list_init(&c->recent);
+    pg_statements_init(&c->statements);
     list_append(all, &c->link);
     c->look_up = pg_look_up_start(p->loop, target, on_found, c);
     pg_look_up_run(c->look_up);
