@@ -244,6 +244,74 @@ describe("The section gateway", function()
     app:stop()
   end)
 
+  it("opens so many connections to a server and no more; further requests wait their turn", function()
+    local app = start(('{ prefix = "/a", upstream = "%s" }'):format(ups[1].url),
+      { workers = 1, set = { ["client.connections"] = 2, ["client.idle"] = "1s" } })
+    local slow = { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" }
+    for _ = 1, 6 do slow[#slow + 1] = "" end
+    slow[#slow + 1] = "ok"
+    local all = {}
+    for i = 1, 6 do
+      all[i] = http.connect(app)
+      all[i]:post(http.format("GET", "/a/" .. i, { headers = upstream.answer(slow) }))
+    end
+    local most = 0
+    for i = 1, 6 do
+      most = math.max(most, app:metric "lunacast_client_connections")
+      assert.equal("ok", http.read_response(all[i]).body)
+      all[i]:close()
+    end
+    assert.equal(2, most)
+    assert.equal(6, #ups[1]:records())
+    wait.till(function() return app:metric "lunacast_client_connections" == 0 end,
+      "unused connections to be closed", 8)
+    app:stop()
+  end)
+
+  it("does not fail when a server has closed a kept connection", function()
+    local up = upstream.start()
+    local app = start(('{ prefix = "/a", upstream = "%s" }'):format(up.url))
+    for _ = 1, 3 do assert.equal(200, app:get("/a/x").status) end
+    up:stop()
+    up = upstream.start("node", { "spec/support/upstream.mjs", tostring(up.port) })
+    for _ = 1, 3 do assert.equal(200, app:get("/a/x").status) end
+    for _ = 1, 3 do assert.equal(200, app:post("/a/x", { body = "x" }).status) end
+    assert.equal(6, #up:records())
+    up:stop()
+    app:stop()
+  end)
+
+  it("speaks TLS with a server, and only with the right one", function()
+    local folder = server.folder()
+    assert(os.execute(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+      .. " -keyout %s/key.pem -out %s/cert.pem -subj /CN=localhost"
+      .. " -addext subjectAltName=DNS:localhost 2>/dev/null"):format(folder, folder)))
+    local far = server.start { files = { ["lua/routes/all.lua"] = [[
+      local web = require "web"
+      return { { path = "/far/echo", POST = function(req) return web.text(req.body) end },
+        { path = "/far/big", GET = function() return web.text(("x"):rep(3000000)) end } } ]] },
+      set = { ["tls.cert"] = folder .. "/cert.pem", ["tls.key"] = folder .. "/key.pem",
+        ["gzip.min"] = 0, ["limits.body"] = "4M" } }
+    local url = "https://localhost:" .. far.port
+    local app = start(([[{ prefix = "/good", upstream = "%s/far", strip = 1 },
+      { prefix = "/name", upstream = "https://127.0.0.1:%d/far", strip = 1 },
+      { prefix = "/any", upstream = "https://127.0.0.1:%d/far", strip = 1, insecure = true },
+      { prefix = "/plain", upstream = "https://127.0.0.1:%d", strip = 1 }]]):format(url, far.port,
+      far.port, ups[1].port), { set = { ["client.ca"] = folder .. "/cert.pem" } })
+    assert.equal("hello", app:post("/good/echo", { body = "hello" }).body)
+    assert.equal(3000000, #app:get("/good/big").body)
+    local long = ("0123456789"):rep(200000)
+    assert.equal(long, app:post("/good/echo", { body = long }).body)
+    assert.equal("hello", app:post("/any/echo", { body = "hello" }).body)
+    for _, path in ipairs { "/name/echo", "/plain/x" } do
+      local res = app:get(path)
+      assert.equal(502, res.status)
+      assert.equal("upstream_tls", res:json().code)
+    end
+    app:stop()
+    far:stop()
+  end)
+
   it("asks servers how they are", function()
     local app = start(([[{ prefix = "/a", upstream = { "%s", "%s" },
       check = { path = "/health", every = 0.2, timeout = 0.5 } }]]):format(ups[1].url, ups[2].url))
