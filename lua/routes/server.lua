@@ -109,6 +109,13 @@ local function disconnect(req)
 end
 
 
+local function say(req)
+  local body = req.valid.body
+  need_somebody(body)
+  return web.json { count = hub.say(data_of(body), filter(body)) }
+end
+
+
 local function unsubscribe(req)
   return web.json { count = hub.unsubscribe(filter(req.valid.body)) }
 end
@@ -209,6 +216,10 @@ return {
       code = { type = "integer", min = 1000, max = 4999, optional = true },
       reason = { type = "string", bytes = 123, optional = true },
     },
+  }),
+  route("say", "POST", say, {
+    summary = "Says a text to connections, whatever they are subscribed to, on all nodes",
+    body = whom { data = { type = "any" } },
   }),
   route("unsubscribe", "POST", unsubscribe, {
     summary = "Ends subscriptions, on all nodes", body = whom { channel = CHANNEL },

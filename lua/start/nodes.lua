@@ -27,13 +27,9 @@ end
 
 
 return function()
-  local failing, resumed = false, false
+  local failing = false
   while true do
     local ok, err = pcall(round)
-    if ok and not resumed then
-      resumed = true
-      users.resume()
-    end
     if not ok and not failing then
       log.warn("this node's lease can't be kept now", { error = tostring(err) })
     end

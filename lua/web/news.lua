@@ -15,6 +15,7 @@ local news = {}
 local BATCH = 100
 local QUEUE_MAX = 10000
 
+local resumed = false
 local queue, first, last, running, full = {}, 1, 0, false, false
 
 
@@ -68,8 +69,13 @@ local function tell_some()
 end
 
 
---- Takes everything that is new. The rooms first: who hears of a join finds it in the store.
+--- Takes everything that is new; at first also what older scripts have left. The rooms come first:
+--- who hears of a join finds it in the store.
 function news.pump()
+  if not resumed then
+    resumed = true
+    task.spawn(users.resume)
+  end
   while write_rooms() or tell_some() do end
 end
 

@@ -136,6 +136,17 @@ for _, store in ipairs { "embedded", "redis" } do
       c:close()
     end)
 
+    it("says something to the connections of a user, whatever they are subscribed to", function()
+      local a, b = open(app, login(app, "zoe")), open(app, login(app, "zoe"))
+      local stream = events(app, "/stream/a", viewer(app, "zoe", 60))
+      local other = open(app, login(app, "zed"))
+      assert.equal(3, api(app, "say", { user = "zoe", data = { hello = 1 } }).count)
+      for _, c in ipairs { a, b } do assert.equal('{"hello":1}', c:read_text()) end
+      assert.truthy(stream:read_until('event: say\ndata: {"hello":1}\n\n', 5))
+      assert.is_true(other:is_quiet())
+      for _, c in ipairs { a, b, stream, other } do c:close() end
+    end)
+
     it("ends the streams of a revoked user, and refuses the tokens of until then", function()
       local old = viewer(app, "dan")
       local socket = open(app, login(app, "dan"))

@@ -198,6 +198,7 @@ void worker_take_scripts(worker *w, dispatcher *next)
     dispatcher_move(old, next);
     ws_sessions_use(next);
     audience_announce(w->audience, false);
+    audience_tell(w->audience);
     dispatcher_drop(old);
     retire(w, old_vm);
     note_facts(w);

@@ -137,6 +137,7 @@ void audience_slow(audience_member *m, slice topic, size_t queued, const char *d
 /* fn is called once when there is something new; then audience_told, when all of it was taken. */
 void audience_on_news(audience *a, void (*fn)(void *arg), void *arg);
 void audience_told(audience *a);
+void audience_tell(audience *a); /* calls it though nothing may be new: who listens has changed */
 bool audience_busy(const audience *a);          /* something is new, or being told */
 audience_news *audience_next_news(audience *a); /* the caller frees it; NULL: there is none */
 /* A room that has changed since it was asked for: its name goes to out. False: there is none. */

@@ -26,6 +26,11 @@ void audience_on_news(audience *a, void (*fn)(void *arg), void *arg)
         tell(a);
 }
 
+void audience_tell(audience *a)
+{
+    tell(a);
+}
+
 void audience_told(audience *a)
 {
     a->telling = false;
