@@ -224,6 +224,23 @@ for _, store in ipairs { "embedded", "redis" } do
       assert.is_true(count_logged(app, "hook gone") > before)
     end)
 
+    it("calls the hook gone also when scripts are reloaded during the grace", function()
+      local mona = open(app, "mona")
+      mona:close()
+      wait.till(function()
+        for _, l in ipairs(app:log()) do
+          if l.msg == "hook close" and l.user == "mona" then return true end
+        end
+      end, "mona's close")
+      server.write(app.folder, { ["lua/hooks/spec.lua"] = HOOKS .. "\n-- saved" })
+      app:logged "the scripts were reloaded"
+      wait.till(function()
+        for _, l in ipairs(app:log()) do
+          if l.msg == "hook gone" and l.user == "mona" then return true end
+        end
+      end, "mona to be gone")
+    end)
+
     if store == "redis" then
       it("is right after a node has died: leaves are told, users are gone, each once", function()
         local other = start(redis)
