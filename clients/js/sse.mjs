@@ -18,34 +18,44 @@ export class Events {
     this.#tell = tell;
   }
 
+  // A CR at the end of a piece may be the first half of a line's end.
   take(text) {
-    const lines = (this.#rest + text).split(/\r\n|[\n\r]/);
-    this.#rest = lines.pop();
+    const all = this.#rest + text;
+    const cut = all.endsWith("\r") ? all.length - 1 : all.length;
+    const lines = all.slice(0, cut).split(/\r\n|[\n\r]/);
+    this.#rest = lines.pop() + all.slice(cut);
     for (const line of lines) this.#line(line);
   }
 
   #line(line) {
-    if (line === "") {
-      const { data, ...event } = this.#event;
-      this.#event = {};
-      if (data !== undefined) this.#tell({ ...event, data: data.join("\n") });
-      return;
-    }
+    if (line === "") return this.#dispatch();
     const [, name, value] = /^([^:]*):? ?(.*)$/s.exec(line);
     if (name === "data") (this.#event.data ??= []).push(value);
     else if (name === "id" || name === "event") this.#event[name] = value;
   }
+
+  // An id alone is told, too: the place from which to go on.
+  #dispatch() {
+    const { data, ...event } = this.#event;
+    this.#event = {};
+    if (data !== undefined || event.id !== undefined) this.#tell({ ...event, data: data?.join("\n") });
+  }
 }
 
-function sessionOf(token, { name, session }) {
+function claimsOf(token) {
   try {
     const part = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
-    const { sid } = JSON.parse(atob(part));
-    if (sid !== undefined) return sid;
+    return JSON.parse(atob(part));
   } catch {
-    // no token, or one that only the server can read
+    return {}; // no token, or one that only the server can read
   }
-  return session ?? (name === undefined ? undefined : "session-" + name);
+}
+
+// As the server has it for a WebSocket: there is nothing to register by here.
+function sessionOf(token, { name, session }) {
+  const { sid, sub } = claimsOf(token);
+  const user = name ?? sub;
+  return sid ?? session ?? (user === undefined ? undefined : "session-" + user);
 }
 
 class EventWire {
@@ -123,12 +133,13 @@ class EventWire {
   }
 
   #query() {
-    const query = new URLSearchParams();
-    for (const { topic, session, position } of this.#topics.values()) {
+    const query = new URLSearchParams(), all = [...this.#topics.values()];
+    const some = all.some(({ position }) => position !== null);
+    for (const { topic, session, position } of all) {
       query.append("topic", topic);
-      const where = session ?? this.#session;
+      const where = session ?? this.#session ?? (all.some((one) => one.session) ? "default" : undefined);
       if (where !== undefined) query.append("session_id", where);
-      if (position !== null) query.append("since", position);
+      if (some) query.append("since", position ?? "");
     }
     return query;
   }
@@ -170,7 +181,8 @@ class EventWire {
 
   #take({ event, id, data }, only) {
     if (event === "end") return this.#end(CLOSES[wordOf(data)] ?? 1006, wordOf(data));
-    if (!only) return this.onmessage(data);
+    if (!only) return data !== undefined && this.onmessage(data);
+    if (data === undefined) return only.position === null && only.begun({ position: id });
     // One topic: the message is as it was published, and its position is the event's id.
     const channel = this.#channelOf(only);
     if (event === "gap") this.onmessage(JSON.stringify({ ...jsonOf(data), channel, gap: true }));

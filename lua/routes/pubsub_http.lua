@@ -36,17 +36,42 @@ local function history_of(req)
 end
 
 
+-- A parameter that is given once, or once for each topic; by the topic's place.
+local function each_of(req, name, count)
+  local list = req.query_all[name] or {}
+  if #list > 1 and #list ~= count then
+    web.throw(400, "invalid", ('"%s" must come once, or once for each topic'):format(name), nil,
+      { field = name })
+  end
+  return list
+end
+
+
 -- The channels that a client asks for and may have.
 local function channels_of(req, claims, id)
-  local channels = {}
-  for i, topic in ipairs(topics_of(req)) do
-    local channel, session = access.place(claims, topic, req.query.session_id)
+  local channels, list = {}, topics_of(req)
+  local sessions = each_of(req, "session_id", #list)
+  for i, topic in ipairs(list) do
+    local channel, session = access.place(claims, topic, sessions[i] or sessions[1])
     access.demand("subscribe", claims, {
       connection = id, transport = "sse", channel = channel, topic = topic, session_id = session,
     })
     channels[i] = channel
   end
   return channels
+end
+
+
+-- Positions belong to their topics, so one can't be for all of several.
+local function since_of(req, count)
+  local given, since = req.query_all.since or {}, {}
+  for i, text in ipairs(given) do since[i] = text ~= "" and text or nil end
+  if count == 1 then return since[1] end
+  if #given ~= 0 and #given ~= count then
+    web.throw(400, "invalid", '"since" must come once for each topic; empty where there is none',
+      nil, { field = "since" })
+  end
+  return since
 end
 
 
@@ -57,7 +82,8 @@ local function events(req)
   admission.connect(req, id, identity, "sse")
   local channels = channels_of(req, claims, id)
   local options = {
-    mode = "log", history = history_of(req), since = req.query.since, identity = identity, id = id,
+    mode = "log", history = history_of(req), since = since_of(req, #channels),
+    identity = identity, id = id,
   }
   return web.sse(#channels == 1 and channels[1] or channels, options)
 end

@@ -62,18 +62,18 @@ end
 
 
 -- A topic that this node listens to until the client has joined it.
-local function entry_of(topic, options)
+local function entry_of(topic, options, since)
   local watch = options.watch or follow(topic, options)
   return {
-    topic = topic, mode = options.mode, since = options.since, history = options.history,
-    watch = watch,
+    topic = topic, mode = options.mode, since = since, history = options.history, watch = watch,
   }
 end
 
 
 local function of_topics(list, options)
   local entries = {}
-  for i, topic in ipairs(list) do entries[i] = entry_of(topic, options) end
+  local since = options.since or {}
+  for i, topic in ipairs(list) do entries[i] = entry_of(topic, options, since[i]) end
   return respond(options, { topics = entries, form = "envelope" })
 end
 
@@ -166,7 +166,8 @@ end
 ---@class web.EventsOptions
 ---@field mode? "latest"|"log" of topics; without it their rule says it
 ---@field history? integer so many of the newest messages first
----@field since? string a position, for a client that names none
+---@field since? string|table<integer, string> a position, for a client that names none; of several
+--- topics: each one's, by its place in the list
 ---@field watch? any from topics.open
 ---@field retry? number seconds after which clients come back, and up to one more; 1 when absent
 ---@field headers? table
@@ -186,7 +187,7 @@ end
 ---@return web.Response
 function sse.response(what, options)
   options = options or {}
-  if type(what) == "string" then return respond(options, entry_of(what, options)) end
+  if type(what) == "string" then return respond(options, entry_of(what, options, options.since)) end
   if type(what) == "table" then return of_topics(what, options) end
   if type(what) ~= "function" then
     error("web.sse takes a topic, a list of topics or a function", 2)

@@ -53,6 +53,36 @@ for _, kind in ipairs { "embedded", "redis" } do
       if store then store:down() end
     end)
 
+    it("of several topics go on where each one was left", function()
+      local first = {}
+      for i, place in ipairs { { "ka", "s1" }, { "kb", "s2" } } do
+        for n = 1, 3 do
+          local res = publish(app, { topic = place[1], session_id = place[2], payload = n })
+          if n == i then first[i] = res:json().position end
+        end
+      end
+      local path = "/sse?topic=ka&topic=kb&session_id=s1&session_id=s2&since=%s&since=%s"
+      local function payloads(c, count)
+        local got = {}
+        for i = 1, count do
+          local message = json.decode(event(c).data)
+          got[i] = message.data.topic .. message.data.payload
+        end
+        return table.concat(got, " ")
+      end
+      local c = open(app, path:format(first[1], first[2]))
+      assert.equal("ka2 ka3 kb3", payloads(c, 3))
+      c:close()
+      c = open(app, path:format("", first[2]))
+      assert.equal("kb3", payloads(c, 1))
+      c:close()
+      for _, wrong in ipairs { "/sse?topic=a&topic=b&since=x", "/sse?topic=a&topic=b&topic=c&session_id=s&session_id=t" } do
+        local other, res = open(app, wrong)
+        assert.equal(400, res.status)
+        other:close()
+      end
+    end)
+
     it("bring what WebSockets and /publish say, once each and in order", function()
       local c = open(app, "/sse?topic=kt&session_id=s")
       assert.is_string(event(c).id)
