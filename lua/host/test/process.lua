@@ -9,8 +9,8 @@ local alive = {} -- pid -> Process
 local folders = {} -- to be removed at the end
 
 local SIGNALS = {
-  sighup = 1, sigint = 2, sigkill = 9, sigusr1 = 10, sigusr2 = 12, sigpipe = 13, sigterm = 15,
-  sigchld = 17, sigcont = 18, sigstop = 19,
+  sighup = 1, sigint = 2, sigquit = 3, sigkill = 9, sigusr1 = 10, sigusr2 = 12, sigpipe = 13,
+  sigterm = 15, sigchld = 17, sigcont = 18, sigstop = 19,
 }
 
 
