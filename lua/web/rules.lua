@@ -27,6 +27,41 @@ local function check_who(who, fail)
 end
 
 
+local SLOW = { disconnect = true, latest = true, drop_oldest = true, pause = true }
+local LIMITS = {
+  messages = { least = 0, most = 100000, whole = true },
+  bytes = { least = 1, most = 1 << 40, whole = true },
+  age = { least = 0.001, most = 3e9 },
+}
+
+
+local function check_history(history, fail)
+  for name, value in pairs(history) do
+    local limit = LIMITS[name]
+    if not limit then fail("history has no %s; it has messages, bytes and age", tostring(name)) end
+    local kind = limit.whole and "a whole number" or "a number of seconds"
+    if not (limit.whole and math.type(value) == "integer" or not limit.whole
+      and type(value) == "number") or value < limit.least or value > limit.most then
+      fail("history.%s must be %s from %s to %s", name, kind, limit.least, limit.most)
+    end
+  end
+end
+
+
+local function check_slow(slow, history, fail)
+  local each = type(slow) == "table" and slow or { ws = slow, sse = slow }
+  for class, word in pairs(each) do
+    if class ~= "ws" and class ~= "sse" then fail "slow is one word, or a table with ws and sse" end
+    if not SLOW[word] then
+      fail("slow is disconnect, latest, drop_oldest or pause, not %s", tostring(word))
+    end
+    if word == "pause" and (not history or history.messages == 0) then
+      fail "slow = pause needs a history, which keeps what waits"
+    end
+  end
+end
+
+
 local function check(pattern, rule, origin)
   local function fail(text, ...)
     error(("%s: the rule of %s: " .. text):format(origin, tostring(pattern), ...), 0)
@@ -43,6 +78,14 @@ local function check(pattern, rule, origin)
       fail("%s must be a %s", name, wanted)
     end
   end
+  if rule.history then
+    check_history(rule.history, fail)
+    if rule.mode == "latest" then fail 'with a history the mode is "log"' end
+  end
+  if rule.mode and rule.mode ~= "latest" and rule.mode ~= "log" then
+    fail 'mode must be "latest" or "log"'
+  end
+  if rule.slow ~= nil then check_slow(rule.slow, rule.history, fail) end
   if rule.publish ~= nil then check_who(rule.publish, fail) end
   if rule.subscribe ~= nil then check_who(rule.subscribe, fail) end
 end

@@ -119,6 +119,8 @@ static bool take(hub_topic *t, list *messages, uint64_t *lost)
         metrics_add(METRIC_MESSAGES_LOST, (int64_t)t->log_lost);
     t->log_lost = 0;
     t->log_broken = false;
+    t->replay_behind = t->replay_behind || t->log_behind;
+    t->log_behind = false;
     pthread_mutex_unlock(&h->lock);
     return gap;
 }

@@ -60,9 +60,10 @@ struct hub_topic {
     bool log_behind; /* the history was read from the remote: who misses some of it gets it */
     /* The rest is the worker's own. */
     list subscribers, log_subscribers;
-    list replays; /* of messages, to be served from the history in the next turn */
-    list paused;  /* of messages, that took less than they were given */
-    list unbegun; /* of messages, until the history is known well enough */
+    list replays;       /* of messages, to be served from the history in the next turn */
+    list paused;        /* of messages, that took less than they were given */
+    bool replay_behind; /* log_behind, taken over */
+    list unbegun;       /* of messages, until the history is known well enough */
     struct hub_replay_cache *cache;      /* NULL: none */
     _Atomic size_t log_subscriber_count; /* as subscriber_count, which is of both kinds */
     _Atomic size_t subscriber_count;     /* written here, read by others under the lock */

@@ -165,9 +165,11 @@ static void begin_waiting(hub_topic *t)
 static bool take_behind(hub_topic *t, hub_position *newest)
 {
     hub *h = t->port->hub;
+    if (!t->replay_behind)
+        return false;
+    t->replay_behind = false;
     pthread_mutex_lock(&h->lock);
-    hub_history *y = t->log_behind ? hub_history_of(h, t->state) : NULL;
-    t->log_behind = false;
+    hub_history *y = hub_history_of(h, t->state);
     if (y != NULL)
         *newest = (hub_position){y->epoch, y->last};
     pthread_mutex_unlock(&h->lock);

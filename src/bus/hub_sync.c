@@ -229,6 +229,8 @@ void hub_sync_run(hub_port *p)
 {
     hub *h = p->hub;
     reading *r;
+    if (!h->has_remote)
+        return;
     do {
         hub_remote_query query;
         pthread_mutex_lock(&h->lock);
