@@ -14,7 +14,7 @@
 -- script sees of them. Rejected: following redirects unasked, which takes the choice of the address
 -- away from who checked it.
 local client = require "host.client"
-local events = require "host.events"
+local events = require "host.event_feed"
 local json = require "host.json"
 
 local http = {}
