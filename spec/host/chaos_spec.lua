@@ -153,6 +153,26 @@ describe("under chaos #workers", function()
     redis:down()
   end)
 
+  it("a Redis that has less than its nodes have seen begins a new epoch", function()
+    local redis = redis_server.start {}
+    local one, two = node(redis), node(redis)
+    local there, said = follow(two, "news.a"), {}
+    say(one, "news.a", 1, 10, said)
+    for _ = 1, 10 do there:take() end
+    local had = there.last
+    -- As after a failover to a replica that had not got everything.
+    redis:command("DEL", "lunacast:history:pubsub:0:1:snews.a")
+    redis:command("HSET", "lunacast:position:pubsub:0:1:snews.a", "o", 3)
+    redis:command("CLIENT", "KILL", "TYPE", "pubsub")
+    there:take(10)
+    assert.equal(1, there.gaps)
+    there:till(say_at_last(one, "news.a", 11, said))
+    assert.not_equal(had:match "^%x+", there.last:match "^%x+")
+    one:stop()
+    two:stop()
+    redis:down()
+  end)
+
   it("a link that is cut again and again loses nothing", function()
     local redis = redis_server.start {}
     local one, two = node(redis), node(redis)

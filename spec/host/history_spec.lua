@@ -2,10 +2,13 @@
 local json = require "host.json"
 local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 local ws = require "spec.support.ws"
 
 local CONFIG = [[return { topics = {
   ["news.*"] = { history = { messages = 5, age = 60 } },
+  ["brief.*"] = { history = { age = 1 } },
+  ["small.*"] = { history = { bytes = 300 } },
 } }]]
 
 -- Functions can't stand in config.lua.
@@ -235,6 +238,32 @@ local function suite(name, make)
       c:close()
     end)
 
+    it("ages, and still knows who has missed something", function()
+      local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+      subscribe(c, "brief.a")
+      publish(writer, "brief.a", 1, 2)
+      local first = payloads(c, 1, 1)
+      local last = payloads(c, 2, 2)
+      wait.till(function()
+        return #app:get("/history/pubsub:0:1:sbrief.a"):json().items == 0
+      end, "the messages are too old")
+      assert.is_false(subscribe(c, "brief.a", { since = first }).recovered)
+      assert.is_true(subscribe(c, "brief.a", { since = last }).recovered)
+      publish(writer, "brief.a", 3)
+      payloads(c, 3, 3)
+      c:close()
+      writer:close()
+    end)
+
+    it("is bounded by bytes", function()
+      local writer = ws.connect(app, "/ws")
+      publish(writer, "small.a", 1, 9)
+      local items = app:get("/history/pubsub:0:1:ssmall.a"):json().items
+      assert.is_true(#items >= 2 and #items <= 4)
+      assert.matches(":9$", items[#items].position)
+      writer:close()
+    end)
+
     it("has no positions where no rule keeps a history", function()
       local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
       local begun = subscribe(c, "other", { since = "1:1" })
@@ -267,6 +296,23 @@ local function suite(name, make)
 end
 
 suite("in the process", function() return {} end)
+
+describe("a reload", function()
+  it("brings new rules, also to topics that somebody follows", function()
+    local app = server.start { workers = 2, files = FILES }
+    local c, writer = ws.connect(app, "/ws"), ws.connect(app, "/ws")
+    assert.is_nil(subscribe(c, "later.a").position)
+    server.write(app.folder, { ["lua/topics/spec.lua"] =
+      [[return { rules = { ["later.*"] = { history = { messages = 3 } } } }]] })
+    wait.till(function() return app:get("/rule/later.a"):json().history end, "the new rule")
+    publish(writer, "later.a", 1)
+    assert.matches(":1$", json.decode(c:read_text()).position)
+    assert.matches(":1$", subscribe(writer, "later.a").position)
+    c:close()
+    writer:close()
+    app:stop()
+  end)
+end)
 
 suite("in Redis", function()
   local redis = redis_server.start {}
