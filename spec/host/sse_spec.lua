@@ -320,7 +320,7 @@ describe("a handler's events", function()
     local c = open(app, "/counted")
     assert.equal("id: 1\nevent: n\ndata: line 1\ndata: more\n\nid: 2\nevent: n\ndata: line 2\n"
       .. "data: more\n\nid: 3\nevent: n\ndata: line 3\ndata: more\n\ndata: plain\n\nretry: 700\n\n"
-      .. 'id: end-of-stream\n\nevent: end\ndata: {"code":"ended"}\n\n',
+      .. 'id: end-of-stream\nevent: end\ndata: {"code":"ended"}\n\n',
       (c:read_all(5):gsub("^retry: %d+\n", "")))
     c:close()
   end)

@@ -153,10 +153,14 @@ void events_finish(event_stream *e)
         return;
     buf bytes = {0};
     e->keep = true; /* the task is about to end by itself */
-    sse_event(&bytes, &(sse_fields){.id = end_id, .retry = -1});
+    /* The id with the event itself: some clients forget one that comes alone. */
+    sse_event(&bytes, &(sse_fields){.id = end_id,
+                                    .event = SLICE("end"),
+                                    .data = SLICE("{\"code\":\"ended\"}"),
+                                    .retry = -1});
     sse_send(e->s, (slice){bytes.data, bytes.len});
     buf_free(&bytes);
-    sse_end(e->s, SLICE("ended"));
+    sse_end(e->s, (slice){"", 0});
 }
 
 void events_over(event_stream *e)
