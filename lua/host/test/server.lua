@@ -9,10 +9,16 @@ local json = require "host.json"
 local programs = require "host.process"
 local process = require "host.test.process"
 local wait = require "host.test.wait"
+local ws = require "host.test.ws"
 
 local server = { BINARY = programs.executable() }
 local Server = {}
-Server.__index = Server
+
+
+function Server.__index(self, key)
+  if key ~= "clock" then return Server[key] end
+  return setmetatable({ socket = self.data .. "/control.sock" }, Server.Clock)
+end
 
 
 local function absolute(path)
@@ -148,6 +154,39 @@ function Server:connect()
 end
 
 
+--- A live viewer: `view:next()` is the newest picture. See host.test.http.
+function Server:stream(path, options)
+  return http.pictures(self, path, options)
+end
+
+
+--- Server-sent events: `events:next()` is { event, id, data }.
+function Server:sse(path, options)
+  return http.events(self, path, options)
+end
+
+
+--- A WebSocket: `ws:send(text)`, `ws:next()`; see host.test.ws.
+---@param path string
+---@param headers? table<string, string>
+function Server:ws(path, headers)
+  return ws.connect(self, path, headers)
+end
+
+
+--- Time passes for this server: its timers, expiries and keep-alives come as if so many seconds
+--- were over. Needs the setting test.clock, which host.test's apps have.
+Server.Clock = {}
+Server.Clock.__index = Server.Clock
+
+---@param seconds number
+function Server.Clock:advance(seconds)
+  local res = http.request({ address = { path = self.socket } }, "POST", "/clock",
+    { json = { advance = seconds } })
+  if res.status ~= 204 then error("the clock stays: " .. res.body, 2) end
+end
+
+
 --- The lines of the log so far, as tables; lines that are no JSON as { raw = line }.
 function Server:log()
   wait.settle()
@@ -203,5 +242,12 @@ end
 function Server:thaw()
   self.process:kill "sigcont"
 end
+
+server.methods = Server
+-- What works with a server that somebody else has started.
+server.REMOTE = {
+  get = true, put = true, post = true, patch = true, delete = true, head = true, options = true,
+  json = true, connect = true, metric = true, stream = true, sse = true, ws = true,
+}
 
 return server

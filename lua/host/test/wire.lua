@@ -9,11 +9,21 @@ local wire = {}
 local Wire = {}
 
 
+local TRANSCRIPT_MAX = 10000 -- pieces
+
+
+local function note(self, direction, data)
+  local lines = self.transcript
+  if lines and #lines < TRANSCRIPT_MAX then lines[#lines + 1] = { direction, data } end
+end
+
+
 -- What has come, and whether the other side has ended.
 local function look(self)
   if not self.socket then return end
   local data = self.socket:take()
   if data ~= "" then
+    note(self, "<", data)
     self.total = self.total + #data
     self.pieces[#self.pieces + 1] = data
   end
@@ -98,6 +108,7 @@ end
 ---@param data string
 ---@return boolean
 function Wire:send(data)
+  note(self, ">", data)
   if not self.socket or not self.socket:write(data) then return false end
   local _, ended, writing
   wait.till(function()
@@ -110,7 +121,16 @@ end
 
 --- Sends without waiting; the bytes leave while the spec waits for something else.
 function Wire:post(data)
+  note(self, ">", data)
   if self.socket then self.socket:write(data) end
+end
+
+
+--- From now on every byte is kept: `c.transcript` is a list of { ">" or "<", bytes }, in the order
+--- in which they left and came.
+function Wire:record()
+  self.transcript = {}
+  return self
 end
 
 

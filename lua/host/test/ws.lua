@@ -128,6 +128,24 @@ function Ws:read(seconds)
 end
 
 
+Ws.send = Ws.text
+
+
+--- The next message; nil when the server has ended. Pings and pongs are passed over.
+---@param seconds number|nil
+---@return string|nil data
+---@return integer|nil code of the close, at the end
+---@return string|nil reason
+function Ws:next(seconds)
+  while true do
+    local frame = self:read(seconds)
+    if not frame then return nil end
+    if frame.kind == "text" or frame.kind == "binary" then return frame.data end
+    if frame.kind == "close" then return nil, frame.code, frame.reason end
+  end
+end
+
+
 --- The next text's data; fails when anything else comes.
 function Ws:read_text(seconds)
   local frame = self:read(seconds)
