@@ -41,4 +41,8 @@ function control.workers() end
 ---@return integer|nil line
 function control.where(fn) end
 
+--- Specs only (the setting test.clock): the clocks and timers of the process go forward.
+---@param seconds number
+function control.advance(seconds) end
+
 return control
