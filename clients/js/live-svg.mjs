@@ -19,7 +19,7 @@ import { Client } from "./lunacast.mjs";
 
 const PICTURES_MAX = 100; // of a connection; the server allows 128 subscriptions
 const POLL_MS = 2000;
-const RETRY_MS = 10000;
+const RETRY_MS = 4000;
 const POLL_AFTER = 2; // attempts to connect that came to nothing
 
 const later = (ms, fn) => setTimeout(fn, ms * (0.5 + Math.random()));

@@ -95,6 +95,18 @@ describe("<live-svg>", () => {
     await page.context().close();
   });
 
+  it("says when its session has ended, and shows the next one of that name", async () => {
+    await createSession(server, "brief", "red");
+    const page = await open(["brief"]);
+    await settled(page, "live");
+    await server.send("DELETE", "/api/session/brief");
+    await settled(page, "ended");
+    await createSession(server, "brief", "blue");
+    await settled(page, "live");
+    await colourAt(page, ...middle(0), "blue");
+    await page.context().close();
+  });
+
   it("comes back after the server was away", async () => {
     let other = await startServer();
     await createSession(other, "back", "red");

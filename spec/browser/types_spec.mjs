@@ -25,7 +25,7 @@ function check(source, resolution = "nodenext") {
   const at = application(source);
   const module = resolution === "bundler" ? "esnext" : "nodenext";
   try {
-    execFileSync(process.execPath, [tsc, "--strict", "--noEmit", "--target", "es2022", "--module", module,
+    execFileSync(process.execPath, [tsc, "--strict", "--noEmit", "--skipDefaultLibCheck", "--target", "es2022", "--module", module,
       "--moduleResolution", resolution, "--lib", "es2022,dom", "app.ts"], { cwd: at, stdio: "pipe" });
     return "";
   } catch (error) {
