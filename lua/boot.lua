@@ -107,12 +107,13 @@ end
 -- Everything but a static path with a method of its own.
 local function search(x, method, path)
   local endpoint, params, tail = routes:find(method, path)
-  local req = new_request(x, method, path)
   if endpoint then
-    req.params, req.tail, req.route = params, tail, endpoint.route
     x:route(endpoint.pattern)
-    return answer(endpoint.call, req)
+    return answer(endpoint.call, setmetatable({
+      x = x, method = method, path = path, route = endpoint.route, params = params, tail = tail,
+    }, Request))
   end
+  local req = new_request(x, method, path)
   if not params then return no_such_path(req) end
   req.allow = params
   return not_allowed(req)

@@ -2,7 +2,7 @@
 --
 -- A static path is found by table look-ups (`static[path][method]`); paths with `{name}` segments
 -- and `**` tails are found in a tree of segments, where a literal segment beats a parameter and a
--- parameter beats a tail. A search visits each node of the tree at most once, whatever the path.
+-- parameter beats a tail. A search visits each node of the tree at most twice, whatever the path.
 -- Rejected: patterns tried in the order of their registration, where the order of files decides
 -- what is served; one big regular expression, which can't say which two routes collide.
 --
@@ -45,8 +45,11 @@ end
 
 local function split(path)
   local segments = {}
-  for segment in path:gmatch "[^/]*" do segments[#segments + 1] = segment end
-  table.remove(segments, 1) -- before the first slash
+  local n = 0
+  for segment in path:gmatch "/([^/]*)" do
+    n = n + 1
+    segments[n] = segment
+  end
   return segments
 end
 
@@ -205,7 +208,9 @@ local function endpoint_of(node, method, allowed)
   local endpoint = methods[method]
   if endpoint then return endpoint end
   if method == "HEAD" and methods.GET then return methods.GET end
-  for name in pairs(methods) do allowed[name] = true end
+  if allowed then
+    for name in pairs(methods) do allowed[name] = true end
+  end
   return nil
 end
 
@@ -258,9 +263,11 @@ end
 ---@return table|string|nil params or, without an endpoint, the Allow header (nil: no such path)
 ---@return string|nil tail what `**` stands for
 function router:find(method, path)
-  local allowed, values = {}, {}
-  local endpoint = search(self.root, split(path), 1, method, allowed, values, 0)
+  local segments, values = split(path), {}
+  local endpoint = search(self.root, segments, 1, method, nil, values, 0)
   if endpoint then return endpoint, params_of(endpoint, values), values.tail end
+  local allowed = {} -- looked for only now: most requests are answered
+  search(self.root, segments, 1, method, allowed, values, 0)
   return nil, allow_header(allowed)
 end
 

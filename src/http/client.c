@@ -14,6 +14,7 @@
 #include "client_internal.h"
 
 #include "http_internal.h"
+#include "log.h"
 #include "mem.h"
 #include "metrics.h"
 #include "tls.h"
@@ -502,9 +503,13 @@ static void read_allowed(client *cl)
     while (texts != NULL && texts[count] != NULL)
         count++;
     cl->allowed = mem_alloc((count + 1) * sizeof *cl->allowed);
-    for (size_t i = 0; i < count; i++)
-        cl->allowed_count +=
-            address_range_parse(slice_of(texts[i]), &cl->allowed[cl->allowed_count]);
+    for (size_t i = 0; i < count; i++) {
+        if (address_range_parse(slice_of(texts[i]), &cl->allowed[cl->allowed_count]))
+            cl->allowed_count++;
+        else
+            log_warn("client.allow: this is no address range, such as 10.1.0.0/16",
+                     LOG_TEXT("given", texts[i]));
+    }
 }
 
 static void on_sweep(uv_timer_t *timer)
