@@ -98,6 +98,8 @@ function nodes.beat()
   end)
   if not ok then return nil, message, code end
   local returned = beaten and not lease
+  -- A question to everybody, so that the others know of one more who will have to answer theirs.
+  if not beaten or returned then hub.connections { limit = 1, nodes = true } end
   beaten = true
   return not returned
 end

@@ -176,9 +176,10 @@ typedef struct {
     bool whole;     /* everybody known has answered */
 } audience_answer;
 
-enum { AUDIENCE_ANSWER_MS = 500 };
+/* For other nodes, of which one may be dead; and then for our own workers, which are only busy. */
+enum { AUDIENCE_ANSWER_MS = 500, AUDIENCE_PATIENCE_MS = 4500 };
 
-/* done comes once, later, at the latest after AUDIENCE_ANSWER_MS. */
+/* done comes once, later. */
 void audience_ask(audience *a, const audience_request *r,
                   void (*done)(const audience_answer *answer, void *arg), void *arg);
 /* How many nodes there are, as far as anybody knows; 0: unknown, every answer's time is waited for.

@@ -2,7 +2,7 @@
  * this process, and over the bus those of other nodes.
  *
  *   audience_ask -> "$audience" -> each worker: act -> "$audience/NODE" -> the worker that asked
- *        \-- everybody known has answered, or AUDIENCE_ANSWER_MS have passed --> done
+ *        \-- everybody known has answered, or the time for that is over --> done
  *
  * To this process a question goes directly, so that a revocation works here at once, also while the
  * bus is away; to the others by the bus, and the copy that comes back from there is left alone.
@@ -20,24 +20,25 @@
 #include "revocations.h"
 #include <stdlib.h>
 
-enum { NODES_MAX = 64, ROW_TOPICS_MAX = 20, ANSWER_BYTES_MAX = 256 * 1024 };
+enum { ROW_TOPICS_MAX = 20, ANSWER_BYTES_MAX = 256 * 1024 };
 
 static const slice everybody = SLICE_INIT("$audience");
 
 typedef struct {
-    char name[16];
+    char name[AUDIENCE_NODE_MAX];
     uint64_t answered, workers;
 } node_answers;
 
 typedef struct {
     list link;
     uint64_t number, due;
+    bool patient;        /* our own workers have been given more time */
     bool all_nodes, one; /* one: a connection by its id, so that the first who has it is enough */
     void (*done)(const audience_answer *answer, void *arg);
     void *arg;
     uint64_t count;
     buf rows;
-    node_answers nodes[NODES_MAX];
+    node_answers nodes[AUDIENCE_NODES_MAX];
     unsigned node_count;
 } question;
 
@@ -249,25 +250,35 @@ static node_answers *answers_of(question *q, slice node)
         if (slice_eq(slice_of(q->nodes[i].name), node))
             return &q->nodes[i];
     }
-    if (q->node_count == NODES_MAX || node.n >= sizeof q->nodes[0].name)
+    if (q->node_count == AUDIENCE_NODES_MAX || node.n >= sizeof q->nodes[0].name)
         return NULL;
     node_answers *n = &q->nodes[q->node_count++];
     memcpy(n->name, node.p, node.n);
     return n;
 }
 
+static bool node_is_whole(const node_answers *n)
+{
+    return n->answered >= n->workers;
+}
+
+static bool own_is_whole(const question *q)
+{
+    for (unsigned i = 0; i < q->node_count; i++) {
+        if (slice_eq(slice_of(q->nodes[i].name), audience_node()))
+            return node_is_whole(&q->nodes[i]);
+    }
+    return false;
+}
+
 static bool is_whole(const audience *a, const question *q)
 {
     unsigned nodes = 0;
-    bool own = false;
-    for (unsigned i = 0; i < q->node_count; i++) {
-        bool all = q->nodes[i].answered >= q->nodes[i].workers;
-        nodes += all;
-        own = own || (all && slice_eq(slice_of(q->nodes[i].name), audience_node()));
-    }
-    if (!q->all_nodes || !a->cluster)
-        return own;
-    return own && known_nodes > 0 && nodes >= known_nodes;
+    if (!own_is_whole(q) || !q->all_nodes || !a->cluster)
+        return own_is_whole(q);
+    for (unsigned i = 0; i < q->node_count; i++)
+        nodes += node_is_whole(&q->nodes[i]);
+    return known_nodes > 0 && nodes >= known_nodes;
 }
 
 static question *find(audience *a, uint64_t number)
@@ -306,6 +317,23 @@ static frame *keep(slice topic, const frame *data, uint64_t version, hub_positio
     return frame_new(data->data, data->len);
 }
 
+/* A node that nobody has told us of yet: until somebody counts them again (audience_set_nodes), it
+ * is not known who has to answer. */
+static void meet(audience *a, slice node)
+{
+    if (node.n >= AUDIENCE_NODE_MAX)
+        return;
+    for (unsigned i = 0; i < a->peer_count; i++) {
+        if (slice_eq(slice_of(a->peers[i]), node))
+            return;
+    }
+    if (a->peer_count == AUDIENCE_NODES_MAX)
+        a->peer_count = 0; /* the dead among them are met no more */
+    memset(a->peers[a->peer_count], 0, AUDIENCE_NODE_MAX);
+    memcpy(a->peers[a->peer_count++], node.p, node.n);
+    known_nodes = 0;
+}
+
 static void take(audience *a, slice bytes)
 {
     audience_message m;
@@ -316,6 +344,8 @@ static void take(audience *a, slice bytes)
     bool own = slice_eq(m.node, audience_node());
     if (own && m.by_bus)
         return; /* what we said ourselves: it has come on the short way */
+    if (!own)
+        meet(a, m.node);
     if (m.answer)
         take_answer(a, &m);
     else
@@ -396,13 +426,28 @@ void audience_bus_close(audience *a)
 
 uint64_t audience_bus_due(const audience *a)
 {
-    return list_empty(&a->questions) ? 0 : LIST_ENTRY(a->questions.next, question, link)->due;
+    uint64_t first = 0;
+    LIST_FOR_EACH (it, &a->questions) {
+        const question *q = LIST_ENTRY(it, question, link);
+        if (first == 0 || q->due < first)
+            first = q->due;
+    }
+    return first;
 }
 
 void audience_bus_tick(audience *a, uint64_t now)
 {
-    while (audience_bus_due(a) != 0 && audience_bus_due(a) <= now)
-        finish(a, LIST_ENTRY(a->questions.next, question, link), false);
+    LIST_FOR_EACH_SAFE (it, &a->questions) {
+        question *q = LIST_ENTRY(it, question, link);
+        if (q->due > now)
+            continue;
+        if (q->patient || own_is_whole(q)) {
+            finish(a, q, false);
+            continue;
+        }
+        q->patient = true;
+        q->due = now + AUDIENCE_PATIENCE_MS;
+    }
 }
 
 void audience_ask(audience *a, const audience_request *r,

@@ -4,6 +4,8 @@
 #include "audience.h"
 #include "buf.h"
 
+enum { AUDIENCE_NODES_MAX = 64, AUDIENCE_NODE_MAX = 16 };
+
 struct audience {
     uv_timer_t timer;
     hub_port *port; /* NULL: none */
@@ -21,7 +23,9 @@ struct audience {
     bool telling;
     /* audience_bus.c's */
     hub_subscriber commands, answers;
-    list questions; /* by time */
+    list questions;                                    /* by time */
+    char peers[AUDIENCE_NODES_MAX][AUDIENCE_NODE_MAX]; /* other nodes, as they were heard */
+    unsigned peer_count;
 };
 
 /* Who is in a topic, or is a user. Freed when nobody is in it and everybody knows. */
