@@ -391,8 +391,10 @@ export class Client {
   // Without an answer that has named it, the channel itself says topic and session.
   #placed(channel) {
     const place = placeOf(channel);
-    return place && (this.#subscriptions.get(keyOf(place.topic, place.session))
-      ?? this.#subscriptions.get(place.topic));
+    if (!place) return null;
+    const { topic, session } = place;
+    return this.#subscriptions.get(keyOf(topic, session)) ?? this.#subscriptions.get(topic)
+      ?? [...this.#subscriptions.values()].find((subscription) => subscription.covers(place));
   }
 
   #takePlain(body) {

@@ -37,15 +37,26 @@ export class Subscription {
     this.#options = options;
     this.topic = topic;
     this.session = options.session;
-    this.position = this.#seen = options.since ?? null;
+    if (!this.isPattern) this.position = this.#seen = options.since ?? null;
   }
 
   get key() {
     return keyOf(this.topic, this.session);
   }
 
+  /** It stands for all topics that begin so; each has positions of its own. */
+  get isPattern() {
+    return this.topic.endsWith("*");
+  }
+
+  covers({ topic, session }) {
+    return this.isPattern && topic.startsWith(this.topic.slice(0, -1)) &&
+      (this.session === undefined || this.session === session);
+  }
+
   /** Its messages come in envelopes that say their position. */
   get enveloped() {
+    if (this.isPattern) return true;
     const { resume, since, history, presence } = this.#options;
     return Boolean(resume || since !== undefined || history || presence);
   }
@@ -62,7 +73,7 @@ export class Subscription {
       topic: this.topic,
       session_id: this.session,
       since: this.position ?? undefined,
-      history: this.position === null ? this.#options.history : undefined,
+      history: this.position === null && !this.isPattern ? this.#options.history : undefined,
       presence: this.#options.presence,
     });
   }
@@ -104,14 +115,15 @@ export class Subscription {
 
   /** In order, though opening a sealed payload takes a moment. */
   deliver(message, position, called, report) {
-    if (position !== undefined) this.position = this.#seen = position;
+    if (position !== undefined && !this.isPattern) this.position = this.#seen = position;
     const { key } = this.#options;
     if (!key) {
       this.#call(message, position, called, report);
       return;
     }
+    const topic = this.isPattern ? message.topic : this.topic;
     this.#order = this.#order
-      .then(() => key.open(this.topic, message.payload, this.key))
+      .then(() => key.open(topic, message.payload, `${this.key} ${topic}`))
       .then((payload) => this.#call({ ...message, payload }, position, called, report), report);
   }
 

@@ -102,6 +102,25 @@ describe("a subscription", () => {
     for (const client of [writer, second, lost]) client.close();
   });
 
+  it("can be one of all topics that begin alike", async () => {
+    const client = open({ session: "patterns" });
+    const news = client.subscribe("news.*", client.box);
+    await reaches(client, "open");
+    for (const topic of ["news.a", "old.b", "news.c", "news.a"]) client.publish(topic, topic);
+    for (const topic of ["news.a", "news.c", "news.a"]) assert.equal((await client.box.next()).payload, topic);
+    cut();
+    await reaches(client, "open");
+    assert.deepEqual(await client.gaps.next(), {});
+    await handled(client);
+    client.publish("news.d", 1);
+    assert.equal((await client.box.next()).topic, "news.d");
+    news.unsubscribe();
+    client.publish("news.d", 2);
+    await handled(client);
+    assert.deepEqual(client.box.all, []);
+    client.close();
+  });
+
   it("knows who is there", async () => {
     const [ann, bob] = [open({ session: "here" }), open({ session: "here" })];
     const events = mailbox();
