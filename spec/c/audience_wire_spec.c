@@ -21,6 +21,7 @@ static audience_message example(void)
     m.request = (audience_request){.verb = AUDIENCE_REVOKE,
                                    .id = SLICE("id"),
                                    .topic = SLICE("12:with\0zero"),
+                                   .text = SLICE("hello"),
                                    .who = {SLICE("user"), SLICE("tenant"), SLICE("jti"), 7, -1},
                                    .end = {4409, SLICE("kicked"), SLICE("because")},
                                    .until = 99,
@@ -49,6 +50,7 @@ static void a_message_comes_back_as_it_went(void **state)
     assert_slice(m.request.end.reason, got.request.end.reason);
     assert_int_equal(4000000000u, got.request.limit);
     assert_slice(m.rows, got.rows);
+    assert_slice(SLICE("hello"), got.request.text);
     buf_free(&bytes);
 }
 
@@ -58,10 +60,11 @@ static void what_is_cut_or_changed_is_no_message_or_another_and_nothing_worse(vo
     buf bytes = {0};
     audience_message m = example(), got;
     audience_message_put(&bytes, &m);
+    size_t needed = bytes.len - (sizeof "5:hello" - 1); /* older nodes send no text */
     for (size_t n = 0; n < bytes.len; n++) {
         char *exact = malloc(n + 1);
         memcpy(exact, bytes.data, n);
-        assert_false(audience_message_get((slice){exact, n}, &got));
+        assert_int_equal(n >= needed, audience_message_get((slice){exact, n}, &got));
         free(exact);
     }
     srand(11);
