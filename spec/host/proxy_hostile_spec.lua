@@ -13,7 +13,7 @@ local function send_split(c, data, next_size)
     local n = next_size()
     c:post(data:sub(at, at + n - 1))
     at = at + n
-    wait.turn(function() return c.socket:get_write_queue_size() == 0 or c.ended end, 5)
+    wait.turn(function() return c:unsent() == 0 or c.ended end, 5)
   end
 end
 
