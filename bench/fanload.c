@@ -1,7 +1,7 @@
 /* Load for fan-out: one publisher, N subscribers, a closed loop. Message k+W is published when
  * every subscriber has seen number k (or a later one), so that servers that queue and servers that
- * skip are measured alike; W is 1 unless told (-w). Or it only holds subscribers open (-H), for the
- * memory of idle ones.
+ * skip are measured alike; W is 1 unless told (-w), and each of W has a connection to publish on.
+ * Or it only holds subscribers open (-H), for the memory of idle ones.
  *
  *   fanload -p PORT -c SUBSCRIBERS -n MESSAGES -s SUBSCRIBE -P PUBLISH -b BODY [-S PID] [-w WINDOW]
  *           [-f] [-H SECONDS]
@@ -41,6 +41,7 @@ enum { MARK = sizeof mark - 1, TAIL = MARK + DIGITS };
 
 typedef struct {
     int fd;
+    bool publishes; /* what comes are answers */
     long seen;
     char tail[TAIL]; /* the end of what came, for a mark that was cut in two */
     size_t tail_len;
@@ -59,8 +60,8 @@ static struct {
 } options = {
     .count = 100, .messages = 1000, .window = 1, .subscribe = "", .publish = "", .body = ""};
 
-static subscriber *subscribers;
-static int epoll, publisher, closed;
+static subscriber *subscribers, *publishers; /* as many publishers as the window is wide */
+static int epoll, closed;
 static long sequence, completed; /* published; seen by all */
 static long arrived[WINDOW_MAX]; /* subscribers that have seen a message, by its number */
 static double published[WINDOW_MAX];
@@ -205,7 +206,7 @@ static void publish(void)
     int n = asprintf(&all, "%s%s", head, body);
     arrived[sequence % WINDOW_MAX] = 0;
     published[sequence % WINDOW_MAX] = now();
-    if (write(publisher, all, (size_t)n) != n)
+    if (write(publishers[sequence % options.window].fd, all, (size_t)n) != n)
         die("publish");
     free(body);
     free(head);
@@ -290,18 +291,17 @@ static void count_frames(subscriber *s, const char *data, size_t n)
 static void read_event(subscriber *s)
 {
     static char data[1 << 18];
-    int fd = s != NULL ? s->fd : publisher;
-    ssize_t n = read(fd, data, sizeof data);
-    if (n > 0 && s != NULL && options.frames)
+    ssize_t n = read(s->fd, data, sizeof data);
+    if (n > 0 && !s->publishes && options.frames)
         count_frames(s, data, (size_t)n);
-    else if (n > 0 && s != NULL)
+    else if (n > 0 && !s->publishes)
         scan(s, data, (size_t)n);
     if (n > 0 || (n < 0 && errno == EAGAIN))
         return;
-    if (s == NULL)
-        die("the publisher's connection was closed");
-    epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
-    close(fd);
+    if (s->publishes)
+        die("a publisher's connection was closed");
+    epoll_ctl(epoll, EPOLL_CTL_DEL, s->fd, NULL);
+    close(s->fd);
     closed++;
 }
 
@@ -361,8 +361,11 @@ static void measure(void)
     each_cap = (size_t)options.count * (size_t)options.messages;
     to_each = calloc(each_cap + 1, sizeof *to_each);
     to_last = calloc((size_t)options.messages + 1, sizeof *to_last);
-    publisher = dial(options.count);
-    watch(publisher, NULL);
+    publishers = calloc((size_t)options.window, sizeof *publishers);
+    for (int i = 0; i < options.window; i++) {
+        publishers[i] = (subscriber){.fd = dial(options.count + i), .publishes = true};
+        watch(publishers[i].fd, &publishers[i]);
+    }
     settle(1);
     deliver_until(WARM_UP, 1);
     double cpu = options.pid ? server_cpu() : 0, began = now();
