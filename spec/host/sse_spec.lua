@@ -200,6 +200,14 @@ describe("an event stream", function()
     c:close()
   end)
 
+  it("says something after 15 s of silence #soak", function()
+    local c = follow(app, "/log")
+    local began = wait.now()
+    assert.equal(":\n\n", assert(c:read_until("\n\n", 30)))
+    assert.is_true(wait.now() - began > 14)
+    c:close()
+  end)
+
   it("answers HEAD with the head only", function()
     for _, path in ipairs { "/log", "/endless" } do
       local res = http.request(app, "HEAD", path)
