@@ -353,78 +353,8 @@ void client_keep(client_link *l)
 
 /* Starting ------------------------------------------------------------------------------------- */
 
-int client_add_header(buf *headers, slice name, slice value)
-{
-    static const slice own[] = {SLICE_INIT("connection"),
-                                SLICE_INIT("keep-alive"),
-                                SLICE_INIT("proxy-connection"),
-                                SLICE_INIT("content-length"),
-                                SLICE_INIT("transfer-encoding"),
-                                SLICE_INIT("te"),
-                                SLICE_INIT("trailer"),
-                                SLICE_INIT("upgrade"),
-                                SLICE_INIT("expect")};
-    if (!head_is_token(name.p, name.n) || !head_is_clean(value))
-        return -1;
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (slice_ieq(name, own[i]))
-            return -1;
-    buf_append_slice(headers, name);
-    buf_append(headers, ": ", 2);
-    buf_append_slice(headers, value);
-    buf_append(headers, "\r\n", 2);
-    return 0;
-}
-
-static bool method_is(slice method, const char *const *names)
-{
-    for (; *names != NULL; names++)
-        if (slice_eq(method, slice_of(*names)))
-            return true;
-    return false;
-}
-
-static void write_length(buf *head, uint64_t n)
-{
-    buf_append_slice(head, SLICE("Content-Length: "));
-    buf_uint(head, n);
-    buf_append_slice(head, SLICE("\r\n"));
-}
-
-static void write_framing(buf *head, const client_call *call)
-{
-    static const char *const bodied[] = {"POST", "PUT", "PATCH", NULL};
-    if (call->has_stream && call->stream == CLIENT_CHUNKED)
-        buf_text(head, "Transfer-Encoding: chunked\r\n");
-    else if (call->has_stream || call->body.n > 0 || method_is(call->method, bodied))
-        write_length(head, call->has_stream ? (uint64_t)call->stream : call->body.n);
-    if (call->upgrade)
-        buf_text(head, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
-}
-
-static void write_head(client_request *r, const client_call *call)
-{
-    buf *head = &r->head;
-    buf_append_slice(head, call->method);
-    buf_byte(head, ' ');
-    buf_append_slice(head, call->base);
-    buf_append_slice(head, call->target);
-    buf_append_slice(head, SLICE(" HTTP/1.1\r\n"));
-    if (call->host_header.p != NULL) {
-        buf_append_slice(head, SLICE("Host: "));
-        buf_append_slice(head, call->host_header);
-        buf_append_slice(head, SLICE("\r\n"));
-    }
-    buf_append(head, call->headers->data, call->headers->len);
-    write_framing(head, call);
-    buf_text(head, "\r\n");
-    buf_append_slice(head, call->body);
-}
-
 static client_request *new_request(client *cl, const client_call *call)
 {
-    static const char *const idempotent[] = {"GET",    "HEAD",  "OPTIONS", "PUT",
-                                             "DELETE", "TRACE", NULL};
     client_request *r = new_record(cl);
     wheel_entry_init(&r->timer);
     list_init(&r->wait);
@@ -441,8 +371,8 @@ static client_request *new_request(client *cl, const client_call *call)
     r->has_body = call->body.n > 0;
     r->upgrade = call->upgrade;
     r->is_head = slice_eq(call->method, SLICE("HEAD"));
-    r->idempotent = method_is(call->method, idempotent);
-    write_head(r, call);
+    r->idempotent = client_idempotent(call->method);
+    client_write_head(&r->head, call);
     return r;
 }
 
@@ -462,36 +392,6 @@ client_request *client_start(client *cl, const client_call *call, const client_o
 void *client_owner(const client_request *r)
 {
     return r->owner;
-}
-
-static void ignore_head(client_request *r, const client_answer *answer)
-{
-    (void)r, (void)answer;
-}
-
-static void ignore_body(client_request *r, slice data)
-{
-    (void)r, (void)data;
-}
-
-static void ignore_end(client_request *r, client_code code, const char *why)
-{
-    (void)r, (void)code, (void)why;
-}
-
-static void ignore_upgrade(client_request *r, const client_answer *answer, conn *c, slice rest)
-{
-    (void)r, (void)answer, (void)rest;
-    conn_abort(c);
-}
-
-void client_forget(client_request *r)
-{
-    static const client_ops ignore = {ignore_head, ignore_body,    ignore_end,
-                                      NULL,        ignore_upgrade, NULL};
-    r->ops = &ignore;
-    r->forgotten = true;
-    r->cl->forgotten++;
 }
 
 /* The client ----------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* What the files of the client share; nobody above includes this. client.c: a request's life and
- * the pool of connections; client_link.c: one connection, sending and its end; client_read.c: the
- * answer's head and body. */
+ * the pool of connections; client_head.c: what is sent; client_link.c: one connection, sending and
+ * its end; client_read.c: the answer's head and body. */
 #pragma once
 #include "chunked.h"
 #include "client.h"
@@ -100,6 +100,10 @@ void client_finish(client_request *r, client_code code, const char *why);
 void client_end(client_request *r);              /* without a call */
 void client_arm(client_request *r, uint64_t ms); /* the present phase's limit; 0: none */
 void client_origin_drop(client_origin *o);       /* one connection fewer */
+
+/* client_head.c */
+void client_write_head(buf *head, const client_call *call);
+bool client_idempotent(slice method);
 
 /* client_link.c */
 client_link *client_link_new(client_origin *o, conn *c);

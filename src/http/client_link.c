@@ -199,3 +199,35 @@ void client_resume(client_request *r)
     if (!l->processing)
         client_read(l, "", 0);
 }
+
+/* Forgetting: what still comes goes nowhere ---------------------------------------------------- */
+
+static void ignore_head(client_request *r, const client_answer *answer)
+{
+    (void)r, (void)answer;
+}
+
+static void ignore_body(client_request *r, slice data)
+{
+    (void)r, (void)data;
+}
+
+static void ignore_end(client_request *r, client_code code, const char *why)
+{
+    (void)r, (void)code, (void)why;
+}
+
+static void ignore_upgrade(client_request *r, const client_answer *answer, conn *c, slice rest)
+{
+    (void)r, (void)answer, (void)rest;
+    conn_abort(c);
+}
+
+void client_forget(client_request *r)
+{
+    static const client_ops ignore = {ignore_head, ignore_body,    ignore_end,
+                                      NULL,        ignore_upgrade, NULL};
+    r->ops = &ignore;
+    r->forgotten = true;
+    r->cl->forgotten++;
+}
