@@ -22,8 +22,10 @@ function file.stat(path) end
 
 --- The text of a file of at most 1 MiB, at once: for the load and for error pages.
 ---@param path string
+---@param options? { now?: boolean } now: as the disk has it, also when it was saved since these
+--- scripts were loaded
 ---@return string|nil
-function file.source(path) end
+function file.source(path, options) end
 
 --- The names in a folder, sorted; empty where there is none; raises where it can't be read. Does not
 --- wait.

@@ -4,6 +4,7 @@ local file = require "host.file"
 
 local source = {}
 
+local NOW = { now = true } -- what is wrong is what was saved last
 local CONTEXT = 6 -- lines shown before and after the one that failed
 
 ---@class web.Place
@@ -37,7 +38,7 @@ local PATTERN = "([^%s:'\"]+%.%w+):(%d+)"
 
 local function place_at(path, line, message)
   local name = path:match ".*(lua/.+)$" or path:match ".*(templates/.+)$" or path:match "[^/]+$"
-  local text = file.source(name) -- files of the application come with their folder
+  local text = file.source(name, NOW) -- files of the application come with their folder
   line = math.tointeger(tonumber(line))
   return {
     file = name, line = line, excerpt = text and excerpt(line, text),

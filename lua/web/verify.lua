@@ -1,6 +1,7 @@
 -- What would happen at first use happens here, while the VM is built: filters and templates are
 -- read (read), and all that is wrong with them is found (problems, all): filters that do not load,
 -- templates that do not compile, with what they extend and include and the filters they name.
+local file = require "host.file"
 local loader = require "web.loader"
 local templates = require "web.templates"
 
@@ -13,6 +14,7 @@ local verify = {}
 ---@field message string
 
 local OWN = { own = true } -- what comes with lunacast has specs
+local DEPTH = 12
 local FILTERS = { "filters", "filters.tests", "filters.functions" }
 
 
@@ -58,8 +60,23 @@ function verify.problems()
 end
 
 
---- Reads filters and templates; what is wrong shows later, in `all`, or where it is used.
+-- All Lua files of the application below a folder, so that one that is required at first use is
+-- that of its own set of files (file.source keeps what it has read for this VM).
+local function read_scripts(folder, depth)
+  for _, name in ipairs(depth > 0 and file.list(folder, OWN) or {}) do
+    local path = folder .. "/" .. name
+    if name:find "%.lua$" then
+      file.source(path)
+    elseif not name:find "%." then
+      pcall(read_scripts, path, depth - 1) -- a file without an ending is none of ours
+    end
+  end
+end
+
+
+--- Reads filters, templates and scripts; what is wrong shows later, in `all`, or where it is used.
 function verify.read()
+  read_scripts("lua", DEPTH)
   for _, folder in ipairs(FILTERS) do
     for _, module in ipairs(loader.modules(folder, OWN)) do pcall(require, module) end
   end

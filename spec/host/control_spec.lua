@@ -165,6 +165,21 @@ describe("a reload by the control socket", function()
     assert.equal(0, (app.process:wait(40)))
   end)
 
+  it("refuses wrong settings with line and key, and keeps the old ones", function()
+    local files = says "one"
+    files["config.lua"] = "return { max_fps = 30 }"
+    local app = server.start { files = files, set = { watch = false } }
+    server.write(app.folder, { ["config.lua"] = "return {\n  max_fbs = 10,\n}" })
+    local wrong = ask(app, "POST", "/reload"):json()
+    assert.same({ "config.lua", 2 }, { wrong.file, wrong.line })
+    assert.matches('no setting is named "max_fbs"; did you mean "max_fps"', wrong.error)
+    assert.matches("> +2    max_fbs = 10", wrong.excerpt)
+    assert.equal("one", app:get("/word").body)
+    server.write(app.folder, { ["config.lua"] = "return { max_fps = 10 }" })
+    assert.equal(200, ask(app, "POST", "/reload").status)
+    app:stop()
+  end)
+
   it("names the file of a mistake that has no line", function()
     local app = server.start { files = says "one", set = { watch = false } }
     server.write(app.folder, { ["lua/routes/word.lua"] = "return { path = '/word' }" })

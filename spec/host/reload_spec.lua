@@ -140,4 +140,25 @@ describe("a reload of templates and filters", function()
     wait.till(function() return app:get("/page").body == "<p>one fixed</p>" end)
     app:stop()
   end)
+
+  it("keeps what is read at first use with the scripts that read it", function()
+    local files = {
+      ["lua/late.lua"] = "return 'old'", ["templates/late.txt"] = "old",
+      ["lua/routes/late.lua"] = [[
+        local web = require "web"
+        return {
+          { path = "/module", GET = function() return web.text((require "late")) end },
+          { path = "/template", GET = function() return web.render("late.txt", {}) end },
+        }
+      ]],
+    }
+    local app = server.start { files = files, workers = 1, set = { watch = false } }
+    server.write(app.folder, { ["lua/late.lua"] = "return 'new'", ["templates/late.txt"] = "new" })
+    assert.equal("old", app:get("/template").body)
+    assert.equal("old", app:get("/module").body)
+    app.process:kill "sighup"
+    wait.till(function() return app:get("/module").body == "new" end)
+    assert.equal("new", app:get("/template").body)
+    app:stop()
+  end)
 end)

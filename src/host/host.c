@@ -15,6 +15,7 @@
 #include "config.h"
 #include "control_socket.h"
 #include "exchange.h"
+#include "file_set.h"
 #include "frame.h"
 #include "listener.h"
 #include "log.h"
@@ -288,6 +289,7 @@ int host_run(const host_settings *settings, const char *folder)
     access_configure(config_bool(c, "log.access"));
     h.seat_count = setup_workers(c);
     h.seats = mem_alloc((size_t)h.seat_count * sizeof *h.seats);
+    h.shared.script.files = file_set_new();
     host_open_api(&h);
     uv_sem_init(&h.booted, 0);
     uv_sem_init(&h.may_serve, 0);
@@ -303,6 +305,7 @@ int host_run(const host_settings *settings, const char *folder)
         join_workers(&h);
     }
     close_all(&h);
+    file_set_drop(h.shared.script.files);
     config_drop(h.config);
     return code == 0 ? audit() : code;
 }

@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "config.h"
+#include "file_set.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -127,14 +128,18 @@ static bool try_reload(host *h, char *error, size_t error_size)
         return false;
     keep_fixed(h, next);
     dispatcher **built = mem_alloc((size_t)h->seat_count * sizeof(dispatcher *));
+    file_set *before = h->shared.script.files;
+    h->shared.script.files = file_set_new();
     h->shared.script.config = next;
     bool good = build_all(h, built, error, error_size);
     if (good)
         swap_all(h, built);
     free(built);
+    file_set_drop(good ? before : h->shared.script.files);
     if (good) {
         adopt(h, next);
     } else {
+        h->shared.script.files = before;
         h->shared.script.config = h->config;
         config_drop(next);
     }

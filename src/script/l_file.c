@@ -9,6 +9,7 @@
 #include "app_file.h"
 #include "buf.h"
 #include "embedded.h"
+#include "file_set.h"
 #include "mem.h"
 #include "task.h"
 #include <dirent.h>
@@ -190,9 +191,18 @@ static int file_source(lua_State *L)
 {
     lookup l = {.contents = true, .limit = SOURCE_MAX};
     set_path(L, 1, &l);
+    file_set *set = vm_opt_boolean(L, 2, "now", false) ? NULL : vm_settings(vm_of(L))->files;
+    slice known;
+    if (file_set_find(set, FILE_CONTENTS, slice_of(l.path), &known) && known.p != NULL &&
+        known.n <= SOURCE_MAX) {
+        vm_push_slice(L, known);
+        return 1;
+    }
     luaL_Buffer b;
     char *room = luaL_buffinitsize(L, &b, SOURCE_MAX);
     look(&l);
+    if (l.code == NULL && !l.embedded)
+        file_set_add(set, FILE_CONTENTS, slice_of(l.path), (slice){l.data, (size_t)l.size});
     if (l.code == NULL) {
         memcpy(room, l.data, (size_t)l.size);
         luaL_addsize(&b, (size_t)l.size);
@@ -260,7 +270,8 @@ static int push_names(lua_State *L)
     return 1;
 }
 
-/* list(folder [, { own = true }]) -> the names in it, sorted, folders among them; empty where there
+/* What was saved since this VM was built is of the next one: see file_set.h.
+ * list(folder [, { own = true }]) -> the names in it, sorted, folders among them; empty where there
  * is none, raises where it can't be read: an application must not start without its routes */
 static int file_list(lua_State *L)
 {
@@ -270,8 +281,15 @@ static int file_list(lua_State *L)
     lua_settop(L, 1);
     lua_pushcfunction(L, push_names);
     buf names = {0};
-    if (!read_names(l.folder, slice_of(l.path), &names, l.error, sizeof l.error))
-        return luaL_error(L, "%s", l.error);
+    slice known;
+    file_set *set = vm_settings(vm_of(L))->files;
+    if (file_set_find(set, FILE_NAMES, slice_of(l.path), &known)) {
+        buf_append_slice(&names, known);
+    } else {
+        if (!read_names(l.folder, slice_of(l.path), &names, l.error, sizeof l.error))
+            return luaL_error(L, "%s", l.error);
+        file_set_add(set, FILE_NAMES, slice_of(l.path), (slice){buf_cstr(&names), names.len});
+    }
     lua_pushlightuserdata(L, &names);
     lua_pushvalue(L, 1);
     lua_pushboolean(L, own);

@@ -9,9 +9,11 @@
  * user did not name in the trusted way. */
 #include "sandbox.h"
 
+#include "buf.h"
 #include "chunks.h"
 #include "co.h"
 #include "embedded.h"
+#include "file_set.h"
 #include "l_string.h"
 #include "log.h"
 #include "mem.h"
@@ -49,22 +51,73 @@ static const char *root_of(const char *path)
     return of_plugin(path) ? "" : "lua/";
 }
 
+/* The whole file; NULL: it went well, ABSENT, or what is wrong with it. */
+static const char absent[] = "absent";
+
+static const char *read_file(const char *file, buf *text)
+{
+    struct stat info;
+    if (stat(file, &info) != 0)
+        return errno == ENOENT || errno == ENOTDIR ? absent : strerror(errno);
+    if (!S_ISREG(info.st_mode))
+        return "not a regular file"; /* opening it might wait */
+    FILE *f = fopen(file, "rbe");
+    if (f == NULL)
+        return strerror(errno);
+    char piece[8192];
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        buf_append(text, piece, n);
+    bool good = ferror(f) == 0;
+    fclose(f);
+    return good ? NULL : "can't be read";
+}
+
+/* As luaL_loadfilex does: a byte order mark and a first line for the shell are no Lua. */
+static slice without_head(slice s)
+{
+    if (s.n >= 3 && memcmp(s.p, "\xEF\xBB\xBF", 3) == 0)
+        s = (slice){s.p + 3, s.n - 3};
+    while (s.n > 0 && s.p[0] == '#') {
+        const char *end = memchr(s.p, '\n', s.n);
+        size_t n = end != NULL ? (size_t)(end - s.p) : s.n;
+        s = (slice){s.p + n, s.n - n};
+    }
+    return s;
+}
+
+/* Pushes the text of a file as this reload sees it, as a function; false: there is no such file. */
+static bool load_text(lua_State *L, const char *file, slice key)
+{
+    const char *name = lua_pushfstring(L, "@%s", file), *wrong = NULL;
+    file_set *set = vm_settings(vm_of(L))->files;
+    buf read = {0};
+    slice text;
+    if (!file_set_find(set, FILE_CONTENTS, key, &text)) {
+        wrong = read_file(file, &read);
+        text = (slice){wrong == NULL ? (read.len > 0 ? read.data : "") : NULL, read.len};
+        if (wrong == NULL || wrong == absent)
+            text = file_set_add(set, FILE_CONTENTS, key, text);
+    }
+    int status = LUA_OK;
+    if (text.p != NULL) {
+        slice lua = without_head(text);
+        status = luaL_loadbufferx(L, lua.p, lua.n, name, "t");
+    }
+    buf_free(&read);
+    if (status != LUA_OK)
+        lua_error(L);
+    if (text.p == NULL && wrong != NULL && wrong != absent)
+        luaL_error(L, "%s: %s", file, wrong);
+    return text.p != NULL;
+}
+
 static bool load_from_folder(lua_State *L, const char *folder, const char *path, const char *tail)
 {
     char file[PATH_BYTES];
     int n = snprintf(file, sizeof file, "%s/%s%s%s", folder, root_of(path), path, tail);
-    if (n < 0 || (size_t)n >= sizeof file)
+    if (n < 0 || (size_t)n >= sizeof file ||
+        !load_text(L, file, slice_of(file + strlen(folder) + 1)))
         return false;
-    struct stat info;
-    if (stat(file, &info) != 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
-            return false;
-        luaL_error(L, "%s: %s", file, strerror(errno));
-    }
-    if (!S_ISREG(info.st_mode))
-        luaL_error(L, "%s: not a regular file", file);
-    if (luaL_loadfilex(L, file, "t") != LUA_OK)
-        lua_error(L);
     lua_pushstring(L, file);
     return true;
 }

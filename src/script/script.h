@@ -52,10 +52,12 @@ typedef struct vm vm;
 
 typedef struct {
     struct config *config; /* the settings that this VM sees; it holds them */
-    size_t memory_limit;   /* bytes, 0: none */
-    uint64_t warn_us;      /* a resume longer than this is logged */
-    uint64_t limit_us;     /* CPU time after which a resume is ended with an error */
-    const char *folder;    /* the application's folder; its lua/ is searched first */
+    struct file_set
+        *files;          /* and the application's files; NULL: as the disk has them at the time */
+    size_t memory_limit; /* bytes, 0: none */
+    uint64_t warn_us;    /* a resume longer than this is logged */
+    uint64_t limit_us;   /* CPU time after which a resume is ended with an error */
+    const char *folder;  /* the application's folder; its lua/ is searched first */
     bool dev;
     bool trusted; /* a command line script: all of Lua's libraries, and its own globals */
 } vm_options;

@@ -10,6 +10,7 @@
 
 #include "account.h"
 #include "config.h"
+#include "file_set.h"
 #include "heap.h"
 #include "log.h"
 #include "mem.h"
@@ -73,6 +74,7 @@ vm *vm_new(const services *s, const vm_options *options)
     v->services = s;
     v->options = *options;
     config_hold(options->config);
+    file_set_hold(options->files);
     v->folder = mem_dup(options->folder, strlen(options->folder));
     v->options.folder = v->folder;
     v->refs = 1;
@@ -115,6 +117,7 @@ void vm_drop(vm *v)
     heap_free(&v->heap);
     guard_free(v->guard);
     config_drop(v->options.config);
+    file_set_drop(v->options.files);
     free(v->folder);
     free(v);
     atomic_fetch_sub(&alive, 1);
