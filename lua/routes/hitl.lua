@@ -1,7 +1,10 @@
--- Human approval over HTTP: asking, looking, deciding. Answers have the envelope that
+-- Human approval over HTTP: asking, looking, deciding, listening. Answers have the envelope that
 -- clients of this flow expect (hitl.envelope).
 local envelope = require "hitl.envelope"
+local json = require "host.json"
+local listen = require "web.listen"
 local requests = require "hitl.requests"
+local revocations = require "auth.revocations"
 local web = require "web"
 
 local PREFIXES = { "/api/aura/hitl", "/aura/hitl" }
@@ -112,6 +115,33 @@ local function signal(req)
 end
 
 
+-- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}.
+local function stream(topic_of)
+  return function(req)
+    local topic = topic_of(req)
+    return web.sse(function(send)
+      local events <close>, message, code = listen(topic, { mode = "log" })
+      if not events then web.throw_world(message, code) end
+      while true do
+        local payload = json.decode((events:next())).payload
+        send { event = "hitl", data = json.encode { event = payload.event,
+          request = shown(payload.request) } }
+      end
+    end, { identity = revocations.identity(req.claims) })
+  end
+end
+
+
+local function session_topic(req)
+  return requests.topic(req.tenant, req.params.sessionId)
+end
+
+
+local function inbox_topic(req)
+  return requests.inbox_topic(req.tenant)
+end
+
+
 local function decision(path, status, message)
   return {
     path = path, middleware = GUARDED, errors = envelope.error,
@@ -139,6 +169,10 @@ local function routes_below(prefix)
     decision(prefix .. "/reject/{requestId}", "rejected", "the request is rejected"),
     { path = prefix .. "/signals/{sessionId}", middleware = GUARDED, errors = envelope.error,
       GET = signal },
+    { path = prefix .. "/stream/{sessionId}", middleware = GUARDED, errors = envelope.error,
+      GET = stream(session_topic) },
+    { path = prefix .. "/inbox", middleware = GUARDED, errors = envelope.error,
+      GET = stream(inbox_topic) },
   }
 end
 

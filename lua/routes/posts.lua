@@ -3,6 +3,7 @@ local cache = require "web.cache"
 local etag = require "web.etag"
 local json = require "host.json"
 local posts = require "posts.posts"
+local revocations = require "auth.revocations"
 local users = require "auth.users"
 local web = require "web"
 
@@ -99,7 +100,15 @@ local function delete(req)
   return web.empty()
 end
 
+
+-- {"event":"created"|"changed"|"deleted","post":{...}} as it happens, with the id to go on from.
+local function stream(req)
+  return web.sse(posts.TOPIC, { mode = "log", identity = revocations.identity(req.claims),
+    since = req:header "last-event-id" or req.query.lastEventId })
+end
+
 return {
+  { path = "/posts/stream", middleware = GUARDED, GET = stream },
   {
     path = "/posts",
     middleware = GUARDED,

@@ -283,6 +283,22 @@ describe("approvals", function()
     local res = create(app, nil, { Authorization = "Bearer " .. own })
     assert.equal(201, res.status, res.body)
   end)
+
+  it("are told on the session's topic as they happen", function()
+    local events = http.events(app, "/api/aura/hitl/stream/live", { headers = ANN })
+    local id = create(app, { sessionId = "live", actionType = "a", message = "m" }):json().data.requestId
+    local e = events:next()
+    assert.equal("hitl", e.event)
+    local data = json.decode(e.data)
+    assert.equal("asked", data.event)
+    assert.equal(id, data.request.requestId)
+    assert.is_nil(data.request.tenantId)
+    decide(app, "approve", id, ANN, "ann")
+    data = json.decode(events:next().data)
+    assert.equal("decided", data.event)
+    assert.equal("approved", data.request.status)
+    events:close()
+  end)
 end)
 
 

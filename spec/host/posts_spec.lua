@@ -1,5 +1,6 @@
 -- Posts: owners, pages, versions, caches, on every database.
 local databases = require "spec.support.databases"
+local http = require "spec.support.http"
 local json = require "host.json"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
@@ -126,6 +127,28 @@ local function contract(kind, environment)
       assert.equal(201, write(app, ann, ("ä"):rep(200), ("x"):rep(65536)).status)
       assert.equal(400, write(app, ann, ("ä"):rep(201)).status)
       assert.equal(400, write(app, ann, "x", ("x"):rep(65537)).status)
+    end)
+
+    it("are told of as they are written, changed and deleted, also to who comes back", function()
+      local events = http.events(app, "/posts/stream", { headers = merged(ben, {}) })
+      local post = write(app, ann, "Live"):json()
+      local function told()
+        local e
+        repeat e = events:next() until e == nil or e.data
+        return e
+      end
+      local created = told()
+      assert.same({ event = "created", post = post }, json.decode(created.data))
+      local path = "/posts/" .. post.id
+      app:put(path, { headers = ann, json = { title = "Changed", body = "x" } })
+      assert.equal("Changed", json.decode(told().data).post.title)
+      events:close()
+      app:delete(path, { headers = ann })
+      events = http.events(app, "/posts/stream", { headers = merged(ben, { ["Last-Event-ID"] = created.id }) })
+      assert.equal("changed", json.decode(told().data).event)
+      assert.same({ event = "deleted", post = { id = post.id } }, json.decode(told().data))
+      events:close()
+      assert.equal(401, app:get("/posts/stream").status)
     end)
 
     it("are there after the server was killed", function()
