@@ -70,6 +70,10 @@ static void on_signal(int number)
     guard *g = self;
     if (g == NULL || (g->entry & 1) == 0 || g->armed != g->entry || g->current == NULL)
         return;
+    /* Once is enough, and more may be too much: lua_sethook walks all calls of the stack, and in a
+     * deep recursion that may take longer than the watchdog's period. */
+    if (g->fired)
+        return;
     g->fired = 1;
     lua_sethook(g->current, on_over_budget, LUA_MASKCOUNT, 1);
 }
@@ -229,10 +233,10 @@ bool guard_inside(void)
 lua_State *guard_switch(guard *g, lua_State *L)
 {
     lua_State *before = g->current;
+    g->current = L; /* first: a signal from here on hooks L, one before is seen below */
     if (g->fired) {
         lua_sethook(before, NULL, 0, 0);
         lua_sethook(L, on_over_budget, LUA_MASKCOUNT, 1);
     }
-    g->current = L;
     return before;
 }

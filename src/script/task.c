@@ -164,9 +164,10 @@ static int report_failure(lua_State *L)
     lua_settop(L, 0);
     if (f->message != NULL) {
         lua_pushstring(L, f->message);
-    } else if (lua_checkstack(f->from, 2)) {
-        lua_pushvalue(f->from, -1);
+    } else { /* there and back: a stack that has overflown has no room for a copy */
         lua_xmove(f->from, L, 1);
+        lua_pushvalue(L, 1);
+        lua_xmove(L, f->from, 1);
     }
     vm_describe_error(L, 1);
     luaL_traceback(L, f->from, lua_tostring(L, 2), 0);
