@@ -70,7 +70,7 @@ describe("a client that does not read #workers", function()
   local function logged(topic, done)
     wait.till(function()
       for _, line in ipairs(app:log()) do
-        if line.msg == "a subscriber reads too slowly" and line.done == done
+        if line.msg == "a client takes too slowly what is sent to it" and line.done == done
           and line.topic == "pubsub:0:1:s" .. topic then
           assert.is_truthy(line.connection)
           assert.is_true(line.queued > 0)
