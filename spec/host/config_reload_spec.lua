@@ -36,10 +36,10 @@ describe("config.lua at a reload", function()
     local app = start("return { max_fps = 20, app = { title = 'one' } }")
     assert.same({ fps = 20, workers = 2, title = "one" }, app:json "/show")
     server.write(app.folder, {
-      ["config.lua"] = "return { max_fps = 25, app = { title = 'two' }, topics = { a = { 'b' } } }",
+      ["config.lua"] = "return { max_fps = 25, app = { title = 'two' }, topics = { a = { mode = 'log' } } }",
     })
     for _ = 1, 10 do shows(app, "fps", 25) end
-    assert.same({ fps = 25, workers = 2, title = "two", topics = { a = { "b" } } }, app:json "/show")
+    assert.same({ fps = 25, workers = 2, title = "two", topics = { a = { mode = "log" } } }, app:json "/show")
     app:stop()
   end)
 
