@@ -4,20 +4,8 @@
  * What must never happen: a handle closed by the collector; an object closed twice. */
 #include "activity.h"
 
-#include "mem.h"
 #include "script.h"
-#include "task.h"
-
-#include <math.h>
-#include <stdlib.h>
-
-enum { WAIT_MAX_S = 86400 };
-
-typedef struct {
-    list link;
-    uv_timer_t timer;
-    task_token token;
-} waiter;
+#include "waiter.h"
 
 static _Thread_local list objects, waiters;
 
@@ -67,18 +55,6 @@ void activity_thread_exit(void)
 
 /* Waiting ----------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *timer)
-{
-    free(timer->data);
-}
-
-static void end_waiter(void *data)
-{
-    waiter *w = data;
-    list_remove(&w->link);
-    uv_close((uv_handle_t *)&w->timer, on_closed);
-}
-
 static int push_nothing(lua_State *L, void *data)
 {
     (void)L;
@@ -86,37 +62,15 @@ static int push_nothing(lua_State *L, void *data)
     return 0;
 }
 
-static void wake(waiter *w)
-{
-    list_remove(&w->link);
-    uv_timer_stop(&w->timer);
-    task_wake(w->token, push_nothing, end_waiter, w);
-}
-
-static void on_time(uv_timer_t *timer)
-{
-    wake(timer->data);
-}
-
 void activity_happened(void)
 {
     while (!list_empty(&waiters))
-        wake(LIST_ENTRY(waiters.next, waiter, link));
+        waiter_wake(LIST_ENTRY(waiters.next, waiter, link), true);
 }
 
 int activity_wait(lua_State *L)
 {
-    lua_Number seconds = luaL_checknumber(L, 1);
-    luaL_argcheck(L, seconds >= 0 && seconds <= WAIT_MAX_S, 1, "seconds, from 0 to a day");
+    lua_Number seconds = waiter_check_seconds(L, 1);
     activity_sweep();
-    task_token token = task_token_of(L);
-    waiter *w = mem_alloc(sizeof *w);
-    w->token = token;
-    w->timer.data = w;
-    uv_loop_t *loop = vm_services(vm_of(L))->loop;
-    uv_timer_init(loop, &w->timer);
-    list_append(&waiters, &w->link);
-    uv_update_time(loop);
-    uv_timer_start(&w->timer, on_time, (uint64_t)ceil(seconds * 1000), 0);
-    return task_park(L, end_waiter, w);
+    return task_park(L, waiter_cancel, waiter_start(L, &waiters, seconds, push_nothing));
 }

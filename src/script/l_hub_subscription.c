@@ -16,9 +16,8 @@
 #include "hub.h"
 #include "l_hub.h"
 #include "mem.h"
-#include "task.h"
+#include "waiter.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 static const char box_name[] = "host.hub.subscription";
@@ -31,19 +30,13 @@ typedef struct {
     uint64_t lost; /* messages before it */
 } mail;
 
-typedef struct waiter {
-    uv_timer_t timer;
-    task_token token;
-    struct subscription *of; /* NULL: it has been woken */
-} waiter;
-
 typedef struct subscription {
     hub_subscriber subscriber;
     list link; /* in `forgotten` */
     list queue;
     size_t count, bytes;
     uint64_t lost; /* since the last mail */
-    waiter *waiter;
+    list waiters;  /* one at most */
     bool ended, is_forgotten;
 } subscription;
 
@@ -107,20 +100,6 @@ static void add_mail(subscription *s, frame *data)
 
 /* Waiting ----------------------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *timer)
-{
-    free(timer->data);
-}
-
-static void end_waiter(void *data)
-{
-    waiter *w = data;
-    if (w->of != NULL)
-        w->of->waiter = NULL;
-    w->of = NULL;
-    uv_close((uv_handle_t *)&w->timer, on_closed);
-}
-
 static int push_failure(lua_State *L, const subscription *s)
 {
     if (s == NULL)
@@ -153,51 +132,21 @@ static int push_next(lua_State *L, void *data)
 
 static void wake(subscription *s)
 {
-    waiter *w = s->waiter;
-    if (w == NULL)
-        return;
-    s->waiter = NULL;
-    w->of = NULL;
-    uv_timer_stop(&w->timer);
-    task_wake(w->token, push_next, end_waiter, w);
-}
-
-static void on_time(uv_timer_t *timer)
-{
-    waiter *w = timer->data;
-    wake(w->of);
-}
-
-static waiter *start_waiting(lua_State *L, subscription *s, lua_Number seconds)
-{
-    task_token token = task_token_of(L);
-    waiter *w = mem_alloc(sizeof *w);
-    w->token = token;
-    w->of = s;
-    w->timer.data = w;
-    s->waiter = w;
-    uv_loop_t *loop = vm_services(vm_of(L))->loop;
-    uv_timer_init(loop, &w->timer);
-    if (seconds >= 0) {
-        uv_update_time(loop);
-        uv_timer_start(&w->timer, on_time, (uint64_t)ceil(seconds * 1000) + 1, 0);
-    }
-    return w;
+    if (!list_empty(&s->waiters))
+        waiter_wake(LIST_ENTRY(s->waiters.next, waiter, link), true);
 }
 
 /* next(seconds?) -> data, lost | nil, message, "timeout" | "ended" | "closed" */
 static int subscription_next(lua_State *L)
 {
     box *b = luaL_checkudata(L, 1, box_name);
-    lua_Number seconds = luaL_optnumber(L, 2, -1);
-    luaL_argcheck(L, lua_isnoneornil(L, 2) || (seconds >= 0 && seconds <= WAIT_MAX_S), 2,
-                  "seconds, from 0 to a year");
+    lua_Number seconds = waiter_check_seconds(L, 2);
     subscription *s = b->s;
     if (s == NULL || s->count > 0 || s->ended || seconds == 0)
         return push_next(L, NULL);
-    if (s->waiter != NULL)
+    if (!list_empty(&s->waiters))
         return luaL_error(L, "another task waits for this subscription already");
-    return task_park(L, end_waiter, start_waiting(L, s, seconds));
+    return task_park(L, waiter_cancel, waiter_start(L, &s->waiters, seconds, push_next));
 }
 
 /* From the hub ------------------------------------------------------------------------------ */
@@ -326,6 +275,7 @@ int hub_subscribe_script(lua_State *L)
     subscription *s = mem_alloc(sizeof *s);
     list_init(&s->link);
     list_init(&s->queue);
+    list_init(&s->waiters);
     list_init(&s->subscriber.link);
     b->s = s;
     if (log)

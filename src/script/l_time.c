@@ -1,30 +1,10 @@
 /* host.time: what time it is, and waiting for a later one. A sleeping task is a libuv timer; ending
  * the task closes the timer. */
 #include "clock.h"
-#include "mem.h"
-#include "task.h"
+#include "waiter.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <time.h>
-
-enum { SLEEP_MAX_S = 365 * 86400 };
-
-typedef struct {
-    uv_timer_t timer;
-    task_token token;
-} sleeper;
-
-static void on_closed(uv_handle_t *timer)
-{
-    free(timer->data);
-}
-
-static void end_sleeper(void *data)
-{
-    sleeper *s = data;
-    uv_close((uv_handle_t *)&s->timer, on_closed);
-}
 
 static int push_nothing(lua_State *L, void *data)
 {
@@ -33,29 +13,15 @@ static int push_nothing(lua_State *L, void *data)
     return 0;
 }
 
-static void on_time(uv_timer_t *timer)
-{
-    sleeper *s = timer->data;
-    task_wake(s->token, push_nothing, NULL, NULL);
-    end_sleeper(s);
-}
-
 /* sleep(seconds) */
 static int l_sleep(lua_State *L)
 {
-    lua_Number seconds = luaL_checknumber(L, 1);
-    luaL_argcheck(L, seconds >= 0 && seconds <= SLEEP_MAX_S, 1, "seconds, from 0 to a year");
-    task_token token = task_token_of(L);
-    sleeper *s = mem_alloc(sizeof *s);
-    s->token = token;
-    s->timer.data = s;
-    uv_loop_t *loop = vm_services(vm_of(L))->loop;
-    uv_timer_init(loop, &s->timer);
-    uv_update_time(loop);
-    /* The loop's clock is cut to milliseconds: one more, so that nobody wakes early. */
-    uint64_t ms = seconds > 0 ? (uint64_t)ceil(seconds * 1000) + 1 : 0;
-    uv_timer_start(&s->timer, on_time, ms, 0);
-    return task_park(L, end_sleeper, s);
+    luaL_checknumber(L, 1);
+    list nobody; /* but its time wakes it */
+    list_init(&nobody);
+    waiter *w = waiter_start(L, &nobody, waiter_check_seconds(L, 1), push_nothing);
+    list_remove(&w->link);
+    return task_park(L, waiter_cancel, w);
 }
 
 static int l_now(lua_State *L)
