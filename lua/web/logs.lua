@@ -2,7 +2,8 @@
 -- setting log.folder parts them into files, and a counter.
 --   auth          who logged in, out, failed, was refused; never a secret
 --   performance   what took long
--- The host writes the kinds api (one line per request) and error (all of the level error).
+-- The host writes the kinds api (one line per request), performance (turns that held a worker, slow
+-- statements) and error (all of the level error).
 local log = require "host.log"
 local metrics = require "host.metrics"
 

@@ -4,6 +4,7 @@
 #include "log.h"
 
 #include "clock.h"
+#include "log_files.h"
 #include "utf8.h"
 #include <stdatomic.h>
 #include <stdio.h>
@@ -164,16 +165,42 @@ bool log_enabled(log_level level)
     return (int)level >= atomic_load_explicit(&threshold, memory_order_relaxed);
 }
 
-void log_write(log_level level, const char *message, const log_field *fields, size_t count)
+static void build(line *l, bool json, log_level level, const char *message, const log_field *fields,
+                  size_t count)
+{
+    l->len = 0;
+    l->cut = false;
+    if (json)
+        write_json(l, level, message, fields, count);
+    else
+        write_plain(l, level, message, fields, count);
+    l->bytes[l->len++] = '\n';
+}
+
+/* Counts the line by its kind, and files it where there are files. */
+static void file_line(log_kind kind, log_level level, const char *message, const log_field *fields,
+                      size_t count)
 {
     line l;
     l.len = 0;
-    l.cut = false;
-    if (as_json)
-        write_json(&l, level, message, fields, count);
-    else
-        write_plain(&l, level, message, fields, count);
-    l.bytes[l.len++] = '\n';
+    if (log_files_enabled())
+        build(&l, true, level, message, fields, count);
+    if (kind != LOG_KIND_COUNT)
+        log_files_write(kind, l.bytes, l.len);
+    if (level == LOG_ERROR && kind != LOG_KIND_ERROR)
+        log_files_write(LOG_KIND_ERROR, l.bytes, l.len);
+}
+
+/* Lines of no kind are about the process itself: they stay on stderr, errors also there. */
+void log_write(log_level level, const char *message, const log_field *fields, size_t count)
+{
+    log_kind kind = log_kind_of(fields, count);
+    if (kind != LOG_KIND_COUNT || level == LOG_ERROR)
+        file_line(kind, level, message, fields, count);
+    if (kind != LOG_KIND_COUNT && log_files_enabled())
+        return;
+    line l;
+    build(&l, as_json, level, message, fields, count);
     ssize_t written = write(STDERR_FILENO, l.bytes, l.len);
     (void)written;
 }

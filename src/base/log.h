@@ -1,6 +1,7 @@
-/* One line per event on stderr: JSON, or readable text when stderr is a terminal. A line is one
- * write(2), so lines of several threads never mix. Tokens, passwords and cookies are never fields;
- * a URL is logged without its query. */
+/* One line per event on stderr: JSON, or readable text when stderr is a terminal; lines of a kind
+ * go to files instead where there are some (log_files.h). A line is one write(2), so lines of
+ * several threads never mix. Tokens, passwords and cookies are never fields; a URL is logged
+ * without its query. */
 #pragma once
 #include "slice.h"
 #include <stdbool.h>

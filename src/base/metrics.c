@@ -120,6 +120,13 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_TASKS] = WORKER_GAUGE("lunacast_tasks", "Tasks that run or wait.", 1),
     [METRIC_LOOP_LAG] = WORKER_GAUGE("lunacast_loop_lag_seconds",
         "How late a worker's loop runs.", 1e-6),
+    [METRIC_LOG_AUTH] = COUNTER("lunacast_log_auth_lines_total", "Lines of the log of kind auth."),
+    [METRIC_LOG_API] = COUNTER("lunacast_log_api_lines_total", "Lines of the log of kind api."),
+    [METRIC_LOG_ERROR] = COUNTER("lunacast_log_error_lines_total", "Errors in the log."),
+    [METRIC_LOG_PERFORMANCE] = COUNTER("lunacast_log_performance_lines_total",
+        "Lines of the log of kind performance."),
+    [METRIC_LOG_LOST] = COUNTER("lunacast_log_lines_lost_total",
+        "Lines that the files of log.folder did not take."),
     [METRIC_SERIES_DROPPED] = COUNTER("lunacast_metrics_dropped_total",
         "Values not counted since there are too many series."),
 };

@@ -20,7 +20,8 @@ void access_on_done(exchange *x, int status, uint64_t us, uint64_t bytes, void *
     slice route = slice_of(pattern != NULL ? pattern : ""), method = exchange_method(x);
     metrics_request(route, method, status, us);
     if (lines)
-        log_info("request", LOG_SLICE("request_id", exchange_id(x)), LOG_SLICE("method", method),
-                 LOG_SLICE("path", exchange_path(x)), LOG_SLICE("route", route),
-                 LOG_NUM("status", status), LOG_NUM("us", us), LOG_NUM("bytes", bytes));
+        log_info("request", LOG_TEXT("kind", "api"), LOG_SLICE("request_id", exchange_id(x)),
+                 LOG_SLICE("method", method), LOG_SLICE("path", exchange_path(x)),
+                 LOG_SLICE("route", route), LOG_NUM("status", status), LOG_NUM("us", us),
+                 LOG_NUM("bytes", bytes));
 }

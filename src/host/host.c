@@ -4,7 +4,8 @@
  *   open -> workers boot -> all booted? -> listen -> ready line -> signals
  *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; again: exit now
  *   SIGHUP, a saved file: the settings are read again and the scripts loaded with them, all or
- *   nothing; then the certificate is read again. The old ones stay where the new ones are wrong.
+ *   nothing; then the certificate is read again, and the log's files are opened again. The old ones
+ * stay where the new ones are wrong.
  *
  * What must never happen: the ready line before every address accepts; a worker's thread left when
  * the store closes. */
@@ -19,6 +20,7 @@
 #include "frame.h"
 #include "listener.h"
 #include "log.h"
+#include "log_files.h"
 #include "mem.h"
 #include "metrics.h"
 #include "reload_state.h"
@@ -220,8 +222,10 @@ static void serve_until_signal(host *h, const sigset_t *waited)
         sigwait(waited, &number);
         if (number == SIGHUP || number == SIGUSR1)
             host_reload(h);
-        if (number == SIGHUP)
+        if (number == SIGHUP) {
             host_reload_tls(h);
+            log_files_reopen();
+        }
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
@@ -258,7 +262,8 @@ static int open_all(host *h, char *error, size_t size)
     if (host_load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
         open_addresses(h, error, size) != 0)
         return -1;
-    if (setup_open(&h->shared, true, error, size) != 0)
+    if (setup_log_files(&h->shared, error, size) != 0 ||
+        setup_open(&h->shared, true, error, size) != 0)
         return -1;
     h->control = control_socket_open(&h->shared);
     return 0;
@@ -307,5 +312,7 @@ int host_run(const host_settings *settings, const char *folder)
     close_all(&h);
     file_set_drop(h.shared.script.files);
     config_drop(h.config);
-    return code == 0 ? audit() : code;
+    code = code == 0 ? audit() : code;
+    log_files_close();
+    return code;
 }

@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "config.h"
 #include "log.h"
+#include "log_files.h"
 #include "redis_bus.h"
 #include "revocations.h"
 #include <stdlib.h>
@@ -125,6 +126,20 @@ void setup_raise_file_limit(worker_shared *s)
     s->conns.max_conns = possible;
 }
 
+int setup_log_files(const worker_shared *s, char *error, size_t size)
+{
+    const config *c = s->config;
+    char *folder = setup_path(s, "log.folder");
+    log_files_options options = {
+        .folder = folder,
+        .rotate = config_size(c, "log.rotate"),
+        .keep = (int)config_int(c, "log.keep"),
+    };
+    int rc = folder[0] != '\0' ? log_files_open(&options, error, size) : 0;
+    free(folder);
+    return rc;
+}
+
 static int open_redis(worker_shared *s, char *error, size_t size)
 {
     s->redis = redis_options_parse(config_text(s->config, "redis.url"),
@@ -163,6 +178,7 @@ static int open_sql(worker_shared *s, char *error, size_t size)
         .timeout_ms = config_ms(c, "sql.timeout"),
         .transaction_ms = config_ms(c, "sql.transaction"),
         .wait_ms = config_ms(c, "sql.wait"),
+        .slow_ms = config_ms(c, "sql.slow"),
         .rows = (size_t)config_int(c, "sql.rows"),
         .bytes = config_size(c, "sql.bytes"),
         .queue = (size_t)config_int(c, "sql.queue"),

@@ -206,7 +206,8 @@ int vm_traceback(lua_State *L)
 void vm_log_slow(guard_verdict verdict)
 {
     if (verdict.slow_us > 0)
-        log_warn("a script held its worker", LOG_NUM("cpu_us", verdict.slow_us));
+        log_warn("a script held its worker", LOG_TEXT("kind", "performance"),
+                 LOG_TEXT("event", "slow_turn"), LOG_NUM("cpu_us", verdict.slow_us));
 }
 
 int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_size)

@@ -97,7 +97,9 @@ static void count(const sql_op *op, sql_code code)
                                   [SQL_BEGIN] = SLICE("begin"),
                                   [SQL_COMMIT] = SLICE("commit"),
                                   [SQL_ROLLBACK] = SLICE("rollback")};
-    metrics_time(METRIC_SQL_SECONDS, names[op->kind], clock_us() - op->started_us);
+    uint64_t us = clock_us() - op->started_us;
+    metrics_time(METRIC_SQL_SECONDS, names[op->kind], us);
+    sql_log_slow(op, us);
     if (code == SQL_UNAVAILABLE || code == SQL_BUSY || code == SQL_TIMEOUT || code == SQL_FULL)
         metrics_add(METRIC_SQL_FAILURES, 1);
 }

@@ -126,6 +126,7 @@ typedef struct {
     unsigned pool;      /* PostgreSQL: connections per worker */
     uint64_t timeout_ms, transaction_ms;
     uint64_t wait_ms; /* for a connection; then SQL_UNAVAILABLE */
+    uint64_t slow_ms; /* statements that take so long are logged; 0: none */
     size_t rows, bytes, queue;
 } sql_options;
 

@@ -103,6 +103,7 @@ void sql_port_release(sql_port *p);
  */
 sql_code sql_op_check(sql_op *op, const sql_statement *statement);
 void sql_op_copy(sql_op *op, const sql_statement *statement); /* its values */
+void sql_log_slow(const sql_op *op, uint64_t us);
 /* "a\0b\0\0" from "a, b". */
 void sql_detail_columns(sql_detail *d, slice text);
 
