@@ -11,6 +11,7 @@ local errors = require "web.errors"
 local failure = require "web.failure"
 local gateway = require "web.gateway"
 local hooks = require "web.hooks"
+local https = require "web.https"
 local json = require "host.json"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
@@ -30,7 +31,7 @@ local function wrap(handler, route, origin, method)
   local name = method .. " " .. tostring(route.path)
   local checked = describe.wrap(handler, route.describe and route.describe[method], name, origin)
   local inner = middleware.wrap(route.middleware, checked, origin)
-  return plugins.wrap(middleware.wrap(app.middleware, inner, "config.lua"))
+  return https.wrap(plugins.wrap(middleware.wrap(app.middleware, inner, "config.lua")))
 end
 
 local error_writers = {} -- route.errors by path
@@ -74,8 +75,8 @@ local function not_allowed(req)
     ("%s is not possible here; allowed: %s"):format(req.method, req.allow), headers)
 end
 
-no_such_path = plugins.wrap(middleware.wrap(app.middleware, no_such_path, "config.lua"))
-not_allowed = plugins.wrap(middleware.wrap(app.middleware, not_allowed, "config.lua"))
+no_such_path = https.wrap(plugins.wrap(middleware.wrap(app.middleware, no_such_path, "config.lua")))
+not_allowed = https.wrap(plugins.wrap(middleware.wrap(app.middleware, not_allowed, "config.lua")))
 
 local static, new_request, Request = routes.static, request.new, request.metatable
 

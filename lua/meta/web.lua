@@ -63,6 +63,10 @@ function exchange:peer() end
 ---@return "http"|"https"
 function exchange:scheme() end
 
+
+---@return string|nil the host (and port) that the client asked for
+function exchange:host() end
+
 ---@return integer 0 or 1, of HTTP/1.x
 function exchange:minor() end
 

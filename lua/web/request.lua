@@ -24,7 +24,7 @@ local throw = errors.throw
 ---@field json any the decoded body; waits
 ---@field form table<string, string> the decoded form body; waits
 ---@field id string request id, also in the log and in X-Request-ID
----@field peer string the address of the other side
+---@field peer string the client's address; of trusted proxies, whom they name (proxy.trusted)
 ---@field scheme string "http" or "https"
 ---@field origin string scheme and host, "http://localhost:3000"
 ---@field claims table|nil of the token, where the middleware `bearer` is used
@@ -106,7 +106,7 @@ end
 
 
 function lazy.origin(req)
-  return req.scheme .. "://" .. (req.x:header "host" or "localhost")
+  return req.scheme .. "://" .. (req.x:host() or "localhost")
 end
 
 

@@ -61,31 +61,4 @@ function address.key(groups)
   return ("%x:%x:%x:%x::/64"):format(groups[1], groups[2], groups[3], groups[4])
 end
 
-
---- A block such as 10.0.0.0/8, 2001:db8::/32 or a single address; nil: it is none.
----@param text string
----@return { groups: integer[], bits: integer }|nil
-function address.block(text)
-  local base, bits = text:match "^(.-)/(%d+)$"
-  local groups = address.parse(base or text)
-  if not groups then return nil end
-  local most = is_v4(groups) and 32 or 128
-  bits = bits and tonumber(bits) or most
-  if bits > most then return nil end
-  return { groups = groups, bits = bits + 128 - most }
-end
-
-
---- Does the address lie in the block?
-function address.is_in(groups, block)
-  local left = block.bits
-  for i = 1, 8 do
-    if left <= 0 then return true end
-    local mask = left >= 16 and 0xffff or 0xffff << (16 - left) & 0xffff
-    if groups[i] & mask ~= block.groups[i] & mask then return false end
-    left = left - 16
-  end
-  return true
-end
-
 return address

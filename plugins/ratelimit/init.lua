@@ -1,75 +1,17 @@
 -- So many requests per user and address, and no more: 429 with Retry-After, and RateLimit-* on
 -- every answer. Counted by web.limiter, in the store, over all workers and nodes.
 --
--- Who it is: the user of a good token, else the address. The address is the connection's, unless
--- that is one of the trusted proxies: then it is the last address that they say and that is no
--- proxy itself. What a client writes into X-Forwarded-For stands further left and is never looked
--- at.
+-- Who it is: the user of a good token, else the address, which trusted proxies may
+-- name (proxy.trusted).
 local address = require "plugins.ratelimit.address"
 local limiter = require "web.limiter"
 local web = require "web"
 
-local HOPS_MAX <const> = 32
-
-
-local function blocks_of(list)
-  local blocks = {}
-  for i, text in ipairs(list) do
-    blocks[i] = address.block(text)
-    if not blocks[i] and text ~= "unix" then
-      error(('trusted: "%s" is no address, no block such as 10.0.0.0/8, and not "unix"')
-        :format(text), 0)
-    end
-    blocks.unix = blocks.unix or text == "unix"
-  end
-  return blocks
-end
-
-
-local function is_trusted(text, blocks)
-  local groups = address.parse(text)
-  if not groups then return text:find "^unix" ~= nil and blocks.unix, nil end
-  for _, block in pairs(blocks) do
-    if type(block) == "table" and address.is_in(groups, block) then return true, groups end
-  end
-  return false, groups
-end
-
-
--- The hops that proxies have noted, the nearest first: X-Forwarded-For, else Forwarded.
-local function hops_of(req)
-  local hops = {}
-  local header = req:header "x-forwarded-for"
-  if header then
-    for hop in header:gmatch "[^,]+" do hops[#hops + 1] = hop:match "^%s*(.-)%s*$" end
-  else
-    for hop in (req:header "forwarded" or ""):gmatch "[^,]+" do
-      local node = hop:lower():match 'for%s*=%s*"?(%[?[%x:.]+%]?)' or "unknown"
-      hops[#hops + 1] = node
-    end
-  end
-  local nearest = {}
-  for i = #hops, math.max(1, #hops - HOPS_MAX + 1), -1 do
-    local hop = hops[i]
-    nearest[#nearest + 1] = hop:match "^(%d+%.%d+%.%d+%.%d+):%d+$" or hop:match "^(%[.*%]):%d+$"
-      or hop
-  end
-  return nearest
-end
-
 
 -- What is counted together of this request's address.
-local function address_of(req, blocks)
-  local trusted, groups = is_trusted(req.peer, blocks)
-  local key = groups and address.key(groups) or req.peer
-  if not trusted then return key end
-  for _, hop in ipairs(hops_of(req)) do
-    trusted, groups = is_trusted(hop, blocks)
-    if not groups then return key end -- "unknown", or no address: the proxy is all we know
-    key = address.key(groups)
-    if not trusted then return key end
-  end
-  return key
+local function address_of(req)
+  local groups = address.parse(req.peer)
+  return groups and address.key(groups) or req.peer
 end
 
 
@@ -117,7 +59,7 @@ end
 
 
 local function setup(plugin, config)
-  local blocks, skip = blocks_of(config.trusted), {}
+  local skip = {}
   local rules, by_address, by_user = rules_of(config)
   for _, path in ipairs(config.skip) do skip[path] = true end
 
@@ -129,7 +71,7 @@ local function setup(plugin, config)
 
   plugin:middleware(function(req, next)
     if skip[req.path] then return next(req) end
-    local where = address_of(req, blocks)
+    local where = address_of(req)
     for _, rule in ipairs(rules) do
       if req.path:sub(1, #rule.path) == rule.path then
         take(req, rule, where)
@@ -154,7 +96,6 @@ return {
     window = WINDOW,
     users = { type = "boolean", default = true },
     user_limit = { type = "integer", min = 1, max = 1000000000, optional = true },
-    trusted = { type = "array", items = { type = "string" }, max = 100, default = {} },
     skip = { type = "array", items = { type = "string" }, max = 100,
       default = { "/health", "/ready", "/metrics" } },
     rules = {

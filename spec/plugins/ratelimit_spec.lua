@@ -54,7 +54,7 @@ describe("a rate limit #workers", function()
     assert.equal("200", statuses(app, 1, { ["X-Forwarded-For"] = "1.1.1.1" }))
     assert.equal("200 429", statuses(app, 2, { ["X-Forwarded-For"] = "2.2.2.2", Forwarded = "for=3.3.3.3" }))
     app:stop()
-    app = start "limit = 2, window = 600, trusted = { '127.0.0.0/8', '10.0.0.0/8' }"
+    app = start("limit = 2, window = 600", { set = { ["proxy.trusted"] = "127.0.0.0/8,10.0.0.0/8" } })
     local function from(list) return { ["X-Forwarded-For"] = list } end
     assert.equal("200 200 429", statuses(app, 3, from "9.9.9.9, 1.1.1.1, 10.2.3.4"))
     assert.equal("429", statuses(app, 1, from "8.8.8.8, 1.1.1.1"))
@@ -66,7 +66,7 @@ describe("a rate limit #workers", function()
   end)
 
   it("counts IPv6 by the /64 of its customer", function()
-    local app = start "limit = 3, window = 600, trusted = { '127.0.0.1' }"
+    local app = start("limit = 3, window = 600", { set = { ["proxy.trusted"] = "127.0.0.1" } })
     local passed = 0
     for i = 1, 30 do
       local text = statuses(app, 1, { ["X-Forwarded-For"] = ("2001:db8:1:2:%x:%x::1"):format(i, i * 7) })
@@ -96,13 +96,6 @@ describe("a rate limit #workers", function()
     one:stop()
     two:stop()
   end)
-
-  it("is refused with a proxy that is none", function()
-    local files = { ["config.lua"] = "return { plugins = { { 'ratelimit', trusted = { '10.0.0.0/33' } } } }" }
-    local app = server.launch { files = files }
-    assert.equal(1, (app.process:wait(30)))
-    assert.matches("10.0.0.0/33. is no address", app.process.err)
-  end)
 end)
 
 
@@ -127,22 +120,5 @@ describe("addresses", function()
       "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "unknown", "1.2.3.4:80", ("1:"):rep(100), ":::", "g::" } do
       assert.is_nil(address.parse(text), text)
     end
-  end)
-
-  it("lie in their blocks", function()
-    for text, cases in pairs {
-      ["10.0.0.0/8"] = { ["10.255.1.1"] = true, ["11.0.0.1"] = false, ["::ffff:10.1.1.1"] = true },
-      ["0.0.0.0/0"] = { ["1.2.3.4"] = true, ["2001::1"] = false },
-      ["2001:db8::/33"] = { ["2001:db8:7fff::1"] = true, ["2001:db8:8000::1"] = false },
-      ["::1"] = { ["::1"] = true, ["::2"] = false },
-      ["::/0"] = { ["::1"] = true, ["1.2.3.4"] = true },
-    } do
-      local block = address.block(text)
-      for one, expected in pairs(cases) do
-        assert.equal(expected, address.is_in(address.parse(one), block), one .. " in " .. text)
-      end
-    end
-    assert.is_nil(address.block "10.0.0.0/33")
-    assert.is_nil(address.block "x/8")
   end)
 end)

@@ -219,7 +219,8 @@ local function config(settings)
     ["token.leeway"] = 5, ["token.rotate"] = 90 * 86400, ["session.expire"] = 86400,
     ["limits.template"] = 262144, ["limits.session"] = 4194304, demo = false,
     ["password.ln"] = 17, ["password.r"] = 8, ["password.p"] = 1,
-    dev = false, rerender = false,
+    dev = false, rerender = false, ["https.redirect"] = false, ["https.port"] = 443,
+    ["https.hsts"] = 0,
   }
   for name, value in pairs(settings) do values[name] = value end
   function fake.get(name)
@@ -325,6 +326,7 @@ function fakes.exchange(options)
   function x.target() return options.target or "/" end
   function x.id() return "req-1" end
   function x.peer() return "127.0.0.1" end
+  function x.host() return headers.host end
   function x.scheme() return options.scheme or "http" end
   function x.minor() return 1 end
   x.defaults = {}

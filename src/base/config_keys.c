@@ -65,6 +65,13 @@ const config_key config_keys[] = {
      "redis://[user:password@]host[:port][/db] or unix:PATH; set: sessions live in Redis"},
     {"redis.prefix", CONFIG_TEXT, "", 0, 0, ANY, false, "put before every key and channel in Redis"},
 
+    {"proxy.trusted", CONFIG_LIST, "", 0, 0, ANY, false,
+     "proxies whose X-Forwarded-For, -Proto and -Host are believed: addresses, blocks, unix"},
+    {"https.redirect", CONFIG_BOOL, "false", 0, 0, ANY, true,
+     "who asks by http is sent to https (308), except for /health, /ready and /metrics"},
+    {"https.port", CONFIG_INT, "443", 1, 65535, ANY, true, "the port that https.redirect names"},
+    {"https.hsts", CONFIG_TIME, "0", 0, 3650 * DAY, ANY, true,
+     "Strict-Transport-Security on answers by https, such as 365d; 0: none"},
     {"tls.cert", CONFIG_TEXT, "", 0, 0, ANY, true, "PEM file with the certificate chain"},
     {"tls.key", CONFIG_TEXT, "", 0, 0, ANY, true, "PEM file with the private key"},
 

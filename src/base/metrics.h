@@ -64,7 +64,7 @@ typedef enum {
     METRIC_LUA_MEMORY,          /* gauge per worker, bytes */
     METRIC_TASKS,               /* gauge per worker */
     METRIC_LOOP_LAG,            /* gauge per worker, microseconds */
-    METRIC_LOG_AUTH, /* lines of that kind */
+    METRIC_LOG_AUTH,            /* lines of that kind */
     METRIC_LOG_API,
     METRIC_LOG_ERROR,
     METRIC_LOG_PERFORMANCE,

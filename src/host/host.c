@@ -262,7 +262,8 @@ static int open_all(host *h, char *error, size_t size)
     if (host_load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
         open_addresses(h, error, size) != 0)
         return -1;
-    if (setup_log_files(&h->shared, error, size) != 0 ||
+    if (setup_proxies(h->config, error, size) != 0 ||
+        setup_log_files(&h->shared, error, size) != 0 ||
         setup_open(&h->shared, true, error, size) != 0)
         return -1;
     h->control = control_socket_open(&h->shared);

@@ -5,6 +5,7 @@
 #include "access.h"
 #include "buf.h"
 #include "config.h"
+#include "forwarded.h"
 #include "log.h"
 #include "log_files.h"
 #include "redis_bus.h"
@@ -138,6 +139,16 @@ int setup_log_files(const worker_shared *s, char *error, size_t size)
     int rc = folder[0] != '\0' ? log_files_open(&options, error, size) : 0;
     free(folder);
     return rc;
+}
+
+enum { PROXIES_MAX = 128 };
+
+int setup_proxies(const config *c, char *error, size_t size)
+{
+    const char *items[PROXIES_MAX + 1];
+    for (size_t i = 0; i <= PROXIES_MAX; i++)
+        items[i] = i < PROXIES_MAX ? config_item(c, "proxy.trusted", i) : NULL;
+    return forwarded_trust(items, error, size);
 }
 
 static int open_redis(worker_shared *s, char *error, size_t size)

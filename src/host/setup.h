@@ -11,6 +11,8 @@ void setup_limits(worker_shared *s, struct config *config, const char *folder);
 /* As many descriptors as the connections need; says when the system allows fewer, and lowers the
  * connections to what is possible. */
 void setup_raise_file_limit(worker_shared *s);
+/* Who may say from where a request comes. */
+int setup_proxies(const struct config *config, char *error, size_t error_size);
 /* The files of log.folder, when it is set. */
 int setup_log_files(const worker_shared *s, char *error, size_t error_size);
 /* Opens the hub, and the store where it is wanted. -1 with a message: there is no store. */

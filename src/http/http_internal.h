@@ -1,7 +1,8 @@
 /* What the files of HTTP/1.1 share; nobody above includes this. Who does what: http_conn.c the
- * connection's states, http_read.c its reading, head.c the head's rules, target.c its path, body.c
- * the request's body, exchange.c life and accessors, response.c the answer, gzip.c its compression,
- * file.c its file, http_worker.c what a worker keeps between requests. */
+ * connection's states, http_read.c its reading, head.c the head's rules, target.c its path,
+ * forwarded.c what proxies say, body.c the request's body, exchange.c life and accessors,
+ * response.c the answer, gzip.c its compression, file.c its file, http_worker.c what a worker keeps
+ * between requests. */
 #pragma once
 #include "chunked.h"
 #include "exchange.h"
@@ -59,6 +60,7 @@ struct exchange {
     void *data;
     const char *route;
     slice method, target, path, query, id, accept_encoding;
+    slice peer; /* p NULL: not asked for yet */
     http_header *headers;
     size_t header_count;
     uint64_t started_us;

@@ -13,6 +13,7 @@
 #include "proxy_head.h"
 
 #include "clock.h"
+#include "forwarded.h"
 #include "http_internal.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -216,17 +217,21 @@ static void write_via(const exchange *x, buf *lines)
     buf_append_slice(lines, SLICE("\r\n"));
 }
 
-static void write_forwarded(const exchange *x, buf *lines)
+/* The next server believes us, and we believe our trusted proxies. */
+static void write_forwarded(exchange *x, buf *lines)
 {
-    slice peer = slice_of(x->hc != NULL ? conn_peer(x->hc->c) : "unknown");
-    bool tls = x->hc != NULL && conn_is_tls(x->hc->c);
-    slice host = exchange_header(x, SLICE("host"));
+    slice from = forwarded_peer(x), host = forwarded_host(x);
+    slice peer = x->hc != NULL ? slice_of(conn_peer(x->hc->c)) : from;
     buf_append_slice(lines, SLICE("X-Forwarded-For: "));
-    buf_append_slice(lines, peer);
+    buf_append_slice(lines, from);
+    if (!slice_eq(from, peer)) {
+        buf_append_slice(lines, SLICE(", "));
+        buf_append_slice(lines, peer);
+    }
     buf_append_slice(lines, SLICE("\r\nX-Real-IP: "));
-    buf_append_slice(lines, peer);
-    buf_append_slice(lines, tls ? SLICE("\r\nX-Forwarded-Proto: https\r\n")
-                                : SLICE("\r\nX-Forwarded-Proto: http\r\n"));
+    buf_append_slice(lines, from);
+    buf_append_slice(lines, forwarded_is_tls(x) ? SLICE("\r\nX-Forwarded-Proto: https\r\n")
+                                                : SLICE("\r\nX-Forwarded-Proto: http\r\n"));
     if (host.p != NULL)
         client_add_header(lines, SLICE("X-Forwarded-Host"), host);
     client_add_header(lines, SLICE("X-Request-ID"), x->id);
@@ -246,7 +251,7 @@ static bool trusted(const proxy_plan *plan, slice name)
     return !untrusted(name) || head_list_has((slice){plan->trust.data, plan->trust.len}, name);
 }
 
-proxy_refusal proxy_write_headers(const exchange *x, const proxy_call *call, buf *lines)
+proxy_refusal proxy_write_headers(exchange *x, const proxy_call *call, buf *lines)
 {
     const proxy_plan *plan = call->plan;
     pthread_once(&via_once, make_via_name);

@@ -9,7 +9,7 @@ typedef struct {
 } proxy_refusal;
 
 /* Header lines for client_call, all but Host. */
-proxy_refusal proxy_write_headers(const exchange *x, const proxy_call *call, buf *lines);
+proxy_refusal proxy_write_headers(exchange *x, const proxy_call *call, buf *lines);
 /* Path and query: encoded anew, `strip` segments shorter. */
 void proxy_write_path(const exchange *x, const proxy_call *call, buf *path);
 /* Begins the answer with status and headers. `own`: header lines that stand above the upstream's.

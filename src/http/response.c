@@ -5,6 +5,7 @@
  * What must never happen: a CR, LF or NUL of a script on the wire outside a body; two framings. */
 #include "http_internal.h"
 
+#include "forwarded.h"
 #include "metrics.h"
 
 #define REASON(status, text) [status] = {text, sizeof(text) - 1}
@@ -388,11 +389,13 @@ conn *exchange_take(exchange *x, slice first)
     if (!may_take(x))
         return NULL;
     http_conn *hc = x->hc;
+    slice peer = forwarded_peer(x); /* one client has the connection from now on */
     bool corked = conn_cork(hc->c);
     response_head(x, LENGTH_NONE, 0);
     if (first.n > 0)
         response_body(x, first);
     conn *c = http_conn_take(hc);
+    conn_set_peer(c, peer);
     exchange_settle(x, x->status);
     if (corked)
         conn_uncork(c);

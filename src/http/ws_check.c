@@ -3,6 +3,8 @@
  * page's script could speak with its visitor's rights. A client without Origin is no browser. */
 #include "ws.h"
 
+#include "forwarded.h"
+
 static bool next_token(slice *words, slice *token)
 {
     while (words->n > 0 && strchr(", \t", *words->p) != NULL)
@@ -52,7 +54,7 @@ static bool same_host(slice origin, slice host)
 static bool origin_allowed(const exchange *x, const ws_limits *limits)
 {
     slice origin = exchange_header(x, SLICE("origin"));
-    if (origin.p == NULL || same_host(origin, exchange_header(x, SLICE("host"))))
+    if (origin.p == NULL || same_host(origin, forwarded_host(x)))
         return true;
     for (const char *const *o = limits->origins; o != NULL && *o != NULL; o++) {
         if (strcmp(*o, "*") == 0 || slice_ieq(origin, slice_of(*o)))

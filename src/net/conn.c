@@ -480,6 +480,11 @@ const conn_ops *conn_get_ops(const conn *c)
     return c->ops;
 }
 
+void conn_set_peer(conn *c, slice name)
+{
+    snprintf(c->peer, sizeof c->peer, "%.*s", (int)name.n, name.p);
+}
+
 const char *conn_peer(const conn *c)
 {
     return c->peer;

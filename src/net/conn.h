@@ -76,6 +76,8 @@ void *conn_owner(const conn *c);
 const conn_ops *conn_get_ops(const conn *c); /* whose owner it is */
 /* "127.0.0.1", "::1", or "unix"; valid as long as the connection. */
 const char *conn_peer(const conn *c);
+/* Who is really behind it, where a proxy has told. */
+void conn_set_peer(conn *c, slice name);
 bool conn_is_tls(const conn *c);
 uv_loop_t *conn_loop(const conn *c);
 conn_pool *conn_get_pool(const conn *c);

@@ -3,6 +3,7 @@
  * is gone; every method goes through exchange_box_check. */
 #include "l_exchange.h"
 
+#include "forwarded.h"
 #include "mem.h"
 #include "task.h"
 #include "ws.h"
@@ -94,15 +95,22 @@ static int x_id(lua_State *L)
 
 static int x_peer(lua_State *L)
 {
-    conn *c = exchange_conn(exchange_box_check(L, 1));
-    lua_pushstring(L, c != NULL ? conn_peer(c) : "gone");
+    vm_push_slice(L, forwarded_peer(exchange_box_check(L, 1)));
     return 1;
 }
 
 static int x_scheme(lua_State *L)
 {
-    conn *c = exchange_conn(exchange_box_check(L, 1));
-    lua_pushstring(L, c != NULL && conn_is_tls(c) ? "https" : "http");
+    lua_pushstring(L, forwarded_is_tls(exchange_box_check(L, 1)) ? "https" : "http");
+    return 1;
+}
+
+static int x_host(lua_State *L)
+{
+    slice host = forwarded_host(exchange_box_check(L, 1));
+    if (host.p == NULL)
+        return 0;
+    vm_push_slice(L, host);
     return 1;
 }
 
@@ -292,6 +300,7 @@ static void push_metatable(lua_State *L)
                                        {"id", x_id},
                                        {"peer", x_peer},
                                        {"scheme", x_scheme},
+                                       {"host", x_host},
                                        {"minor", x_minor},
                                        {"route", x_route},
                                        {"default_header", x_default_header},
