@@ -1,0 +1,142 @@
+-- docs/*.md: what is shown compiles, calls what is there, and makes applications that lunacast finds
+-- nothing wrong with; the pages that are made of the program are those of this program.
+local documents = require "spec.support.documents"
+local process = require "spec.support.process"
+local server = require "spec.support.server"
+local uv = require "luv"
+
+local BINARY = uv.fs_realpath(server.BINARY)
+-- These have specs of their own, which do more.
+local ELSEWHERE = { ["tutorial.md"] = true, ["templates.md"] = true }
+
+local function pages()
+  local list = {}
+  local scan = assert(uv.fs_scandir "docs")
+  for name in function() return uv.fs_scandir_next(scan) end do
+    if name:find "%.md$" then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+
+local function lua_blocks(name)
+  local list = {}
+  for _, block in ipairs(documents.blocks(documents.read("docs/" .. name))) do
+    if block.language == "lua" then list[#list + 1] = block end
+  end
+  return list
+end
+
+
+-- `local hub = require "host.hub"` ... `hub.publish(`: is it there?
+local function check_calls(text, place)
+  local modules = {}
+  for name, module in text:gmatch "local ([%w_]+) = require[ (]*\"([%w_.]+)\"" do
+    if module:find "^host%." or module == "web" or module:find "^web%." then
+      modules[name] = { name = module, value = require(module) }
+    end
+  end
+  for name, key in text:gsub('"[^"\n]*"', '""'):gmatch "%f[%w_.]([%l_]+)%.([%w_]+)%f[^%w_]" do
+    local module = modules[name]
+    if module and type(module.value) == "table" then
+      assert.is_true(module.value[key] ~= nil, ("%s: %s has no %s"):format(place, module.name, key))
+    end
+  end
+end
+
+
+-- Writes the files that a page shows; where one comes again, what there was is checked before.
+local function applications(blocks)
+  local list, files = {}, {}
+  for _, block in ipairs(blocks) do
+    if block.path then
+      if files[block.path] then
+        list[#list + 1], files = files, {}
+      end
+      files[block.path] = block.text
+    end
+  end
+  if next(files) then list[#list + 1] = files end
+  return list
+end
+
+
+describe("the documents", function()
+  for _, name in ipairs(pages()) do
+    if not ELSEWHERE[name] then
+      it("show Lua that compiles and calls what is there: " .. name, function()
+        for _, block in ipairs(lua_blocks(name)) do
+          local place = ("docs/%s:%d"):format(name, block.line)
+          assert.is_truthy(load(block.text, "=" .. place, "t"))
+          check_calls(block.text, place)
+        end
+      end)
+    end
+  end
+
+  for _, name in ipairs(pages()) do
+    local list = ELSEWHERE[name] and {} or applications(lua_blocks(name))
+    if #list > 0 then
+      it("show applications that lunacast finds nothing wrong with: " .. name, function()
+        for _, files in ipairs(list) do
+          local folder = server.folder()
+          server.write(folder, files)
+          local p = process.run(BINARY, { "check", folder, "--strict" }, { seconds = 60 })
+          assert.equal(0, p.code, p.out .. p.err)
+        end
+      end)
+    end
+  end
+
+  it("have no link to a file that is not there", function()
+    for _, name in ipairs(pages()) do
+      local text = documents.read("docs/" .. name):gsub("\n```.-\n```", "\n")
+      for target in text:gmatch "%]%(([^)#%s]+)[^)]*%)" do
+        if not target:find "^%a+:" then
+          assert.is_truthy(uv.fs_stat("docs/" .. target), name .. ": " .. target)
+        end
+      end
+    end
+  end)
+
+  it("stand in the list of docs/README.md, each of them", function()
+    local index = documents.read "docs/README.md"
+    for _, name in ipairs(pages()) do
+      assert.is_truthy(name == "README.md" or index:find("(" .. name .. ")", 1, true), name)
+    end
+  end)
+end)
+
+
+describe("what is made of the program", function()
+  local function printed(...)
+    local p = process.run(BINARY, { "lua", "cmake/docs.lua", ... }, { seconds = 60 })
+    assert.equal(0, p.code, p.err)
+    return p.out
+  end
+
+  it("is up to date: docs/reference.md (lunacast lua cmake/docs.lua reference)", function()
+    assert.is_true(printed "reference" == documents.read "docs/reference.md")
+  end)
+
+  it("is up to date: docs/command-line.md (lunacast lua cmake/docs.lua commands lunacast)", function()
+    assert.is_true(printed("commands", BINARY) == documents.read "docs/command-line.md")
+  end)
+
+  it("has every function of the modules of scripts", function()
+    local reference, missing = documents.read "docs/reference.md", {}
+    for module in reference:gmatch '\n## require "([%w_.]+)"' do
+      local value = require(module)
+      for key, what in pairs(type(value) == "table" and value or {}) do
+        local name = module:match "[^.]+$" .. "." .. key
+        local callable = type(what) == "function" and (module == "web" or module:find "^host%.")
+        if callable and not reference:find("`" .. name, 1, true) then
+          missing[#missing + 1] = name
+        end
+      end
+    end
+    table.sort(missing)
+    assert.same({}, missing)
+  end)
+end)
