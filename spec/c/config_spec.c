@@ -87,7 +87,7 @@ static void unknown_keys_lead_to_the_nearest(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"max_fbs", "\"max_fps\""},          {"maxfps", "\"max_fps\""},
-        {"workres", "\"workers\""},          {"max_bytes", "\"store.max_bytes\""},
+        {"workres", "\"workers\""},          {"durabilty", "\"store.durability\""},
         {"limits.boddy", "\"limits.body\""}, {"token.isuer", "\"token.issuer\""},
     };
     config *c = config_new();

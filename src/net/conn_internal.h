@@ -63,6 +63,7 @@ struct conn_pool {
     char in[READ_SIZE];
 };
 
+void conn_on_due(wheel_entry *e); /* its deadline has come */
 void conn_destroy(conn *c, bool reset);
 void conn_watch(conn *c);       /* asks the loop for what c needs now */
 void conn_touch(conn *c);       /* progress: the cut moves */

@@ -15,7 +15,8 @@
  *
  * Owned by the pool's list; the port is held by each poll handle. What must never happen: a
  * statement sent twice after the connection was lost (whether it was done is told as `unsure`); a
- * connection that goes back to the pool inside a transaction. */
+ * connection that goes back to the pool inside a transaction. One file of over 500 lines, since the
+ * states of a connection and the steps of an op are one machine. */
 #include "sql_pg.h"
 
 #include "clock.h"
