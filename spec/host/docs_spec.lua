@@ -1,11 +1,18 @@
 -- docs/*.md: what is shown compiles, calls what is there, and makes applications that lunacast finds
 -- nothing wrong with; the pages that are made of the program are those of this program.
 local documents = require "spec.support.documents"
+local follow = require "spec.support.follow"
+local json = require "host.json"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local uv = require "luv"
+local wait = require "spec.support.wait"
 
 local BINARY = uv.fs_realpath(server.BINARY)
+local UPGRADE = {
+  Connection = "Upgrade", Upgrade = "websocket", ["Sec-WebSocket-Version"] = "13",
+  ["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ==",
+}
 -- These have specs of their own, which do more.
 local ELSEWHERE = { ["tutorial.md"] = true, ["templates.md"] = true }
 
@@ -89,6 +96,17 @@ describe("the documents", function()
     end
   end
 
+  for _, name in ipairs(pages()) do
+    local text = documents.read("docs/" .. name)
+    if not ELSEWHERE[name] and text:find "\n```console\n" then
+      it("show commands that print what they say: " .. name, function()
+        local reader = follow(text, ".")
+        reader:on()
+        reader:stop()
+      end)
+    end
+  end
+
   it("have no link to a file that is not there", function()
     for _, name in ipairs(pages()) do
       local text = documents.read("docs/" .. name):gsub("\n```.-\n```", "\n")
@@ -105,6 +123,62 @@ describe("the documents", function()
     for _, name in ipairs(pages()) do
       assert.is_truthy(name == "README.md" or index:find("(" .. name .. ")", 1, true), name)
     end
+  end)
+end)
+
+
+-- The application of a page: its files, the last of each path.
+local function start(name)
+  local files = {}
+  for _, block in ipairs(lua_blocks(name)) do
+    if block.path then files[block.path] = block.text end
+  end
+  return server.start { files = files, workers = 1 }
+end
+
+
+describe("the application of", function()
+  it("docs/channels.md brings goals to who listens, and rooms to who is in them", function()
+    local app = start "channels.md"
+    assert.equal(204, app:post("/goal/red").status)
+    local goals = app:sse "/goals"
+    wait.till(function() return goals:next().data == "red" end, "the goal of before")
+    app:post "/goal/blue"
+    assert.equal("blue", goals:next().data)
+    assert.equal(400, app:get("/room/a", { headers = UPGRADE }).status)
+    local ada, bob = app:ws "/room/a?name=ada", app:ws "/room/a?name=bob"
+    ada:send "hello"
+    assert.same({ name = "ada", text = "hello" }, json.decode(bob:next()))
+    wait.till(function() return app:json("/room/a").count == 2 end, "both to be present")
+    wait.till(function() return app:logged "a goal" end, "the task that listens")
+    goals:close()
+    ada:close()
+    bob:close()
+    app:stop()
+  end)
+
+  it("docs/plugins.md counts on over a reload", function()
+    local app = start "plugins.md"
+    assert.same({ visits = 101 }, app:json "/visits")
+    local reload = process.run(BINARY, { "reload", app.folder })
+    assert.equal(0, reload.code, reload.err)
+    assert.same({ visits = 102 }, app:json "/visits")
+    assert.matches("plugin_seconds_total", app:get("/metrics").body)
+    local p = process.run(BINARY, { "visits", "show", "--app", app.folder })
+    assert.equal("hello\n", p.out, p.err)
+    app:stop()
+  end)
+
+  it("docs/routes.md checks what it takes, and who asks", function()
+    local app = start "routes.md"
+    assert.equal(404, app:get("/cards/7").status)
+    assert.same({ limit = 20 }, app:json "/orders")
+    assert.equal(400, app:get("/orders?limit=1000").status)
+    assert.equal(400, app:post("/orders", { json = { item = "", count = 0 } }).status)
+    assert.equal(201, app:post("/orders", { json = { item = "tea", count = 2 } }).status)
+    local res = app:get "/mine"
+    assert.equal(401, res.status)
+    app:stop()
   end)
 end)
 
