@@ -333,6 +333,59 @@ static void a_server_writes_unmasked_frames_of_the_shortest_form(void **state)
     assert_memory_equal(close, "\x88\x00", 2);
 }
 
+/* Fed byte by byte. */
+static ws_result read_as_client(slice bytes, ws_message *m, char *text, size_t size)
+{
+    ws_parser p = {.max_message = 70000, .from_server = true};
+    ws_result result = WS_MORE;
+    for (size_t i = 0; i < bytes.n && result == WS_MORE; i++) {
+        slice one = {bytes.p + i, 1};
+        result = ws_parse(&p, &one, m);
+    }
+    if (result == WS_READY && m->data.n < size)
+        memcpy(text, m->data.p, m->data.n);
+    ws_parser_free(&p);
+    return result;
+}
+
+static void a_client_reads_unmasked_frames_and_refuses_masked_ones(void **state)
+{
+    (void)state;
+    ws_message m;
+    char text[16];
+    assert_int_equal(read_as_client(SLICE("\x81\x05Hello"), &m, text, sizeof text), WS_READY);
+    assert_int_equal(m.data.n, 5);
+    assert_memory_equal(text, "Hello", 5);
+    assert_int_equal(read_as_client(SLICE("\x89\x00"), &m, text, sizeof text), WS_READY);
+    assert_int_equal(m.opcode, WS_PING);
+    assert_int_equal(read_as_client(SLICE("\x81\x85"), &m, text, sizeof text), WS_BAD);
+    char large[4 + 300] = "\x81\x7e\x01\x2c";
+    memset(large + 4, 'x', 300);
+    slice all = {large, sizeof large};
+    assert_int_equal(read_as_client(all, &m, text, sizeof text), WS_READY);
+    assert_int_equal(m.data.n, 300);
+}
+
+static void what_a_client_writes_a_server_reads(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536};
+    static const uint8_t key[WS_MASK_BYTES] = {1, 0x80, 0xff, 7};
+    static char text[65536];
+    memset(text, 'x', sizeof text);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        buf bytes = {0};
+        ws_parser p = {.max_message = sizeof text};
+        ws_message m;
+        ws_put_masked(&bytes, WS_TEXT, key, (slice){text, sizes[i]});
+        slice in = {bytes.data, bytes.len};
+        assert_int_equal(ws_parse(&p, &in, &m), WS_READY);
+        assert_true(slice_eq(m.data, (slice){text, sizes[i]}));
+        ws_parser_free(&p);
+        buf_free(&bytes);
+    }
+}
+
 static void a_long_reason_is_cut_at_the_end_of_a_character(void **state)
 {
     (void)state;
@@ -369,6 +422,8 @@ int main(void)
         cmocka_unit_test(the_bit_of_compression_is_for_the_first_frame_of_a_message),
         cmocka_unit_test(random_bytes_never_hold_more_than_the_limit),
         cmocka_unit_test(a_server_writes_unmasked_frames_of_the_shortest_form),
+        cmocka_unit_test(a_client_reads_unmasked_frames_and_refuses_masked_ones),
+        cmocka_unit_test(what_a_client_writes_a_server_reads),
         cmocka_unit_test(a_long_reason_is_cut_at_the_end_of_a_character),
         cmocka_unit_test(the_handshake_has_the_answer_of_the_rfc),
     };

@@ -17,7 +17,7 @@
 #include <openssl/sha.h>
 
 enum { FIN = 0x80, RSV1 = 0x40, RSV23 = 0x30, MASKED = 0x80, CONTROL = 0x08 };
-enum { KEY_BYTES = 16, MASK_BYTES = 4 };
+enum { KEY_BYTES = 16 };
 
 static ws_result bad(ws_parser *p, int code, const char *why)
 {
@@ -50,14 +50,20 @@ static ws_result read_flags(ws_parser *p)
     return WS_MORE;
 }
 
+static uint8_t mask_bytes(const ws_parser *p)
+{
+    return p->from_server ? 0 : WS_MASK_BYTES;
+}
+
 static ws_result read_short_length(ws_parser *p)
 {
     uint8_t byte = p->header[1], length = byte & 0x7F;
-    if ((byte & MASKED) == 0)
-        return bad(p, WS_PROTOCOL_ERROR, "the frame is not masked");
+    if (((byte & MASKED) != 0) == p->from_server)
+        return bad(p, WS_PROTOCOL_ERROR,
+                   p->from_server ? "the server's frame is masked" : "the frame is not masked");
     if ((p->opcode & CONTROL) != 0 && length > WS_CONTROL_MAX)
         return bad(p, WS_PROTOCOL_ERROR, "a control frame is longer than 125 bytes");
-    p->need = (uint8_t)(2 + (length == 126 ? 2 : length == 127 ? 8 : 0) + MASK_BYTES);
+    p->need = (uint8_t)(2 + (length == 126 ? 2 : length == 127 ? 8 : 0) + mask_bytes(p));
     return WS_MORE;
 }
 
@@ -79,7 +85,7 @@ static ws_result begin_data(ws_parser *p)
 static ws_result read_length(ws_parser *p)
 {
     uint8_t length = p->header[1] & 0x7F;
-    size_t bytes = p->need - MASK_BYTES - 2u;
+    size_t bytes = p->need - mask_bytes(p) - 2u;
     p->left = bytes == 0 ? length : 0;
     for (size_t i = 0; i < bytes; i++)
         p->left = p->left << 8 | p->header[2 + i];
@@ -102,7 +108,7 @@ static ws_result read_header_byte(ws_parser *p, uint8_t byte)
         return read_flags(p);
     if (p->have == 2)
         result = read_short_length(p);
-    if (result == WS_MORE && p->have == p->need - MASK_BYTES)
+    if (result == WS_MORE && p->have == p->need - mask_bytes(p))
         result = read_length(p);
     if (p->have == p->need) {
         p->in_payload = true;
@@ -116,10 +122,14 @@ static ws_result read_header_byte(ws_parser *p, uint8_t byte)
 /* Eight bytes at a time, from an offset in the mask that goes on from piece to piece. */
 static void unmask(ws_parser *p, char *to, const char *from, size_t n)
 {
-    const uint8_t *mask = p->header + p->need - MASK_BYTES;
+    if (p->from_server) {
+        memcpy(to, from, n);
+        return;
+    }
+    const uint8_t *mask = p->header + p->need - WS_MASK_BYTES;
     uint8_t turned[8];
     for (size_t i = 0; i < sizeof turned; i++)
-        turned[i] = mask[(p->mask_at + i) % MASK_BYTES];
+        turned[i] = mask[(p->mask_at + i) % WS_MASK_BYTES];
     uint64_t key, word;
     memcpy(&key, turned, sizeof key);
     size_t i = 0;
@@ -130,7 +140,7 @@ static void unmask(ws_parser *p, char *to, const char *from, size_t n)
     }
     for (; i < n; i++)
         to[i] = (char)(from[i] ^ turned[i % 8]);
-    p->mask_at = (uint8_t)((p->mask_at + n) % MASK_BYTES);
+    p->mask_at = (uint8_t)((p->mask_at + n) % WS_MASK_BYTES);
 }
 
 static ws_result take_data(ws_parser *p, slice piece)
@@ -255,6 +265,18 @@ frame *ws_frame_new(ws_opcode opcode, bool compressed, slice data)
     char header[WS_HEADER_MAX];
     size_t n = ws_put_header(header, opcode, compressed, data.n);
     return frame_join(header, n, data.p, data.n);
+}
+
+void ws_put_masked(buf *out, ws_opcode opcode, const uint8_t mask[WS_MASK_BYTES], slice data)
+{
+    char *head = buf_reserve(out, WS_HEADER_MAX + WS_MASK_BYTES + data.n);
+    size_t n = ws_put_header(head, opcode, false, data.n);
+    head[1] = (char)(head[1] | MASKED);
+    memcpy(head + n, mask, WS_MASK_BYTES);
+    char *to = head + n + WS_MASK_BYTES;
+    for (size_t i = 0; i < data.n; i++)
+        to[i] = (char)(data.p[i] ^ mask[i % WS_MASK_BYTES]);
+    out->len += n + WS_MASK_BYTES + data.n;
 }
 
 slice ws_frame_data(const frame *f)

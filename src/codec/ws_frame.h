@@ -1,6 +1,6 @@
-/* WebSocket frames (RFC 6455), as a server reads and writes them: no I/O. The parser takes bytes in
- * any split and gives whole messages and control frames; whatever a client must not send ends it
- * with the close code that says so. */
+/* WebSocket frames (RFC 6455), as a server reads and writes them, and the C client: no I/O. The
+ * parser takes bytes in any split and gives whole messages and control frames; whatever a peer must
+ * not send ends it with the close code that says so. */
 #pragma once
 #include "buf.h"
 #include "frame.h"
@@ -22,6 +22,7 @@ enum {
     WS_CONTROL_MAX = 125,
     WS_FRAGMENTS_MAX = 1024,
     WS_HEADER_MAX = 10, /* of what a server sends: unmasked */
+    WS_MASK_BYTES = 4,
     WS_ACCEPT_SIZE = 28,
 };
 
@@ -42,6 +43,7 @@ enum {
 typedef struct {
     /* Set once, before the first byte. */
     size_t max_message; /* bytes of a message, its fragments together */
+    bool from_server;   /* frames must not be masked; else they must */
     bool deflate;       /* permessage-deflate was agreed on: RSV1 has a meaning */
     /* The frame at hand. */
     uint8_t header[14], have, need;
@@ -88,6 +90,8 @@ size_t ws_put_header(char out[WS_HEADER_MAX], ws_opcode opcode, bool compressed,
 frame *ws_frame_new(ws_opcode opcode, bool compressed, slice data);
 /* What such a frame carries. */
 slice ws_frame_data(const frame *f);
+/* Appends a whole message as one frame, as a client sends it; the mask must be random. */
+void ws_put_masked(buf *out, ws_opcode opcode, const uint8_t mask[WS_MASK_BYTES], slice data);
 /* A close frame, its reason cut to what fits at the end of a character. WS_NO_CODE: an empty one.
  */
 size_t ws_put_close(char out[WS_CONTROL_MAX + 2], int code, slice reason);

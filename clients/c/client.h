@@ -1,0 +1,84 @@
+/* What the files of the client share. client.c owns the connection and the states, topics.c the
+ * subscriptions, queue.c what waits to be sent, ask.c the questions, token.c the token. */
+#pragma once
+#include "buf.h"
+#include "lunacast.h"
+#include "message.h"
+#include "wire.h"
+
+enum { SUBSCRIPTIONS_MAX = 128, ASKS_MAX = 64 };
+
+typedef struct queued queued;
+typedef struct ask ask;
+
+struct lunacast_subscription {
+    lunacast *client;
+    lunacast_subscription *next;
+    lunacast_interest interest; /* its texts are owned */
+    char *topic, *session;
+    char *channel;  /* the server's word for it; NULL: not known yet */
+    char *position; /* where a reconnect goes on */
+    bool seen;      /* position is that of a message which was delivered */
+    bool gone;      /* unsubscribed inside a callback: freed when that has returned */
+    int recovered;
+};
+
+struct lunacast {
+    lunacast_options options; /* its texts are owned */
+    url_parts url;
+    char *url_text;
+    tls_context *tls;
+    lunacast_state state;
+    wire *wire;
+    bool stopped, freed, token_wanted;
+    bool beginning; /* what opens a connection goes out before what waits */
+    unsigned handles, attempts, opened;
+    uv_timer_t wait, refresh, asking;
+    lunacast_subscription *subscriptions, *gone;
+    unsigned subscribed, calls; /* calls: callbacks that have not returned */
+    queued *first, *last;
+    size_t queued, queued_bytes;
+    uint64_t dropped;
+    ask *asks, *asks_last;
+    unsigned asked;
+    char *data; /* lunacast_set_data's */
+    char *token;
+    uint64_t expires, renew; /* loop time, ms; UINT64_MAX: not known */
+};
+
+/* client.c */
+void client_connect(lunacast *c); /* with the token at hand */
+void client_error(lunacast *c, const char *code, const char *text);
+void client_gap(lunacast *c, const char *topic, const char *session, int64_t lost);
+char *client_copy(const char *text); /* NULL for NULL */
+void client_copy_into(const char **text);
+void client_free_text(const char *text);
+bool client_text_valid(const char *text, size_t max, bool needed);
+
+/* queue.c: a command is dropped with its connection, a publication waits for the next one. */
+int queue_send(lunacast *c, slice text, bool command);
+void queue_pump(lunacast *c);
+void queue_flush(lunacast *c); /* all of it, before a good-bye */
+void queue_drop_commands(lunacast *c);
+void queue_clear(lunacast *c);
+
+/* topics.c */
+void topics_begin(lunacast *c); /* the connection is open */
+bool topics_all_resume(const lunacast *c);
+void topics_free(lunacast *c);
+void topics_sweep(lunacast *c);
+void topics_subscribed(lunacast *c, const message *m);
+void topics_envelope(lunacast *c, const message *m);
+void topics_published(lunacast *c, const message *m);
+void topics_presence(lunacast *c, const message *m);
+
+/* ask.c */
+bool ask_settle(lunacast *c, const message *m);
+void ask_fail_all(lunacast *c, int code);
+void ask_free_all(lunacast *c);
+void ask_on_timer(uv_timer_t *timer);
+
+/* token.c */
+bool token_ready(lunacast *c); /* false: on_token was asked, and lunacast_set_token goes on */
+void token_expire(lunacast *c);
+void token_plan(lunacast *c);
