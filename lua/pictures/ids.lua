@@ -5,6 +5,7 @@
 local ids = {}
 
 local MAX = 100
+ids.PATTERN = "(?!\\.+$)[A-Za-z0-9._~@+-]+" -- for web.schema
 ids.RULE = "1 to 100 letters, digits and . _ ~ @ + - (not dots only)"
 
 

@@ -21,7 +21,7 @@ local JTI_BYTES = 16
 local NO_STORE = { ["Cache-Control"] = "no-store" }
 local TAGS = { "accounts" }
 
-local NAME = { type = "string", min = 1, max = 100, about = ids.RULE }
+local NAME = { type = "string", min = 1, max = 100, about = ids.RULE, pattern = ids.PATTERN }
 local PASSWORD = { type = "string", min = 1, bytes = 1024 }
 local REGISTER = { fields = {
   username = NAME,
@@ -56,16 +56,8 @@ local function shown(user)
 end
 
 
-local function check_name(username)
-  if not ids.valid(username) then
-    web.throw(400, "invalid", '"username" must have ' .. ids.RULE, nil, { field = "username" })
-  end
-end
-
-
 local function register(req)
   local body = req.valid.body
-  check_name(body.username)
   local user = users.register(body.username, body.password, body.email)
   logs.auth("registered", { user = user.username, address = req.peer })
   return web.with(web.json(201, shown(user)), NO_STORE)
@@ -113,7 +105,6 @@ end
 
 local function login(req)
   local body = req.valid.body
-  check_name(body.username)
   local ok, state = by_account:peek(body.username)
   if not ok then slow_down("account", body.username, state, req) end
   ok, state = by_address:peek(req.peer)

@@ -17,13 +17,16 @@ local ERROR = { fields = {
   code = { type = "string", about = "a stable word, for programs" },
 }, open = true }
 
+-- What the server takes as a segment of a path.
+local SEGMENT <const> = [[^[^/\\\x00-\x1f\x7f]+$]]
+
 local function array(list)
   return setmetatable(list, json.array_mt)
 end
 
 
 local function parameters(place, s, list)
-  local written = schema.json(s)
+  local written = schema.json(s, true)
   local required = {}
   for _, name in ipairs(written.required or {}) do required[name] = true end
   local names = {}
@@ -46,29 +49,48 @@ local function answer(status, what)
 end
 
 
-local function answers(description)
-  local made = {}
+-- A route that words its errors itself has them without a schema here. What no status names is an
+-- error, unless the description names no good answer at all: then it is anything.
+local function answers(description, route)
+  local made, good = {}, false
   for status, what in pairs(description.answers or {}) do
     made[tostring(status)] = answer(status, what)
+    good = good or status < 400
   end
   local errors = { 400, 413, 503 }
   if not description.open then errors[#errors + 1] = 401 end
   if description.body then errors[#errors + 1] = 415 end
   for _, status in ipairs(errors) do
-    made[tostring(status)] = made[tostring(status)] or answer(status, ERROR)
+    local what = route.errors and WHY[status] or ERROR
+    made[tostring(status)] = made[tostring(status)] or answer(status, what)
   end
+  made.default = answer("default", good and not route.errors and ERROR or "answer")
   return made
 end
 
 
-local function operation(description)
+-- The {names} of a path that no description has are texts.
+local function path_parameters(path, params, list)
+  local known = {}
+  if params then parameters("path", params, list) end
+  for _, parameter in ipairs(list) do known[parameter.name] = true end
+  for name in path:gmatch "{([^}]+)}" do
+    if not known[name] then
+      list[#list + 1] = { name = name, ["in"] = "path", required = true,
+        schema = { type = "string", pattern = SEGMENT } }
+    end
+  end
+end
+
+
+local function operation(description, route)
   local made = {
     summary = description.summary, description = description.about,
     tags = description.tags and array { table.unpack(description.tags) },
-    responses = answers(description), security = description.open and array {} or nil,
+    responses = answers(description, route), security = description.open and array {} or nil,
   }
   local list = array {}
-  if description.params then parameters("path", description.params, list) end
+  path_parameters(route.path, description.params, list)
   if description.query then parameters("query", description.query, list) end
   if #list > 0 then made.parameters = list end
   if description.body then
@@ -90,7 +112,7 @@ function openapi.document(endpoints, info)
     local description = route.describe and route.describe[endpoint.method]
     if description then
       paths[route.path] = paths[route.path] or {}
-      paths[route.path][endpoint.method:lower()] = operation(description)
+      paths[route.path][endpoint.method:lower()] = operation(description, route)
     end
   end
   return {

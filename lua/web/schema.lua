@@ -212,7 +212,9 @@ function limits.string(s, text, where, found)
     return complain(found, where, "must be %s", s.form[2])
   end
   if s.pattern and not regex.test(s.pattern, text) then
-    return complain(found, where, "must match %s", s.pattern_text)
+    local about = s.source.about
+    return complain(found, where, "must match %s%s", s.pattern_text,
+      about and " (" .. about .. ")" or "")
   end
 end
 
@@ -392,20 +394,42 @@ local JSON_LIMITS = {
 }
 
 
-local function json_of(s)
-  local made = { description = s.source.about, default = s.default, enum = s.enum,
-    format = s.source.format }
-  if s.pattern_text then made.pattern = "^(?:" .. s.pattern_text .. ")$" end
-  if s.kind ~= "any" then
-    made.type = s.nullable and setmetatable({ s.kind, "null" }, json.array_mt) or s.kind
-  end
+local function json_type(s, null)
+  if s.kind == "any" then return nil end
+  return null and setmetatable({ s.kind, "null" }, json.array_mt) or s.kind
+end
+
+
+local function json_enum(s, null)
+  if not s.enum or not null then return s.enum end
+  local made = setmetatable({ table.unpack(s.enum) }, json.array_mt)
+  made[#made + 1] = json.null
+  return made
+end
+
+
+local function json_limits(s, made)
   local names = JSON_LIMITS[s.kind]
-  if names then made[names[1]], made[names[2]] = s.min, s.max end
-  if s.items then made.items = json_of(s.items) end
+  if not names then return end
+  made[names[1]], made[names[2]] = s.min, s.max or s.bytes
+  if s.kind == "integer" then -- of 64 bits
+    made.minimum, made.maximum = s.min or math.mininteger, s.max or math.maxinteger
+  end
+end
+
+
+-- `texts`: of a query or a path, which knows no null.
+local function json_of(s, texts)
+  local null = not texts and (s.nullable or s.optional)
+  local made = { description = s.source.about, default = s.default, enum = json_enum(s, null),
+    format = s.source.format, type = json_type(s, null) }
+  if s.pattern_text then made.pattern = "^(?:" .. s.pattern_text .. ")$" end
+  json_limits(s, made)
+  if s.items then made.items = json_of(s.items, texts) end
   if s.fields then
     made.properties, made.required = {}, setmetatable({}, json.array_mt)
     for _, name in ipairs(s.names) do
-      made.properties[name] = json_of(s.fields[name])
+      made.properties[name] = json_of(s.fields[name], texts)
       if not s.fields[name].optional then made.required[#made.required + 1] = name end
     end
     if #made.required == 0 then made.required = nil end
@@ -417,9 +441,10 @@ end
 
 --- The same as JSON Schema (2020-12), for OpenAPI 3.1.
 ---@param s web.Schema|table
+---@param texts? boolean of a query or a path: an optional field can't be null
 ---@return table
-function schema.json(s)
-  return json_of(schema.compile(s))
+function schema.json(s, texts)
+  return json_of(schema.compile(s), texts)
 end
 
 return schema

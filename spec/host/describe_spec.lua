@@ -61,7 +61,8 @@ describe("a described route", function()
     local put = document.paths["/things/{id}"].put
     assert.equal("Change a thing", put.summary)
     assert.same({
-      { name = "id", ["in"] = "path", required = true, schema = { type = "integer", minimum = 1 } },
+      { name = "id", ["in"] = "path", required = true, schema = { type = "integer",
+        minimum = 1, maximum = math.maxinteger } },
       { name = "loud", ["in"] = "query", schema = { type = "boolean", default = false } },
     }, put.parameters)
     assert.same({ type = "object", required = { "name" }, additionalProperties = false,
@@ -69,7 +70,11 @@ describe("a described route", function()
       put.requestBody.content["application/json"].schema)
     assert.equal("there is no such thing", put.responses["404"].description)
     assert.is_table(put.responses["401"].content)
+    assert.is_table(put.responses.default)
     assert.is_nil(document.paths["/things/{id}"].get)
+    local reject = document.paths["/aura/hitl/reject/{requestId}"].post
+    assert.equal("requestId", reject.parameters[1].name)
+    assert.is_nil(reject.responses["400"].content)
   end)
 
   it("with a wrong description is refused at load, with its file", function()

@@ -123,15 +123,26 @@ describe("web.schema", function()
     assert.same({
       type = "object", additionalProperties = false, required = { "id" },
       properties = {
-        id = { type = "integer", minimum = 1 },
+        id = { type = "integer", minimum = 1, maximum = math.maxinteger },
         note = { type = { "string", "null" }, maxLength = 9, description = "what for" },
-        tags = { type = "array", maxItems = 2, items = { type = "string", enum = { "a" } } },
+        tags = { type = { "array", "null" }, maxItems = 2, items = { type = "string", enum = { "a" } } },
       },
     }, schema.json { fields = {
       id = { type = "integer", min = 1 },
       note = { type = "string", max = 9, nullable = true, optional = true, about = "what for" },
       tags = { items = { type = "string", enum = { "a" } }, max = 2, optional = true },
     } })
+  end)
+
+  it("writes that an optional field may be null in a body, and never in a query", function()
+    local s = { fields = {
+      mode = { type = "string", enum = { "a", "b" }, optional = true },
+      text = { type = "string", bytes = 7, optional = true },
+    } }
+    assert.same({ mode = { type = { "string", "null" }, enum = { "a", "b", json.null } },
+      text = { type = { "string", "null" }, maxLength = 7 } }, schema.json(s).properties)
+    assert.same({ mode = { type = "string", enum = { "a", "b" } },
+      text = { type = "string", maxLength = 7 } }, schema.json(s, true).properties)
   end)
 
   it("reads the texts of a query and a path as what they stand for", function()
