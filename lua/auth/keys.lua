@@ -78,9 +78,9 @@ end
 -- Makes the first key unless another node is faster; the key that holds.
 local function create()
   local key = generate()
+  mark_fresh() -- before the key is there: nobody may find it and think it is due
   local added, message, code = store.add(PRIVATE, key:pem())
   if not added and code ~= "exists" then world(message, code) end
-  if added then mark_fresh() end
   return key_of(get(PRIVATE), PRIVATE)
 end
 
@@ -210,11 +210,11 @@ function keys.rotate()
   local life = config.get "token.max_ttl" + config.get "token.leeway" + SIGN_SLACK
   local kept, message, code = store.set(RETIRED .. old:kid(), old:public_pem(), { ttl = life })
   if not kept then world(message, code) end
+  mark_fresh()
   local written
   written, message, code = store.cas(PRIVATE, new:pem(), version)
   if not written and code ~= "conflict" then world(message, code) end
   if not written then return false end
-  mark_fresh()
   store.set(PUBLIC, new:public_pem())
   hub.publish(TOPIC, new:kid(), { version = math.floor(time.now() * 1000) })
   reload()

@@ -11,6 +11,7 @@
 --
 -- With `resume` the events go through a topic of their own, "stream:ID", that keeps a history: the
 -- handler goes on when its client is gone, and GET /sse/ID gives any client on any node the rest.
+local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
 local events = require "host.events"
@@ -27,6 +28,8 @@ local RETRY_MIN, RETRY_SPREAD = 1000, 1000
 local ID_BYTES = 18
 local TOGETHER = 64 -- events of a handler that does not wait, before others have their turn
 local GRACE, LOOK = 30, 2
+local HANDLERS = config.get "sse.handlers"
+local running = 0
 local KEPT = 1000 -- as in lua/topics/streams.lua
 
 local HEADERS = { ["Cache-Control"] = "no-cache, no-store", ["X-Accel-Buffering"] = "no" }
@@ -117,8 +120,15 @@ local function sender(topic, grace)
 end
 
 
+local function leave()
+  running = running - 1
+end
+
+
 local function runner(fn, topic, grace)
   return function(_, req)
+    running = running + 1
+    local _ <close> = setmetatable({}, { __close = leave })
     local ok, err = pcall(fn, sender(topic, grace), req)
     publish(topic, { event = "end", data = ok and '{"code":"ended"}' or '{"code":"error"}' }, true)
     if not ok then error(err, 0) end
@@ -126,7 +136,17 @@ local function runner(fn, topic, grace)
 end
 
 
+-- They outlive their clients, so that a limit of connections is none for them.
+local function check_room()
+  if running >= HANDLERS then
+    errors.throw(503, "busy", "too many streams are being made; try again in a moment",
+      { ["Retry-After"] = "5" })
+  end
+end
+
+
 local function resumable(fn, options)
+  check_room()
   local id = crypto.base64url_encode(crypto.random(ID_BYTES))
   local topic, url = topic_of(id), "/sse/" .. id
   local entry = entry_of(topic, { mode = "log", history = 1 })

@@ -218,7 +218,7 @@ local function config(settings)
     ["token.issuer"] = "realtime-svg", ["token.ttl"] = 3600, ["token.max_ttl"] = 30 * 86400,
     ["token.leeway"] = 5, ["token.rotate"] = 90 * 86400, ["session.expire"] = 86400,
     ["limits.template"] = 262144, ["limits.session"] = 4194304, demo = false,
-    ["password.ln"] = 17, ["password.r"] = 8, ["password.p"] = 1,
+    ["sse.handlers"] = 1000, ["password.ln"] = 17, ["password.r"] = 8, ["password.p"] = 1,
     dev = false, rerender = false, ["https.redirect"] = false, ["https.port"] = 443,
     ["https.hsts"] = 0,
   }

@@ -91,6 +91,8 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_HISTORY_EVICTED] = COUNTER("lunacast_history_evicted_total",
         "Times that a topic lost history since all histories together were too large."),
     [METRIC_SCRIPT_ERRORS] = COUNTER("lunacast_script_errors_total", "Handlers that raised."),
+    [METRIC_VM_RECYCLED] = COUNTER("lunacast_vm_recycled_total",
+                                   "Scripts loaded anew since they held too much memory."),
     [METRIC_RELOADS] = COUNTER("lunacast_reloads_total", "New scripts that went live."),
     [METRIC_RELOADS_FAILED] =
         COUNTER("lunacast_reloads_failed_total", "New scripts that were wrong; the old ones served on."),

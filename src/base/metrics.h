@@ -46,6 +46,7 @@ typedef enum {
     METRIC_HISTORY_BYTES,       /* gauge: of all topics' histories */
     METRIC_HISTORY_EVICTED,     /* histories shortened since all together were too large */
     METRIC_SCRIPT_ERRORS,       /* handlers that raised */
+    METRIC_VM_RECYCLED,         /* scripts loaded anew since they held too much memory */
     METRIC_SCRIPTS_STOPPED,     /* over their time budget */
     METRIC_RELOADS,             /* new scripts went live */
     METRIC_RELOADS_FAILED,

@@ -172,6 +172,26 @@ static void note_facts(worker *w)
     pthread_mutex_unlock(&board->lock);
 }
 
+/* A script that keeps a little of each request would end in requests that fail for want of memory.
+ * Before that its VM is replaced by a fresh one, by a reload like any other. */
+static void look_after_memory(worker *w)
+{
+    size_t limit = w->shared->script.memory_limit, most = limit / 5 * 4;
+    uint64_t now = clock_ms();
+    if (limit == 0 || w->stopping || now < w->recycle_after || vm_memory(w->vm) < most)
+        return;
+    w->recycle_after = now + RECYCLE_MS;
+    vm_collect(w->vm);
+    if (vm_memory(w->vm) < most)
+        return;
+    log_warn(
+        "scripts hold almost all of lua.memory and are loaded anew; raise it, or look for what "
+        "they keep",
+        LOG_NUM("bytes", vm_memory(w->vm)), LOG_NUM("limit", limit));
+    metrics_add(METRIC_VM_RECYCLED, 1);
+    w->shared->host->reload(w->shared->host->arg);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     worker *w = timer->data;
@@ -179,6 +199,8 @@ static void on_tick(uv_timer_t *timer)
     if (w->vm == NULL)
         return;
     vm_tick(w->vm);
+    if (w->dispatcher != NULL)
+        look_after_memory(w);
     note_facts(w);
     metrics_set(METRIC_LUA_MEMORY, (int64_t)vm_memory(w->vm));
     metrics_set(METRIC_TASKS, (int64_t)task_count(w->vm));

@@ -12,7 +12,8 @@ enum {
     DRAIN_LOOK_MS = 20,
     TICK_MS = 1000,
     RETIRED_MAX = 16,
-    ROUNDS = 16
+    ROUNDS = 16,
+    RECYCLE_MS = 60000
 };
 
 typedef struct {
@@ -54,6 +55,7 @@ struct worker {
     uint64_t longest_turn; /* ms, since the last tick */
     bool stopping;
     uint64_t drain_until;
+    uint64_t recycle_after; /* ms: scripts that hold too much are not loaded anew before */
     mail mail;
 };
 

@@ -14,7 +14,7 @@
 
 static const char box_name[] = "host.peer";
 
-enum { RECEIVED_MAX = 256 << 20, READ_BYTES = 64 << 10, BACKLOG = 128 };
+enum { RECEIVED_MAX = 256 << 20, READ_BYTES = 64 << 10, PAUSED_BYTES = 64 << 10, BACKLOG = 128 };
 
 typedef struct peer {
     activity_object object;
@@ -271,9 +271,14 @@ static int peer_write(lua_State *L)
     return 1;
 }
 
+/* Who does not read shall be a burden to the peer soon, and not after the megabytes that the kernel
+ * would take for it. */
 static int peer_pause(lua_State *L)
 {
-    uv_read_stop(&check_peer(L)->h.stream);
+    peer *p = check_peer(L);
+    int small = PAUSED_BYTES;
+    uv_read_stop(&p->h.stream);
+    uv_recv_buffer_size(&p->h.handle, &small);
     return 0;
 }
 

@@ -76,6 +76,7 @@ void vm_adopt(vm *v);
 void vm_tick(vm *v);
 const struct config *vm_config(const vm *v);
 size_t vm_memory(const vm *v); /* bytes in use */
+void vm_collect(vm *v);        /* frees what nothing holds; not from inside Lua */
 size_t vm_count(void);         /* VMs alive in the process, for the audit */
 
 /* Resumes every task of the calling worker that is ready, until none is. Called by the worker after

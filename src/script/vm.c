@@ -178,6 +178,11 @@ void vm_tick(vm *v)
     account_flush(&v->accounts);
 }
 
+void vm_collect(vm *v)
+{
+    lua_gc(v->L, LUA_GCCOLLECT);
+}
+
 vm_tasks *vm_task_state(vm *v)
 {
     return &v->tasks;
