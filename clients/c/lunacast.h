@@ -149,9 +149,10 @@ typedef struct {
 } lunacast_interest;
 
 /* Subscribes, now or as soon as there is a connection, and again after each reconnect. A topic that
- * ends in '*' stands for all that begin so. *out (may be NULL) is the client's: it lives until
- * lunacast_unsubscribe or lunacast_free. BAD_ARGUMENT, TWICE, FULL (more than 128), CLOSED. What
- * the server refuses comes by on_error. */
+ * ends in '*' stands for all that begin so. A message that names no session is for all
+ * subscriptions of its topic, and comes once where they have the same on_message and user. *out
+ * (may be NULL) is the client's: it lives until lunacast_unsubscribe or lunacast_free.
+ * BAD_ARGUMENT, TWICE, FULL (more than 128), CLOSED. What the server refuses comes by on_error. */
 int lunacast_subscribe(lunacast *client, const char *topic, const lunacast_interest *interest,
                        lunacast_subscription **out);
 

@@ -454,6 +454,17 @@ static bool is_for(const lunacast_subscription *s, const lunacast_message *out, 
     return s->session ? same_text(s->session, out->session) : own;
 }
 
+/* A callback of several subscriptions that a message may be for gets it once. */
+static bool is_listed(lunacast_subscription *const *all, size_t n, const lunacast_subscription *s)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (all[i]->interest.on_message == s->interest.on_message &&
+            all[i]->interest.user == s->interest.user)
+            return true;
+    }
+    return false;
+}
+
 void topics_published(lunacast *c, const message *whole)
 {
     message m;
@@ -462,7 +473,7 @@ void topics_published(lunacast *c, const message *whole)
     size_t n = 0;
     bool own = out.session && (!has_exact(c, &out) || is_own_session(c, out.session));
     for (lunacast_subscription *s = c->subscriptions; s && out.topic; s = s->next) {
-        if (is_for(s, &out, own))
+        if (is_for(s, &out, own) && !is_listed(all, n, s))
             all[n++] = s;
     }
     for (size_t i = 0; i < n && !c->freed; i++)

@@ -1,4 +1,5 @@
-// Plays the server of a transcript (spec/protocol/README.md) against clients/js.
+// Plays the server of a transcript (spec/protocol/README.md) against clients/js, or another library
+// behind a class with the same methods.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { readFileSync, readdirSync } from "node:fs";
@@ -77,8 +78,8 @@ async function listen(play) {
 }
 
 class Actor {
-  constructor(play, host, options = {}) {
-    Object.assign(this, { play, host, options, told: {} });
+  constructor(play, host, library, options = {}) {
+    Object.assign(this, { play, host, library, options, told: {} });
     for (const what of ["message", "error", "gap", "presence", "picture", "result"]) this.told[what] = mailbox();
     if (options.token) this.auth = new Auth(`http://127.0.0.1:${host.port}`);
     this.handler = (message) => this.told.message(message);
@@ -86,7 +87,7 @@ class Actor {
 
   start() {
     const { name, session } = this.options;
-    const client = new Client(`ws://127.0.0.1:${this.host.port}/ws`,
+    const client = new this.library(`ws://127.0.0.1:${this.host.port}/ws`,
       { name, session, WebSocket, auth: this.auth });
     client.onerror = (error) => this.told.error(error.code);
     client.ongap = (gap) => this.told.gap(gap);
@@ -133,8 +134,8 @@ class Actor {
   }
 }
 
-async function step(play, host, actors, now) {
-  const actor = (actors[now.on] ??= new Actor(play, host, play.clients[now.on]));
+async function step(play, host, library, actors, now) {
+  const actor = (actors[now.on] ??= new Actor(play, host, library, play.clients[now.on]));
   if (now.answer) play.answer = now.answer;
   if (now.does) await actor.does(now.does);
   for (const said of now.says ?? []) check(play, said, await actor.socket.box.next(JSON.stringify(said)));
@@ -145,13 +146,13 @@ async function step(play, host, actors, now) {
 }
 
 /** Plays it; rejects, naming the step, where the client does something else. */
-export async function run(transcript) {
+export async function run(transcript, library = Client) {
   const play = { ...transcript, bound: {} };
   const host = await listen(play);
   const actors = {};
   try {
     for (const [i, now] of play.steps.entries()) {
-      await step(play, host, actors, now).catch((error) => {
+      await step(play, host, library, actors, now).catch((error) => {
         throw new Error(`step ${i + 1}, ${JSON.stringify(now)}: ${error.message}`, { cause: error });
       });
     }

@@ -10,10 +10,10 @@ local CONFIG = "return { topics = { ['kept*'] = { history = { messages = 3 } } }
 local FILES = { ["config.lua"] = CONFIG }
 
 
-local function start(set, listen)
+local function start(set)
   local all = { ["password.ln"] = 10 }
   for name, value in pairs(set or {}) do all[name] = value end
-  return server.start { files = FILES, set = all, listen = listen }
+  return server.start { files = FILES, set = all }
 end
 
 
@@ -204,6 +204,55 @@ describe("the client in C", function()
       { json = { username = "ask", password = "pw" } }):json().token, 3600)
     ann:becomes "open"
     ann:quit()
+  end)
+end)
+
+
+describe("the client in C and the network", function()
+  it("gives up a server that does not answer pings", function()
+    local app = start()
+    local way = proxy.new(app.address)
+    local ann = driver.start(ws_url(way), { pong = 100, delay = 50 })
+    ann:opens()
+    way:drop()
+    assert.equal("timeout", ann:hears "error"[2])
+    ann:becomes "waiting"
+    way:mend()
+    ann:becomes "open"
+    ann:quit()
+    way:close()
+    app:stop()
+  end)
+
+  it("says why nothing could be opened, and tries again", function()
+    local app = start()
+    local port = app.port
+    app:stop()
+    local ann = driver.start(("ws://127.0.0.1:%d/ws"):format(port), { delay = 50 })
+    ann:say "connect"
+    for _ = 1, 2 do assert.equal("connect", ann:hears "error"[2]) end
+    ann:quit()
+  end)
+
+  it("speaks TLS, and with servers only whose certificate is right", function()
+    local folder = server.folder()
+    local key, cert = folder .. "/a.key", folder .. "/a.crt"
+    assert.equal(0, process.run("openssl", { "req", "-x509", "-newkey", "ec", "-pkeyopt",
+      "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=spec", "-addext",
+      "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert }).code)
+    local app = start { ["tls.cert"] = cert, ["tls.key"] = key }
+    local url = ("wss://127.0.0.1:%d/ws"):format(app.port)
+    local ann = driver.start(url, { ca = cert })
+    ann:say("subscribe", "news")
+    ann:say("publish", "news", false, '"sealed"')
+    ann:opens()
+    assert.equal("sealed", payload(ann))
+    ann:quit()
+    local eve = driver.start(url)
+    eve:say "connect"
+    assert.equal("tls", eve:hears "error"[2])
+    eve:quit()
+    app:stop()
   end)
 end)
 
