@@ -138,9 +138,14 @@ static int put_ask(lunacast *c, const ask *like, const char *since, unsigned lim
     a->topic = client_copy(like->topic);
     a->session = client_copy(like->session);
     a->due = uv_now(c->options.loop) + c->options.ask_ms;
-    append(c, a); /* sending may show that the connection is gone, which answers it */
-    send_ask(c, a, since, limit);
-    return LUNACAST_OK;
+    int code = send_ask(c, a, since, limit);
+    if (code == LUNACAST_OK && (c->freed || !c->wire))
+        code = LUNACAST_CLOSED; /* sending has shown that the connection is gone */
+    if (code == LUNACAST_OK)
+        append(c, a);
+    else
+        free_ask(a);
+    return code;
 }
 
 int lunacast_presence(lunacast *c, const char *topic, const char *session, lunacast_answer answer,

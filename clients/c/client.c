@@ -20,6 +20,7 @@
 #include "mem.h"
 #include "utf8_stream.h"
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef enum { COMES_BACK, COMES_SLOWLY, RENEWS, ENDS } consequence;
@@ -229,6 +230,7 @@ static void on_drain(void *owner)
 static void refused(lunacast *c, const wire_end *end)
 {
     message m;
+    char ours[64];
     bool read = message_read(&m, end->reason);
     char *code = read ? message_string(m.code) : NULL,
          *text = read ? message_string(m.error) : NULL;
@@ -237,7 +239,8 @@ static void refused(lunacast *c, const wire_end *end)
         token_expire(c);
     if (token && !c->options.on_token)
         c->stopped = true;
-    client_error(c, code ? code : "refused", text ? text : "the server has refused the connection");
+    snprintf(ours, sizeof ours, "the server has answered %d to the opening", end->status);
+    client_error(c, code ? code : "refused", text ? text : ours);
     free(code);
     free(text);
     if (c->stopped && !c->freed)
@@ -333,7 +336,6 @@ int lunacast_connect(lunacast *c)
     if (c->state != LUNACAST_IS_CLOSED || c->wire)
         return LUNACAST_OK;
     uv_timer_start(&c->wait, on_wait, 0, 0); /* events come from the loop, never from here */
-    c->state = LUNACAST_CONNECTING;
     return LUNACAST_OK;
 }
 
@@ -352,6 +354,7 @@ void lunacast_close(lunacast *c)
     if (c->wire)
         wire_abandon(c->wire);
     c->wire = NULL;
+    queue_clear(c);
     stop(c);
 }
 

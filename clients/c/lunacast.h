@@ -113,7 +113,7 @@ int lunacast_new(lunacast **out, const lunacast_options *options);
  * the loop has closed the handles: run the loop once more before closing it. NULL is allowed. */
 void lunacast_free(lunacast *client);
 
-/* Begins to connect. OK also when it is on its way already. */
+/* Begins to connect, at the next turn of the loop. OK also when it is on its way already. */
 int lunacast_connect(lunacast *client);
 
 /* Sends what waits, says good-bye and stays CLOSED. Subscriptions stay for the next
@@ -200,7 +200,8 @@ int lunacast_history(lunacast *client, const char *topic, const char *session, c
 
 /* The token from now on: an open connection goes on with it (it must be of the same user, session
  * and tenant), later ones open with it. expires_in: seconds that it lives; 0: not known, it counts
- * as good until the server refuses it. BAD_ARGUMENT: characters that no token has. */
+ * as good until the server refuses it. BAD_ARGUMENT: characters that no token
+ * has. FULL: it is for the next connection only, since the queue is full. */
 int lunacast_set_token(lunacast *client, const char *token, unsigned expires_in);
 
 /* Calls on_token, as if the token were about to expire. NO_TOKEN. */

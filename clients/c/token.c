@@ -51,14 +51,15 @@ static bool is_valid(const char *token)
     return n > 0;
 }
 
-static void send_token(lunacast *c)
+static int send_token(lunacast *c)
 {
     buf out = {0};
     buf_text(&out, "refresh-token:");
     buf_text(&out, c->token);
-    queue_send(c, (slice){out.data, out.len}, true);
+    int code = queue_send(c, (slice){out.data, out.len}, true);
     buf_free(&out);
     token_plan(c);
+    return code;
 }
 
 int lunacast_set_token(lunacast *c, const char *token, unsigned expires_in)
@@ -76,8 +77,8 @@ int lunacast_set_token(lunacast *c, const char *token, unsigned expires_in)
         c->renew = now(c) + life / 5 * 4;
     }
     if (c->wire && c->state == LUNACAST_OPEN)
-        send_token(c);
-    else if (c->token_wanted && !c->wire)
+        return send_token(c);
+    if (c->token_wanted && !c->wire)
         client_connect(c);
     return LUNACAST_OK;
 }

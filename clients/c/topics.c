@@ -69,15 +69,16 @@ static void put_json(const lunacast_subscription *s, buf *out)
     buf_byte(out, '}');
 }
 
-static void send_subscribe(lunacast_subscription *s)
+static int send_subscribe(lunacast_subscription *s)
 {
     buf out = {0};
     if (is_enveloped(s))
         put_json(s, &out);
     else
         put_plain(s, "subscribe:", &out);
-    queue_send(s->client, (slice){out.data, out.len}, true);
+    int code = queue_send(s->client, (slice){out.data, out.len}, true);
     buf_free(&out);
+    return code;
 }
 
 void topics_begin(lunacast *c)
@@ -159,6 +160,18 @@ static lunacast_subscription *make(lunacast *c, const char *topic,
     return s;
 }
 
+static void take_out(lunacast_subscription *s)
+{
+    lunacast_subscription **at = &s->client->subscriptions;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    s->client->subscribed--;
+    s->gone = true;
+    s->next = s->client->gone;
+    s->client->gone = s;
+}
+
 int lunacast_subscribe(lunacast *c, const char *topic, const lunacast_interest *interest,
                        lunacast_subscription **out)
 {
@@ -173,26 +186,22 @@ int lunacast_subscribe(lunacast *c, const char *topic, const lunacast_interest *
     if (c->subscribed >= SUBSCRIPTIONS_MAX)
         return LUNACAST_FULL;
     lunacast_subscription *s = make(c, topic, interest);
-    if (out)
+    int code = send_subscribe(s);
+    if (code != LUNACAST_OK)
+        take_out(s);
+    else if (out)
         *out = s;
-    send_subscribe(s);
-    return LUNACAST_OK;
+    topics_sweep(c);
+    return code;
 }
 
 void lunacast_unsubscribe(lunacast_subscription *s)
 {
     lunacast *c = s->client;
-    lunacast_subscription **at = &c->subscriptions;
     buf out = {0};
     if (s->gone)
         return;
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
-    c->subscribed--;
-    s->gone = true;
-    s->next = c->gone;
-    c->gone = s;
+    take_out(s);
     put_plain(s, "unsubscribe:", &out);
     queue_send(c, (slice){out.data, out.len}, true);
     buf_free(&out);

@@ -84,6 +84,11 @@ describe("the client in C", function()
     local ann = driver.start(ws_url(address), { queue = 2 })
     for i = 1, 3 do ann:say("publish", "news", false, i) end
     assert.equal("-5", ann:hears "failed"[2])
+    ann:say "close" -- before there was a connection
+    ann:say "look"
+    assert.equal("0", ann:hears "looked"[3])
+    ann:say("publish", "news", false, 1)
+    assert.equal("-6", ann:hears "failed"[2])
     ann:quit()
     local bob = driver.start(ws_url(address), { queue = 2, drop = 1 })
     bob:say("subscribe", "queue")
@@ -232,6 +237,13 @@ describe("the client in C and the network", function()
     ann:say "connect"
     for _ = 1, 2 do assert.equal("connect", ann:hears "error"[2]) end
     ann:quit()
+    app = start()
+    local bob = driver.start(app.url, { delay = 50 }) -- a page, and no WebSocket
+    bob:say "connect"
+    assert.same({ "error", "refused", "the server has answered 200 to the opening" }, bob:hears "error")
+    bob:becomes "waiting"
+    bob:quit()
+    app:stop()
   end)
 
   it("speaks TLS, and with servers only whose certificate is right", function()
