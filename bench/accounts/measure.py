@@ -1,0 +1,259 @@
+"""Drives both servers in turns: measure.py LUNACAST [--quick]. See ./run."""
+import asyncio
+import glob
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+QUICK = "--quick" in sys.argv
+ROUNDS, SECONDS, CONNECTIONS, POSTS = (1, 2, 16, 100) if QUICK else (5, 4, 32, 1000)
+LOGINS, HASH = 32, "14"
+HERE = os.path.dirname(os.path.abspath(__file__))
+ACCOUNT = {"username": "ada", "password": "a good password"}
+GOALS = [
+    ("read", "GET /posts/{id}, not cached", 10), ("page", "GET /posts, cached", 20),
+    ("write", "POST /posts, durable", 5), ("refresh", "POST /auth/refresh", 10),
+]
+two_cores = os.cpu_count() >= 2
+on_server = ["taskset", "-c", "0"] if two_cores else []
+
+
+class Connection:
+    def __init__(self, port):
+        self.port, self.reader, self.writer = port, None, None
+
+    async def ask(self, method, path, body=None, token=None, more=""):
+        if self.writer is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        data = json.dumps(body).encode() if body is not None else b""
+        head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(data)}\r\n{more}"
+        if body is not None:
+            head += "Content-Type: application/json\r\n"
+        if token:
+            head += f"Authorization: Bearer {token}\r\n"
+        self.writer.write(head.encode() + b"\r\n" + data)
+        answer = await self.reader.readuntil(b"\r\n\r\n")
+        lines = answer.decode("latin-1").lower().split("\r\n")
+        length = next(int(line[15:]) for line in lines if line.startswith("content-length:"))
+        return int(lines[0].split()[1]), await self.reader.readexactly(length)
+
+    def close(self):
+        if self.writer:
+            self.writer.close()
+
+
+def must(result, *wanted):
+    if result[0] not in wanted:
+        sys.exit(f"answered {result[0]}: {result[1][:500]}")
+    return json.loads(result[1])
+
+
+class Server:
+    def __init__(self, name, folder):
+        self.name, self.folder, self.results = name, folder, {}
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+
+    def start(self):
+        command, env = self.command()
+        self.log = open(os.path.join(self.folder, "log"), "w")
+        self.process = subprocess.Popen(on_server + command, env={**os.environ, **env},
+                                        stdout=self.log, stderr=self.log, cwd=os.getcwd())
+        for _ in range(400):
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit(f"{self.name} does not start: see {self.log.name}")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def cpu(self):
+        """Nanoseconds of all threads; threads that have ended are not in it."""
+        total = 0
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat"):
+            with open(path) as file:
+                total += int(file.read().split()[0])
+        return total
+
+
+class Lunacast(Server):
+    def command(self):
+        app = os.path.join(self.folder, "app")
+        os.makedirs(app)
+        return [sys.argv[1], "run", app, "--listen", f"127.0.0.1:{self.port}", "--workers", "1",
+                "--data", os.path.join(self.folder, "data"), "--set", "log.level=warn",
+                "--set", "watch=false", "--set", "store.durability=full", "--set", f"password.ln={HASH}"], {}
+
+
+class FastApi(Server):
+    def command(self):
+        return [sys.executable, "-m", "uvicorn", "peer:app", "--app-dir", HERE, "--port", str(self.port),
+                "--no-access-log", "--log-level", "warning"], \
+            {"DATABASE": os.path.join(self.folder, "sql.db"), "PASSWORD_LN": HASH}
+
+
+async def prepare(server):
+    c = Connection(server.port)
+    must(await c.ask("POST", "/auth/register", ACCOUNT), 201)
+    server.token = must(await c.ask("POST", "/auth/login", ACCOUNT), 200)["access_token"]
+    for i in range(POSTS):
+        must(await c.ask("POST", "/posts", {"title": f"post {i}", "body": "words " * 40}, server.token), 201)
+    c.close()
+
+
+async def read(c, server, state):
+    state["n"] = state.get("n", 0) % POSTS + 1
+    must(await c.ask("GET", f"/posts/{state['n']}", None, server.token, "Cache-Control: no-cache\r\n"), 200)
+
+
+async def refresh(c, server, state):
+    if "token" not in state:
+        state["token"] = must(await c.ask("POST", "/auth/login", ACCOUNT), 200)["refresh_token"]
+        return
+    state["token"] = must(await c.ask("POST", "/auth/refresh", {"refresh_token": state["token"]}),
+                          200)["refresh_token"]
+
+
+async def refreshes(server):
+    """Requests per CPU second. Each connection uses the token that its last answer brought."""
+    connections = [(Connection(server.port), {}) for _ in range(CONNECTIONS)]
+    for c, state in connections:  # the logins are not measured
+        await refresh(c, server, state)
+    count = 0
+
+    async def loop(c, state, until):
+        nonlocal count
+        while time.monotonic() < until:
+            await refresh(c, server, state)
+            count += 1
+
+    before = server.cpu()
+    until = time.monotonic() + SECONDS
+    await asyncio.gather(*(loop(c, state, until) for c, state in connections))
+    used = server.cpu() - before
+    for c, _ in connections:
+        c.close()
+    return count / (used / 1e9)
+
+
+REQUESTS = {
+    "read": f'''n = 0
+function request()
+  n = n % {POSTS} + 1
+  return wrk.format("GET", "/posts/" .. n, {{ Authorization = TOKEN, ["Cache-Control"] = "no-cache" }})
+end''',
+    "page": '''function request()
+  return wrk.format("GET", "/posts?limit=20", { Authorization = TOKEN })
+end''',
+    "write": '''local body = '{"title":"a post","body":"' .. ("words "):rep(40) .. '"}'
+function request()
+  return wrk.format("POST", "/posts", { Authorization = TOKEN, ["Content-Type"] = "application/json" }, body)
+end''',
+}
+
+
+def wrk(server, name):
+    """Requests per CPU second of a server that always has something to do."""
+    script = os.path.join(server.folder, name + ".lua")
+    with open(script, "w") as file:
+        file.write(f'TOKEN = "Bearer {server.token}"\n{REQUESTS[name]}\n')
+    before = server.cpu()
+    done = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--timeout", "20s", "-s", script,
+                           f"http://127.0.0.1:{server.port}"], capture_output=True, text=True)
+    used = server.cpu() - before
+    if done.returncode != 0 or "Non-2xx" in done.stdout:
+        sys.exit(f"{server.name}, {name}: {done.stdout}{done.stderr}")
+    count = next(int(line.split()[0]) for line in done.stdout.splitlines() if "requests in" in line)
+    return count / (used / 1e9)
+
+
+async def p99_beside_logins(server):
+    until = time.monotonic() + max(SECONDS, 3)
+    times, logins = [], 0
+
+    async def log_in():
+        nonlocal logins
+        c = Connection(server.port)
+        while time.monotonic() < until:
+            must(await c.ask("POST", "/auth/login", ACCOUNT), 200)
+            logins += 1
+        c.close()
+
+    async def probe():
+        c = Connection(server.port)
+        while time.monotonic() < until:
+            began = time.monotonic()
+            await read(c, server, {})
+            times.append((time.monotonic() - began) * 1000)
+            await asyncio.sleep(0.002)
+        c.close()
+
+    await asyncio.gather(probe(), *(log_in() for _ in range(LOGINS)))
+    times.sort()
+    return times[int(len(times) * 0.99)], logins
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def report(lunacast, peer):
+    print(f"{'requests per CPU second':30} {'lunacast':>10} {'FastAPI':>10} {'ratio':>7} {'goal':>5}")
+    out = {}
+    for name, title, goal in GOALS:
+        ours, theirs = median(lunacast.results[name]), median(peer.results[name])
+        out[name] = {"lunacast": ours, "fastapi": theirs, "ratio": ours / theirs, "goal": goal}
+        verdict = "" if ours / theirs >= goal else "  missed"
+        print(f"{title:30} {ours:10.0f} {theirs:10.0f} {ours / theirs:7.1f} {goal:5}{verdict}")
+    ours, theirs = median(lunacast.results["p99"]), median(peer.results["p99"])
+    out["p99_ms"] = {"lunacast": ours, "fastapi": theirs, "goal": 20}
+    print(f"{'p99 in ms beside 32 logins':30} {ours:10.1f} {theirs:10.1f} {'':7} {'<20':>5}"
+          + ("" if ours < 20 else "  missed"))
+    os.makedirs("bench/out", exist_ok=True)
+    with open("bench/out/accounts.json", "w") as file:
+        json.dump(out, file, indent=1)
+
+
+async def main():
+    folder = tempfile.mkdtemp()
+    servers = []
+    try:
+        for kind, name in (Lunacast, "lunacast"), (FastApi, "fastapi"):
+            own = os.path.join(folder, name)
+            os.makedirs(own)
+            server = kind(name, own)
+            servers.append(server)
+            server.start()
+            await prepare(server)
+        for _ in range(ROUNDS):
+            for server in servers:
+                for name in REQUESTS:
+                    server.results.setdefault(name, []).append(wrk(server, name))
+                server.results.setdefault("refresh", []).append(await refreshes(server))
+                p99, _ = await p99_beside_logins(server)
+                server.results.setdefault("p99", []).append(p99)
+        report(*servers)
+    finally:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(folder)
+
+
+if two_cores:
+    os.sched_setaffinity(0, {1})
+asyncio.run(main())
