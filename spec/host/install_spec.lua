@@ -18,6 +18,20 @@ describe("cmake --install", function()
     app:stop()
   end)
 
+  it("puts the client library in place, which programs find by pkg-config", function()
+    local folder, build = server.folder(), server.BINARY:match "^(.*)/lunacast$"
+    assert.equal(0, process.run("/usr/bin/cmake", { "--install", build, "--prefix", folder }).code)
+    local compile = [[cd "$0" && export PKG_CONFIG_PATH=$(dirname "$(find . -name lunacast.pc)") &&
+      cc -Wall -Werror -fsanitize=address,undefined -o example "$1" $(pkg-config --cflags --libs lunacast)]]
+    local example = uv.cwd() .. "/clients/c/example.c"
+    local p = process.run("/bin/sh", { "-c", compile, folder, example })
+    assert.equal(0, p.code, p.out .. p.err)
+    local app = server.start()
+    local done = process.run(folder .. "/example", { ("ws://127.0.0.1:%d/ws"):format(app.port) })
+    assert.equal(0, done.code, done.out .. done.err)
+    app:stop()
+  end)
+
   it("ships a unit that systemd understands", function()
     local check = uv.fs_stat "/usr/bin/systemd-analyze"
     if not check then return pending "systemd-analyze is not installed" end
