@@ -165,6 +165,8 @@ static void on_open(void *owner)
     say(c, "register-name:", c->options.name);
     say(c, "register-session:", c->options.session);
     say(c, "set-data:", c->data);
+    say(c, "refresh-token:", c->token_newer ? c->token : NULL);
+    c->token_newer = false;
     topics_begin(c);
     c->beginning = false;
     queue_pump(c);
@@ -237,7 +239,7 @@ static void refused(lunacast *c, const wire_end *end)
     bool token = end->status == 401 || end->status == 403;
     if (token)
         token_expire(c);
-    if (token && !c->options.on_token)
+    if (token && !c->options.on_token && !c->token_newer)
         c->stopped = true;
     snprintf(ours, sizeof ours, "the server has answered %d to the opening", end->status);
     client_error(c, code ? code : "refused", text ? text : ours);
@@ -312,7 +314,7 @@ void client_connect(lunacast *c)
         .ping_ms = o->ping_ms,
         .pong_ms = o->pong_ms,
     };
-    c->token_wanted = false;
+    c->token_wanted = c->token_newer = false;
     c->wire = wire_open(o->loop, &options, &events, c);
 }
 

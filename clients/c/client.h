@@ -31,7 +31,8 @@ struct lunacast {
     lunacast_state state;
     wire *wire;
     bool stopped, freed, token_wanted;
-    bool beginning; /* what opens a connection goes out before what waits */
+    bool token_newer; /* than the one that the connection under way was begun with */
+    bool beginning;   /* what opens a connection goes out before what waits */
     unsigned handles, attempts, opened;
     uv_timer_t wait, refresh, asking;
     lunacast_subscription *subscriptions, *gone;

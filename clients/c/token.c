@@ -37,7 +37,7 @@ bool token_ready(lunacast *c)
 
 void token_expire(lunacast *c)
 {
-    if (c->token)
+    if (c->token && !c->token_newer)
         c->expires = c->renew = 0;
 }
 
@@ -78,6 +78,7 @@ int lunacast_set_token(lunacast *c, const char *token, unsigned expires_in)
     }
     if (c->wire && c->state == LUNACAST_OPEN)
         return send_token(c);
+    c->token_newer = c->wire != NULL;
     if (c->token_wanted && !c->wire)
         client_connect(c);
     return LUNACAST_OK;

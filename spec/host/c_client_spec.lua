@@ -196,6 +196,21 @@ describe("the client in C", function()
     eve:quit()
   end)
 
+  it("goes on with a token that was set while an older one was on its way", function()
+    local way = proxy.new(address)
+    local token = app:post("/auth/token", { json = { username = "late", password = "pw" } }):json().token
+    local ann = driver.start(ws_url(way), { delay = 50 })
+    way:delay(0.3)
+    ann:say("token", "wrong", 3600)
+    ann:say "connect"
+    ann:becomes "connecting"
+    ann:say("token", token, 3600)
+    ann:hears "error" -- of the older one
+    ann:becomes "open"
+    ann:quit()
+    way:close()
+  end)
+
   it("waits for a token where one can be asked for, and asks again for a refused one", function()
     local ann = driver.start(ws_url(address), { tokens = 1, delay = 50 })
     ann:say "connect"
