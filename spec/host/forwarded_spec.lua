@@ -98,6 +98,17 @@ describe("a request by a trusted proxy", function()
     assert.is_false(opens { Host = "in", ["X-Forwarded-Host"] = "www.example", Origin = "https://evil.example" })
   end)
 
+  it("that becomes a stream is listed with the client's address", function()
+    local key = ("k"):rep(32)
+    local other = start("127.0.0.1", { ["server.key"] = key })
+    local stream = other:sse("/sse?topic=news", { headers = { ["X-Forwarded-For"] = "1.1.1.1" } })
+    assert.equal(200, stream.status)
+    local list = other:get("/api/server/connections", { headers = { Authorization = "Bearer " .. key } })
+    assert.is_truthy(list.body:find('"peer":"1.1.1.1"', 1, true), list.body)
+    stream:close()
+    other:stop()
+  end)
+
   it("is passed on with both addresses", function()
     local up = start "127.0.0.1"
     local front = start("127.0.0.1", { ["app.up"] = up.port })
