@@ -180,10 +180,10 @@ static void look_after_memory(worker *w)
     uint64_t now = clock_ms();
     if (limit == 0 || w->stopping || now < w->recycle_after || vm_memory(w->vm) < most)
         return;
-    w->recycle_after = now + RECYCLE_MS;
     vm_collect(w->vm);
     if (vm_memory(w->vm) < most)
         return;
+    w->recycle_after = now + RECYCLE_MS;
     log_warn(
         "scripts hold almost all of lua.memory and are loaded anew; raise it, or look for what "
         "they keep",
