@@ -5,7 +5,7 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config lua5.4 liblua5.4-dev libuv1-dev node-llhttp
   libhiredis-dev libssl-dev libsqlite3-dev libpq-dev libpcre2-dev libunistring-dev zlib1g-dev lua-cjson"
 # NAME:COMMAND is also satisfied by the command, wherever it comes from.
-TEST_PACKAGES="$BUILD_PACKAGES libcmocka-dev lua-busted lua-check lua-luv lua-dkjson redis-server postgresql python3-venv
+TEST_PACKAGES="$BUILD_PACKAGES libcmocka-dev lua-busted lua-check lua-luv lua-dkjson redis-server postgresql nginx python3-venv
   clang-14 libclang-rt-14-dev clang-format-14 ccache procps curl openssl nodejs:node npm:npm chromium:chromium"
 BENCH_PACKAGES="$BUILD_PACKAGES nginx libnginx-mod-http-lua libnginx-mod-nchan redis-server wrk lua-cjson
   util-linux procps curl openssl python3-venv"
