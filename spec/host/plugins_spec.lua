@@ -285,7 +285,10 @@ describe("a timer of a plugin #workers", function()
     wait.till(function() return (app:metric "slow_total" or 0) >= 1 end, "a tick between the reloads", 1)
     app:stop()
   end)
+end)
 
+
+describe("a plugin's timer", function()
   it("fails for itself: an error, an endless loop and a run without end leave the others alone", function()
     local app = server.start { workers = 1, files = {
       ["config.lua"] = 'return { plugins = { "bad" } }',
