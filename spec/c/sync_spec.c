@@ -16,6 +16,7 @@
 
 typedef struct {
     uint64_t epoch, first, last; /* what it has kept */
+    hub_position before;
     hub_remote_query query;
     hub_history_done done; /* NULL: nobody asks */
     void *ctx;
@@ -64,9 +65,10 @@ static frame *message(uint64_t offset)
 static void answer(remote *r, int status)
 {
     hub_message items[64];
-    hub_history_page page = {.items = items, .position = {r->epoch, r->last}};
-    bool same = r->query.since.epoch == r->epoch && r->query.since.offset <= r->last;
-    uint64_t from = same ? r->query.since.offset + 1 : 1;
+    hub_history_page page = {.items = items, .position = {r->epoch, r->last}, .before = r->before};
+    hub_position since = r->query.since;
+    bool same = hub_position_carry(&since, r->epoch, r->before) && since.offset <= r->last;
+    uint64_t from = same ? since.offset + 1 : 1;
     hub_history_done done = r->done;
     assert_non_null(done);
     for (uint64_t o = from > r->first ? from : r->first; o <= r->last; o++)
@@ -299,6 +301,80 @@ static void another_epoch_is_a_gap_of_unknown_size(void **state)
     close_world(&w);
 }
 
+static void an_epoch_that_goes_on_in_another_costs_nobody_a_message(void **state)
+{
+    (void)state;
+    world w;
+    reader back;
+    open_world(&w, 1, 2);
+    follow(&w, (hub_position){0});
+    receive(&w, 9, 3);
+    turn(&w);
+    w.remote.epoch = 9;
+    w.remote.before = (hub_position){7, 2};
+    w.remote.last = 3;
+    answer(&w.remote, 0);
+    turn(&w);
+    assert_string_equal(w.reader.said, "3.");
+    subscribe(&w, &back, (hub_position){7, 2});
+    turn(&w);
+    assert_int_equal(back.recovery, HUB_RECOVERED);
+    assert_string_equal(back.said, "3.");
+    receive(&w, 9, 4);
+    turn(&w);
+    assert_string_equal(w.reader.said, "3.4.");
+    assert_string_equal(back.said, "3.4.");
+    assert_int_equal(w.remote.reads, 2);
+    hub_unsubscribe(&back.subscriber);
+    close_world(&w);
+}
+
+static void what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it(void **state)
+{
+    (void)state;
+    world w;
+    reader back;
+    open_world(&w, 1, 2);
+    follow(&w, (hub_position){0});
+    receive(&w, 7, 3);
+    turn(&w);
+    w.remote.epoch = 9;
+    w.remote.before = (hub_position){7, 2};
+    w.remote.last = 5; /* 3 is another message */
+    hub_relinked(w.hub);
+    turn(&w);
+    answer(&w.remote, 0);
+    turn(&w);
+    assert_string_equal(w.reader.said, "3.|0|1.2.3.4.5.");
+    subscribe(&w, &back, (hub_position){7, 3});
+    turn(&w);
+    answer(&w.remote, 0);
+    turn(&w);
+    assert_int_equal(back.recovery, HUB_NOT_RECOVERED);
+    hub_unsubscribe(&back.subscriber);
+    close_world(&w);
+}
+
+static void a_message_of_an_epoch_that_is_over_is_not_waited_for(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, 1, 2);
+    follow(&w, (hub_position){0});
+    receive(&w, 7, 9); /* the last that came over the old link */
+    turn(&w);
+    w.remote.epoch = 9;
+    w.remote.last = 1;
+    answer(&w.remote, 0);
+    turn(&w);
+    assert_null(w.remote.done);
+    assert_string_equal(w.reader.said, "|0|1.");
+    receive(&w, 9, 2);
+    turn(&w);
+    assert_string_equal(w.reader.said, "|0|1.2.");
+    close_world(&w);
+}
+
 static void a_reading_that_fails_is_begun_again(void **state)
 {
     (void)state;
@@ -438,6 +514,9 @@ int main(void)
         cmocka_unit_test(a_message_that_comes_twice_goes_on_once),
         cmocka_unit_test(after_a_lost_link_what_was_missed_is_read),
         cmocka_unit_test(another_epoch_is_a_gap_of_unknown_size),
+        cmocka_unit_test(an_epoch_that_goes_on_in_another_costs_nobody_a_message),
+        cmocka_unit_test(what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it),
+        cmocka_unit_test(a_message_of_an_epoch_that_is_over_is_not_waited_for),
         cmocka_unit_test(a_reading_that_fails_is_begun_again),
         cmocka_unit_test(a_client_that_is_ahead_of_this_node_is_not_told_wrong),
         cmocka_unit_test(a_watch_waits_for_what_a_client_may_have_seen),

@@ -95,6 +95,7 @@ typedef struct {
     const hub_message *items;
     size_t n;
     hub_position position; /* of the newest message that there was; none: no history is kept */
+    hub_position before;   /* hub_position_carry; none: positions of this epoch only */
     hub_recovery recovery; /* of the position that was asked for */
 } hub_history_page;
 
@@ -105,9 +106,10 @@ typedef struct {
     hub_position since; /* what follows on it; none, or of another epoch: all */
     size_t limit;       /* the newest so many of these, unless `oldest` */
     bool oldest;
-    /* Of a node that follows the topic: where there is nothing yet, its history begins with this
-     * epoch (0: it does not), and so it does when the remote has less than `since`. */
-    uint64_t epoch;
+    /* By a node that follows the topic: where there is nothing yet, its history begins, and so it
+     * does when the remote has less than `since`. */
+    bool follows;
+    uint64_t epoch;  /* one that was never used */
     uint64_t age_ms; /* of the rule */
 } hub_remote_query;
 

@@ -11,6 +11,7 @@ typedef struct hub_history {
     map_node node;
     list link;            /* in histories.kept or .empty: the least recently used first */
     uint64_t epoch, last; /* last: offset of the newest message that there was */
+    hub_position before;  /* hub_position_carry */
     hub_message *ring;
     size_t head, count, cap, bytes;
     hub_history_limits limits;
@@ -40,6 +41,9 @@ uint64_t hub_histories_epoch(hub_histories *all); /* one that was never used */
 void hub_history_move(hub_histories *all, hub_history *y, hub_position at);
 /* The next message, at offset last + 1. Holds its own reference. */
 void hub_history_append(hub_histories *all, hub_history *y, frame *data, int64_t now);
+/* Is p of this counter, so that it can be told what followed on it? It is carried into its epoch.
+ */
+bool hub_history_has(const hub_history *y, hub_position *p);
 /* Offset of the oldest message that is there; last + 1 when there is none. */
 uint64_t hub_history_first(hub_histories *all, hub_history *y, int64_t now);
 /* Up to max of the messages after that offset, with a reference on each for the caller. */

@@ -99,7 +99,11 @@ static void ask_remote(hub_port *p, slice topic, const hub_history_query *q, con
     hub *h = p->hub;
     asking *a = mem_alloc(sizeof *a);
     *a = (asking){*q, done, ctx, clock_wall_ms() - (int64_t)rule->history.age_ms};
+    pthread_mutex_lock(&h->lock);
+    uint64_t epoch = hub_histories_epoch(&h->histories);
+    pthread_mutex_unlock(&h->lock);
     hub_remote_query query = {.since = q->since,
+                              .epoch = epoch,
                               .limit = q->limit,
                               .oldest = !q->reverse,
                               .age_ms = rule->history.age_ms};

@@ -6,6 +6,13 @@
 
 enum { EPOCH_DIGITS = 16, OFFSET_DIGITS = 19 };
 
+bool hub_position_carry(hub_position *p, uint64_t epoch, hub_position before)
+{
+    if (before.epoch != 0 && p->epoch == before.epoch && p->offset <= before.offset)
+        p->epoch = epoch;
+    return p->epoch == epoch;
+}
+
 size_t hub_position_text(hub_position p, char out[HUB_POSITION_TEXT])
 {
     out[0] = '\0';

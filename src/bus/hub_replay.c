@@ -23,7 +23,7 @@ static bool read_history(hub_topic *t, hub_position *at, hub_batch *b, uint64_t 
     hub_history *y = hub_history_of(h, t->state);
     if (y != NULL) {
         uint64_t first = hub_history_first(&h->histories, y, clock_wall_ms());
-        bool same = at->epoch == y->epoch && at->offset <= y->last;
+        bool same = hub_history_has(y, at);
         gap = !same || at->offset + 1 < first;
         *lost = same ? first - at->offset - 1 : 0;
         if (gap)
@@ -64,12 +64,10 @@ static hub_recovery place(hub *h, hub_history *y, const hub_log_start *start, hu
 {
     uint64_t first = hub_history_first(&h->histories, y, clock_wall_ms());
     uint32_t wanted = start->history;
-    *at = (hub_position){y->epoch, y->last};
-    if (start->since.epoch == y->epoch && start->since.offset <= y->last &&
-        start->since.offset + 1 >= first) {
-        *at = start->since;
+    *at = start->since;
+    if (hub_history_has(y, at) && at->offset + 1 >= first)
         return HUB_RECOVERED;
-    }
+    *at = (hub_position){y->epoch, y->last};
     if (start->since.epoch != 0 && wanted == 0)
         wanted = 1; /* the newest state there is */
     at->offset -= wanted < y->count ? wanted : y->count;

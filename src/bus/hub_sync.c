@@ -24,6 +24,7 @@ typedef struct {
     frame *data;
     hub_position position;
     int64_t time_ms;
+    uint64_t before; /* readings with a higher number were begun after it came */
 } held_message;
 
 typedef struct {
@@ -76,7 +77,7 @@ bool hub_sync_knows(hub *h, topic_state *s, hub_position since)
     if (since.epoch == 0 || s->sync_done == 0 || s->reading)
         return since.epoch == 0 && s->sync_done > 0;
     hub_history *y = hub_history_find(&h->histories, s->node.key);
-    return y != NULL && y->epoch == since.epoch && since.offset <= y->last &&
+    return y != NULL && hub_history_has(y, &since) &&
            since.offset + 1 >= hub_history_first(&h->histories, y, clock_wall_ms());
 }
 
@@ -100,13 +101,14 @@ static void drop_held(topic_state *s)
 }
 
 /* The oldest go first: the reading that follows brings them, or shows their hole. */
-static void hold(topic_state *s, frame *data, hub_position position, int64_t time_ms)
+static void hold(hub *h, topic_state *s, frame *data, hub_position position, int64_t time_ms)
 {
     while (s->held_count > 0 &&
            (s->held_count >= HUB_LOG_MESSAGES || s->held_bytes + data->len > HUB_LOG_BYTES))
         drop_held(s);
     held_message *m = mem_alloc(sizeof *m);
-    *m = (held_message){.data = frame_hold(data), .position = position, .time_ms = time_ms};
+    *m = (held_message){
+        .data = frame_hold(data), .position = position, .time_ms = time_ms, .before = h->last_sync};
     list_append(&s->held, &m->link);
     s->held_count++;
     s->held_bytes += data->len;
@@ -134,16 +136,22 @@ void hub_sync_receive(hub *h, topic_state *s, frame *data, hub_position position
     if (s->sync_done > 0 && !s->reading && list_empty(&s->held) &&
         count_in(h, s, data, position, time_ms))
         return;
-    hold(s, data, position, time_ms);
+    hold(h, s, data, position, time_ms);
     if (!s->reading && list_empty(&s->sync_link))
         hub_sync_want(h, s);
+}
+
+/* A reading that was begun after it came says another epoch: its own is over. */
+static bool is_over(hub *h, topic_state *s, const held_message *m)
+{
+    return s->sync_done > m->before && hub_history_of(h, s)->epoch != m->position.epoch;
 }
 
 static void release_held(hub *h, topic_state *s)
 {
     while (!list_empty(&s->held)) {
         held_message *m = LIST_ENTRY(s->held.next, held_message, link);
-        if (!count_in(h, s, m->data, m->position, m->time_ms)) {
+        if (!is_over(h, s, m) && !count_in(h, s, m->data, m->position, m->time_ms)) {
             hub_sync_want(h, s);
             return;
         }
@@ -166,9 +174,13 @@ static void take_page(hub *h, topic_state *s, const hub_history_page *page)
     hub_histories *all = &h->histories;
     hub_position newest = page->position;
     hub_history *y = hub_history_get(all, s->node.key, &s->rule.history, clock_wall_ms());
-    uint64_t before = page->n > 0 ? page->items[0].offset - 1 : newest.offset;
-    if (y->epoch != newest.epoch || y->last > newest.offset || y->last < before)
-        hub_history_move(all, y, (hub_position){newest.epoch, before});
+    uint64_t from = page->n > 0 ? page->items[0].offset - 1 : newest.offset;
+    hub_position at = {y->epoch, y->last};
+    if (!hub_position_carry(&at, newest.epoch, page->before) || at.offset > newest.offset ||
+        at.offset < from)
+        hub_history_move(all, y, (hub_position){newest.epoch, from});
+    y->epoch = newest.epoch;
+    y->before = page->before;
     for (size_t i = 0; i < page->n; i++) {
         if (page->items[i].offset == y->last + 1)
             hub_history_append(all, y, page->items[i].data, page->items[i].time_ms);
@@ -217,6 +229,7 @@ static reading *begin_reading(hub *h, hub_remote_query *query)
     *r = (reading){.hub = h, .number = s->sync_begun, .n = s->node.key.n};
     memcpy(r->name, s->node.key.p, r->n);
     *query = (hub_remote_query){.limit = s->rule.history.messages,
+                                .follows = true,
                                 .epoch = hub_histories_epoch(&h->histories),
                                 .age_ms = s->rule.history.age_ms};
     hub_history *y = hub_history_find(&h->histories, s->node.key);

@@ -1,7 +1,17 @@
 /* The scripts, and their answers. What must never happen: an offset of an epoch used for two
- * messages. Redis loses what it had not written or replicated when it dies; the counter is then
- * behind what nodes have seen. A node that reads after its link came back says how far it was, and
- * when that is further than the counter, the topic gets a new epoch. */
+ * messages.
+ *
+ * Redis loses what it had not written or replicated when it dies or fails over; the counter is then
+ * behind what nodes and clients have seen. So an epoch belongs to one life of one server, which is
+ * named by its replication id: Redis takes another one at each start and at each promotion. The
+ * first script that finds the topic with another id begins a new epoch, and remembers where the old
+ * one ended: positions up to there mean the same messages as before, those beyond are lost. That is
+ * how it stays exact without a gap told to everybody at each restart. Asking for the id costs a
+ * few microseconds per message; rejected: the id that the link has seen at its login, since it
+ * changes while links live.
+ *
+ * A node that reads says how far it was, too; further than the counter, and the topic begins anew.
+ */
 #include "redis_history.h"
 
 #include "clock.h"
@@ -15,57 +25,65 @@ enum {
     HEAD_MAX = 80
 };
 
-/* KEYS position, history; ARGV channel, data, epoch, now, messages, bytes, age, memory */
+/* Both begin with it. KEYS position, history; ARGV[1] an epoch to begin with. */
+#define LIFE                                                                                   \
+    "local p, h, fresh = KEYS[1], KEYS[2], ARGV[1]\n"                                          \
+    "local e, o, id, was, ended = unpack(redis.call('HMGET', p, 'e', 'o', 'id', 'was', "       \
+    "'ended'))\n"                                                                              \
+    "o, ended = tonumber(o or 0), tonumber(ended or 0)\n"                                      \
+    "local info = redis.pcall('INFO', 'replication')\n"                                        \
+    "local now = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''\n" \
+    "if e and id ~= now then\n"                                                                \
+    "  was, ended, e = e, o, fresh\n"                                                          \
+    "  redis.call('HSET', p, 'was', was, 'ended', ended, 'e', e, 'id', now)\n"                 \
+    "end\n"                                                                                    \
+    "local function begin()\n"                                                                 \
+    "  redis.call('DEL', p, h)\n"                                                              \
+    "  redis.call('HSET', p, 'e', fresh, 'id', now)\n"                                         \
+    "  e, o, was, ended = fresh, 0, nil, 0\n"                                                  \
+    "end\n"
+
+/* ARGV epoch, channel, data, now, messages, bytes, age, memory */
 static redis_script keep_script = {
     .keys = 2,
-    .text = "local p, h = KEYS[1], KEYS[2]\n"
-            "local e = redis.call('HGET', p, 'e')\n"
-            "if not e then\n"
-            "  e = ARGV[3]\n"
-            "  redis.call('DEL', p, h)\n"
-            "  redis.call('HSET', p, 'e', e)\n"
-            "end\n"
-            "local o = redis.call('HINCRBY', p, 'o', 1)\n"
-            "redis.call('XADD', h, o .. '-0', 'd', ARGV[2], 't', ARGV[4])\n"
-            "local n, b = redis.call('XLEN', h), #ARGV[2]\n"
-            "if n == 1 then redis.call('HSET', p, 'b', b)\n"
-            "else b = redis.call('HINCRBY', p, 'b', b) end\n"
-            "while n > 1 and (n > tonumber(ARGV[5]) or b > tonumber(ARGV[6])) do\n"
-            "  local first = redis.call('XRANGE', h, '-', '+', 'COUNT', 1)[1]\n"
-            "  n = n - 1\n"
-            "  b = redis.call('HINCRBY', p, 'b', -#first[2][2])\n"
-            "  redis.call('XTRIM', h, 'MAXLEN', n)\n"
-            "end\n"
-            "redis.call('PEXPIRE', h, ARGV[7])\n"
-            "redis.call('PEXPIRE', p, ARGV[8])\n"
-            "redis.call('PUBLISH', ARGV[1],\n"
-            "  '2 ' .. e .. ' ' .. o .. ' ' .. ARGV[4] .. '\\n' .. ARGV[2])\n"
-            "return { e, o }\n"};
+    .text = LIFE "if not e then begin() end\n"
+                 "o = redis.call('HINCRBY', p, 'o', 1)\n"
+                 "redis.call('XADD', h, o .. '-0', 'd', ARGV[3], 't', ARGV[4])\n"
+                 "local n, b = redis.call('XLEN', h), #ARGV[3]\n"
+                 "if n == 1 then redis.call('HSET', p, 'b', b)\n"
+                 "else b = redis.call('HINCRBY', p, 'b', b) end\n"
+                 "while n > 1 and (n > tonumber(ARGV[5]) or b > tonumber(ARGV[6])) do\n"
+                 "  local first = redis.call('XRANGE', h, '-', '+', 'COUNT', 1)[1]\n"
+                 "  n = n - 1\n"
+                 "  b = redis.call('HINCRBY', p, 'b', -#first[2][2])\n"
+                 "  redis.call('XTRIM', h, 'MAXLEN', n)\n"
+                 "end\n"
+                 "redis.call('PEXPIRE', h, ARGV[7])\n"
+                 "redis.call('PEXPIRE', p, ARGV[8])\n"
+                 "redis.call('PUBLISH', ARGV[2],\n"
+                 "  '2 ' .. e .. ' ' .. o .. ' ' .. ARGV[4] .. '\\n' .. ARGV[3])\n"
+                 "return { e, o }\n"};
 
-/* KEYS position, history; ARGV epoch and offset of `since`, limit, oldest (1) or newest (0), epoch
- * to begin with or "", memory. Answers { epoch, offset, { { id, { d, data, t, time } } ... } }. */
+/* ARGV epoch, "1": begin where there is nothing, epoch and offset of `since`, limit, oldest (1) or
+ * newest (0), memory. Answers { epoch, offset, { { id, { d, data, t, time } } ... }, epoch and end
+ * of the one before }. */
 static redis_script read_script = {
     .keys = 2,
-    .text = "local p, h = KEYS[1], KEYS[2]\n"
-            "local e = redis.call('HGET', p, 'e')\n"
-            "local o = tonumber(redis.call('HGET', p, 'o') or '0')\n"
-            "local since, limit = tonumber(ARGV[2]), tonumber(ARGV[3])\n"
-            "local fresh = ARGV[5]\n"
-            "if fresh ~= '' and (not e or (e == ARGV[1] and since > o)) then\n"
-            "  redis.call('DEL', p, h)\n"
-            "  redis.call('HSET', p, 'e', fresh, 'o', 0, 'b', 0)\n"
-            "  redis.call('PEXPIRE', p, ARGV[6])\n"
-            "  e, o = fresh, 0\n"
-            "end\n"
-            "if not e then return { '0', 0, {} } end\n"
-            "if e ~= ARGV[1] or since > o then since = 0 end\n"
-            "if ARGV[4] == '0' and since < o - limit then since = o - limit end\n"
-            "local items = {}\n"
-            "if limit > 0 then\n"
-            "  items = redis.call('XRANGE', h, string.format('%.0f', since + 1), '+',\n"
-            "    'COUNT', limit)\n"
-            "end\n"
-            "return { e, o, items }\n"};
+    .text = LIFE "local from, since, limit = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])\n"
+                 "if ARGV[2] == '1' and (not e or (e == from and since > o)) then\n"
+                 "  begin()\n"
+                 "  redis.call('PEXPIRE', p, ARGV[7])\n"
+                 "end\n"
+                 "if not e then return { '0', 0, {}, '0', 0 } end\n"
+                 "if from == was and since <= ended then from = e end\n"
+                 "if from ~= e or since > o then since = 0 end\n"
+                 "if ARGV[6] == '0' and since < o - limit then since = o - limit end\n"
+                 "local items = {}\n"
+                 "if limit > 0 then\n"
+                 "  items = redis.call('XRANGE', h, string.format('%.0f', since + 1), '+',\n"
+                 "    'COUNT', limit)\n"
+                 "end\n"
+                 "return { e, o, items, was or '0', ended }\n"};
 
 typedef struct {
     hub_published published;
@@ -142,15 +160,16 @@ static slice text_of(const redisReply *r)
     return r->type == REDIS_REPLY_STRING ? (slice){r->str, r->len} : (slice){"", 0};
 }
 
-static bool read_position(const redisReply *reply, size_t elements, hub_position *p)
+/* An epoch and an offset, from element i on. */
+static bool read_position(const redisReply *reply, size_t i, hub_position *p)
 {
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements < elements)
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements < i + 2)
         return false;
-    const redisReply *offset = reply->element[1];
+    const redisReply *offset = reply->element[i + 1];
     if (offset->type != REDIS_REPLY_INTEGER)
         return false;
     p->offset = (uint64_t)offset->integer;
-    return read_number(text_of(reply->element[0]), 16, &p->epoch);
+    return read_number(text_of(reply->element[i]), 16, &p->epoch);
 }
 
 static void on_kept(const redisReply *reply, const char *problem, bool unsure, void *arg)
@@ -160,7 +179,7 @@ static void on_kept(const redisReply *reply, const char *problem, bool unsure, v
     (void)problem;
     (void)unsure;
     free(arg);
-    bool good = read_position(reply, 2, &position);
+    bool good = read_position(reply, 0, &position);
     if (r.published != NULL)
         r.published(r.ctx, good ? 0 : -1, position);
 }
@@ -187,17 +206,18 @@ static hub_recovery recovery_of(hub_position since, const hub_history_page *page
 {
     if (since.epoch == 0)
         return HUB_FROM_NOW;
-    if (since.epoch != page->position.epoch || since.offset > page->position.offset)
+    if (!hub_position_carry(&since, page->position.epoch, page->before) ||
+        since.offset > page->position.offset)
         return HUB_NOT_RECOVERED;
     bool whole = since.offset == page->position.offset ||
                  (page->n > 0 && page->items[0].offset == since.offset + 1);
     return whole ? HUB_RECOVERED : HUB_NOT_RECOVERED;
 }
 
-static void give_page(const redisReply *items, hub_position position, const request *r)
+static void give_page(const redisReply *items, hub_history_page page, const request *r)
 {
     hub_message *found = mem_alloc((items->elements + 1) * sizeof *found);
-    hub_history_page page = {.items = found, .position = position};
+    page.items = found;
     while (page.n < items->elements && read_item(items->element[page.n], &found[page.n]))
         page.n++;
     page.recovery = recovery_of(r->query.since, &page);
@@ -210,12 +230,13 @@ static void give_page(const redisReply *items, hub_position position, const requ
 static void on_read(const redisReply *reply, const char *problem, bool unsure, void *arg)
 {
     request r = *(request *)arg;
-    hub_position position;
+    hub_history_page page = {.n = 0};
     (void)problem;
     (void)unsure;
     free(arg);
-    if (read_position(reply, 3, &position) && reply->element[2]->type == REDIS_REPLY_ARRAY)
-        give_page(reply->element[2], position, &r);
+    if (read_position(reply, 0, &page.position) && read_position(reply, 3, &page.before) &&
+        reply->element[2]->type == REDIS_REPLY_ARRAY)
+        give_page(reply->element[2], page, &r);
     else
         r.done(r.ctx, -1, NULL);
 }
@@ -250,9 +271,9 @@ void redis_history_keep(redis_link *l, slice prefix, slice topic, slice data, co
     const hub_history_limits *limits = &rule->history;
     slice argv[] = {of(&a.position),
                     of(&a.history),
+                    epoch_text(&a, epoch),
                     of(&a.channel),
                     data,
-                    epoch_text(&a, epoch),
                     number(&a, (uint64_t)clock_wall_ms()),
                     number(&a, limits->messages),
                     number(&a, limits->bytes),
@@ -271,11 +292,12 @@ void redis_history_read(redis_link *l, slice prefix, slice topic, const hub_remo
     open_arguments(&a, prefix, topic);
     slice argv[] = {of(&a.position),
                     of(&a.history),
+                    epoch_text(&a, query->epoch),
+                    query->follows ? SLICE("1") : SLICE("0"),
                     epoch_text(&a, query->since.epoch),
                     number(&a, query->since.offset),
                     number(&a, query->limit),
                     query->oldest ? SLICE("1") : SLICE("0"),
-                    query->epoch != 0 ? epoch_text(&a, query->epoch) : (slice){"", 0},
                     number(&a, query->age_ms + MEMORY_MS)};
     redis_script_call(l, &read_script, sizeof argv / sizeof *argv, argv, on_read, r);
     close_arguments(&a);
