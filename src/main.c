@@ -43,6 +43,8 @@ static const char *const of_folder[] = {"check",  "connections", "migrate", "rel
                                         "routes", "sessions",    "status",  "test",
                                         "topics", "upstreams",   NULL};
 
+static const char *const of_config[] = {"--markdown", "--json"};
+
 typedef struct {
     const char *command, *folder;
     int argc;
@@ -56,6 +58,11 @@ typedef struct {
 
 /* Errors ------------------------------------------------------------------------------------ */
 
+static bool is_config(const call *c)
+{
+    return strcmp(c->command, "config") == 0;
+}
+
 static int wrong_flag(const call *c, const char *flag)
 {
     size_t n = strcspn(flag, "=");
@@ -63,6 +70,8 @@ static int wrong_flag(const call *c, const char *flag)
     for (const option *o = options; o->flag != NULL; o++)
         nearest_try(&near, o->flag);
     nearest_try(&near, "--help");
+    for (size_t i = 0; is_config(c) && i < sizeof of_config / sizeof *of_config; i++)
+        nearest_try(&near, of_config[i]);
     const char *found = nearest_found(&near);
     fprintf(stderr, "lunacast: %s has no option \"%s\"%s%s%s; `lunacast %s --help` shows all\n",
             c->command, flag, found ? "; did you mean \"" : "", found ? found : "",
@@ -74,6 +83,12 @@ static int fail(int code, const char *message)
 {
     fprintf(stderr, "lunacast: %s\n", message);
     return code;
+}
+
+static int misused(const call *c, const char *what, const char *problem)
+{
+    fprintf(stderr, "lunacast: %s %s; `lunacast %s --help` shows how\n", what, problem, c->command);
+    return USAGE;
 }
 
 /* Options ----------------------------------------------------------------------------------- */
@@ -144,7 +159,7 @@ static bool is_one_of(const char *word, const char *const *words)
 static int take_folder(call *c, const char *folder)
 {
     if (c->folder != NULL)
-        return fail(USAGE, "one folder, please; `lunacast --help` shows how");
+        return misused(c, "one folder, please; not also", folder);
     c->folder = folder;
     return OK;
 }
@@ -156,12 +171,11 @@ static int take_word(call *c, char *word, bool first)
         c->rest[c->rest_count++] = word;
         return OK;
     }
-    bool of_config = strcmp(c->command, "config") == 0;
-    if (of_config && strcmp(word, "--markdown") == 0) {
+    if (is_config(c) && strcmp(word, of_config[0]) == 0) {
         c->markdown = true;
         return OK;
     }
-    if (of_config && strcmp(word, "--json") == 0) {
+    if (is_config(c) && strcmp(word, of_config[1]) == 0) {
         c->json = true;
         return OK;
     }
@@ -197,7 +211,7 @@ static int read_arguments(call *c, int argc, char **argv, bool apply_now)
         if (value == NULL && ++i < argc)
             value = argv[i];
         if (value == NULL)
-            return fail(USAGE, "the last option lacks its value; `lunacast --help` shows how");
+            return misused(c, o->flag, "lacks its value");
         code = take_option(c, o, value, apply_now);
     }
     if (c->folder == NULL)
@@ -383,6 +397,7 @@ static bool wants_help(int argc, char **argv)
  * those that can be read (plugins have commands), and nothing wrong in them stands in the way. */
 static int run_command(call *c, const char *name, bool with_settings, int argc, char **argv)
 {
+    c->command = name;
     c->scripted = true;
     c->rest = mem_alloc(((size_t)argc + 2) * sizeof *c->rest);
     c->rest[0] = (char *)name;

@@ -71,14 +71,6 @@ local function unknown(family, word, names, help)
 end
 
 
-local function has(names, wanted)
-  for _, name in ipairs(names) do
-    if name == wanted then return true end
-  end
-  return false
-end
-
-
 -- A command by its first word.
 local function first(word)
   for _, module in ipairs(loader.modules "commands") do
@@ -92,6 +84,17 @@ local function first(word)
 end
 
 
+--- The names of a family's commands, sorted.
+---@param family cli.Command
+---@return string[]
+function commands.below(family)
+  local names = {}
+  for name in pairs(family.commands or {}) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+
 --- Finds what the words name; they may go on behind it.
 ---@param words string[]
 ---@return cli.Command command
@@ -100,13 +103,10 @@ end
 function commands.find(words)
   local command, title, used = first(words[1]), words[1], 1
   while command.commands and words[used + 1] and not words[used + 1]:find "^%-" do
-    local names = {}
-    for name in pairs(command.commands) do names[#names + 1] = name end
-    table.sort(names)
     local word = words[used + 1]
-    if not has(names, word) then
+    if not command.commands[word] then
       if command.run then break end
-      unknown(title .. " ", word, names, title .. " --help")
+      unknown(title .. " ", word, commands.below(command), title .. " --help")
     end
     command, title, used = command.commands[word], title .. " " .. word, used + 1
   end

@@ -29,14 +29,6 @@ local function option_rows(list)
 end
 
 
-local function sorted(family)
-  local names = {}
-  for name in pairs(family) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
-
 local function command_rows(names, command_of)
   local rows = {}
   for _, name in ipairs(names) do
@@ -88,7 +80,7 @@ function help.one(command, title)
   if command.about then out[#out + 1] = "\n" .. command.about:gsub("%s+$", "") end
   out[#out + 1] = ""
   if command.commands then
-    two_columns(command_rows(sorted(command.commands), function(name)
+    two_columns(command_rows(commands.below(command), function(name)
       return command.commands[name]
     end), out)
   end

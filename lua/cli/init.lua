@@ -16,7 +16,8 @@ local cli = {}
 local function run(words)
   local command, title, rest = commands.find(words)
   if not command.run then
-    errors.usage("%s wants one more word; `lunacast %s --help` shows which", title, title)
+    errors.usage("%s wants one more word: %s; `lunacast %s --help` shows how", title,
+      table.concat(commands.below(command), ", "), title)
   end
   local given, found = options.parse(command, title, rest)
   options.count(command, title, given)

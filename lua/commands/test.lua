@@ -1,7 +1,6 @@
 -- The specs of an application, run by busted inside this process: with every host.* module, waits
 -- that are waits, and host.test to start the application from.
 local files = require "cli.files"
-local help = require "cli.help"
 
 local ROCKS = "/usr/share/lua/5.4/?.lua;/usr/share/lua/5.4/?/init.lua;"
   .. "/usr/local/share/lua/5.4/?.lua;/usr/local/share/lua/5.4/?/init.lua;"
@@ -85,10 +84,6 @@ Everything else goes to busted: --filter, --tags, --output, files.]],
     "lunacast test --url http://127.0.0.1:3000",
   },
   run = function(call)
-    if call.words[1] == "--help" then
-      call:say("%s", help.one(require "commands.test", "test"))
-      return 0
-    end
     local own, rest = split(call.words)
     local folder = own.folder or call.folder
     prepare(folder)

@@ -31,6 +31,18 @@ describe("the command line", function()
     assert.matches("%-%-listen HOST:PORT", lunacast({ "run", "--help" }).out)
   end)
 
+  it("prints the help of each command with --help, as it does with `help`", function()
+    local commands = {}
+    for name in lunacast({ "help" }).out:gmatch "\n  lunacast (%l+)" do commands[name] = true end
+    assert.is_true(commands.check and commands.status and commands.new)
+    for name in pairs(commands) do
+      local help = lunacast { name, "--help" }
+      assert.equal(0, help.code)
+      assert.matches("^lunacast " .. name .. " %- ", help.out)
+      assert.equal(lunacast({ "help", name }).out, help.out)
+    end
+  end)
+
   it("answers a mistyped word with the nearest right one, and exit code 2", function()
     local cases = {
       { { "rnu" }, '"run"' },
@@ -38,9 +50,10 @@ describe("the command line", function()
       { { "run", "--lisen", ":1" }, '"%-%-listen"' },
       { { "run", "--set", "max_fbs=1" }, '"max_fps"' },
       { { "run", "--set", "max_fps" }, "KEY=VALUE" },
-      { { "run", "--workers" }, "lacks its value" },
+      { { "run", "--workers" }, "%-%-workers lacks its value; `lunacast run %-%-help`" },
+      { { "config", "--josn" }, '"%-%-json"' },
       { { "run", "--workers", "many" }, "a whole number, from 0 to 256" },
-      { { "run", "a", "b" }, "one folder" },
+      { { "run", "a", "b" }, "one folder, please; not also b; `lunacast run %-%-help`" },
       { { "lua" }, "lunacast lua FILE" },
       { {}, "lunacast run" },
     }

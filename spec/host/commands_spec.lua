@@ -96,7 +96,7 @@ describe("a command", function()
       { { "greet", "ada", "--loud=yes" }, "takes no value" },
       { { "graet", "ada" }, '"greet"' },
       { { "family", "tow" }, '"two"' },
-      { { "family" }, "wants one more word" },
+      { { "family" }, "wants one more word: one, two;" },
     }
     for _, case in ipairs(cases) do
       table.insert(case[1], "--app=" .. folder)
