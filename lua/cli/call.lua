@@ -100,7 +100,8 @@ end
 
 
 --- A line for the person, not for the pipe.
-function Call:note(text, ...) -- luacheck: ignore 212
+function Call:note(text, ...)
+  self.out:flush() -- in the order in which it was said, where both go to one place
   io.stderr:write(select("#", ...) > 0 and text:format(...) or text, "\n")
 end
 

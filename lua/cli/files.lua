@@ -21,8 +21,10 @@ end
 --- Makes a folder and those above it.
 ---@param path string
 function files.folder(path)
-  if not os.execute("mkdir -p -- " .. quote(path)) then
-    errors.fail("the folder %s can't be made", path)
+  local mkdir <close> = assert(io.popen("mkdir -p -- " .. quote(path) .. " 2>&1"))
+  local said = mkdir:read "a"
+  if said ~= "" then
+    errors.fail("the folder %s can't be made: %s", path, said:match ": ([^:]-)%s*$" or said)
   end
 end
 

@@ -98,8 +98,11 @@ describe("lunacast new", function()
   it("adds routes, filters, middleware, commands and plugins, each with its spec", function()
     local folder = make "pictures"
     for _, kind in ipairs { "route", "filter", "middleware", "command", "plugin" } do
-      local p = lunacast("new", kind, "my_" .. kind, "--app", folder)
-      assert.equal(0, p.code, p.err)
+      for _, name in ipairs { "my_" .. kind, "other" } do
+        local p = lunacast("new", kind, name, "--app", folder)
+        assert.equal(0, p.code, p.err)
+        assert.matches("spec/" .. name .. "[%l_]*_spec%.lua\n", p.out)
+      end
     end
     local f = assert(io.open(folder .. "/config.lua", "w"))
     f:write "return { plugins = { { 'my_plugin', greeting = 'hi' } }, app = { title = 'x' } }"
@@ -117,6 +120,9 @@ describe("lunacast new", function()
     local p = lunacast("new", folder)
     assert.equal(1, p.code)
     assert.matches("is there already; nothing was written", p.err)
+    p = lunacast("new", folder .. "/config.lua/x")
+    assert.equal(1, p.code)
+    assert.matches("^lunacast: the folder .* can't be made: Not a directory\n$", p.err)
     local cases = {
       { { "new", "/tmp/x", "--template", "pubsup" }, 'did you mean "pubsub"' },
       { { "new", "rout", "x" }, 'did you mean "route"' },

@@ -1,4 +1,5 @@
--- Single files for an application: `lunacast new route NAME` and the like.
+-- Pieces of an application, each with its spec: `lunacast new route NAME` and the like. Pieces of
+-- different kinds may have the same name.
 local ROUTE = [[
 local web = require "web"
 
@@ -84,6 +85,20 @@ return {
 }
 ]]
 
+local COMMAND_SPEC = [[
+local command = require "commands.@NAME@"
+
+describe("the command @NAME@", function()
+  it("says hello", function()
+    local said
+    local call = { words = { "ada" }, options = { loud = true } }
+    function call:say(text, ...) said = text:format(...) end -- luacheck: ignore 212
+    command.run(call)
+    assert.equal("HELLO ADA", said)
+  end)
+end)
+]]
+
 local PLUGIN = [[
 local web = require "web"
 
@@ -105,6 +120,25 @@ return {
 }
 ]]
 
+local PLUGIN_SPEC = [[
+local test = require "host.test"
+
+local function read(path)
+  local f <close> = assert(io.open(test.folder .. "/" .. path))
+  return f:read "a"
+end
+
+describe("the plugin @NAME@", function()
+  it("answers with its greeting", function()
+    local app = test.app { files = {
+      ["config.lua"] = "return { plugins = { { '@NAME@', greeting = 'hi' } } }",
+      ["plugins/@NAME@/init.lua"] = read "plugins/@NAME@/init.lua",
+    } }
+    assert.equal("hi", app:get("/@NAME@").body)
+  end)
+end)
+]]
+
 local PLUGIN_README = [[
 # @NAME@
 
@@ -124,22 +158,26 @@ return {
     next = "it answers /@NAME@/7",
   },
   filter = {
-    files = { ["lua/filters/@NAME@.lua"] = FILTER, ["spec/@NAME@_spec.lua"] = FILTER_SPEC },
+    files = { ["lua/filters/@NAME@.lua"] = FILTER, ["spec/@NAME@_filter_spec.lua"] = FILTER_SPEC },
     next = "templates can say {{ value | @NAME@ }}",
   },
   middleware = {
     files = {
-      ["lua/middleware/@NAME@.lua"] = MIDDLEWARE, ["spec/@NAME@_spec.lua"] = MIDDLEWARE_SPEC,
+      ["lua/middleware/@NAME@.lua"] = MIDDLEWARE,
+      ["spec/@NAME@_middleware_spec.lua"] = MIDDLEWARE_SPEC,
     },
     next = 'name it in a route: middleware = { "@NAME@" }',
   },
   command = {
-    files = { ["lua/commands/@NAME@.lua"] = COMMAND },
+    files = {
+      ["lua/commands/@NAME@.lua"] = COMMAND, ["spec/@NAME@_command_spec.lua"] = COMMAND_SPEC,
+    },
     next = "run it: lunacast @NAME@ ada --loud",
   },
   plugin = {
     files = {
       ["plugins/@NAME@/init.lua"] = PLUGIN, ["plugins/@NAME@/README.md"] = PLUGIN_README,
+      ["spec/@NAME@_plugin_spec.lua"] = PLUGIN_SPEC,
     },
     next = 'switch it on in config.lua: plugins = { "@NAME@" }',
   },
