@@ -15,6 +15,15 @@ function units.bytes(bytes)
 end
 
 
+--- 1, "error" -> "1 error"; 2, "error" -> "2 errors"
+---@param n integer
+---@param what string
+---@return string
+function units.count(n, what)
+  return ("%d %s%s"):format(n, what, n == 1 and "" or "s")
+end
+
+
 --- 93784 -> "1 d 2 h"
 ---@param seconds number|nil
 ---@return string

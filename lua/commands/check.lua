@@ -3,6 +3,8 @@
 local application = require "cli.application"
 local file = require "host.file"
 local lint = require "cli.lint"
+local migrations = require "web.migrations"
+local units = require "cli.units"
 
 local OWN = { own = true }
 local DEPTH = 12
@@ -54,6 +56,14 @@ local function key_of(problem)
 end
 
 
+local function check_migrations(add)
+  local list, message = migrations.files()
+  if list then return end
+  local path, what = message:match "^([^:]+): (.*)$"
+  add("error", { file = path, message = what or message })
+end
+
+
 -- The problems of all kinds, in the order of files and lines; of the same line errors win.
 local function problems()
   local found, errors_at = {}, {}
@@ -69,6 +79,7 @@ local function problems()
   else
     for _, problem in ipairs(list.problems) do add("error", problem) end
   end
+  check_migrations(add)
   for _, folder in ipairs(FOLDERS) do
     for _, path in ipairs(collect(folder, DEPTH, {})) do check_file(path, add) end
   end
@@ -90,7 +101,7 @@ end
 
 local function summary(list, errors, warnings)
   if errors + warnings > 0 then
-    return ("%d errors, %d warnings"):format(errors, warnings)
+    return ("%s, %s"):format(units.count(errors, "error"), units.count(warnings, "warning"))
   end
   return ("good: %d routes, %d templates, %d filters"):format(#list.routes, #list.templates,
     #list.filters)
@@ -102,8 +113,8 @@ return {
   usage = "check [DIR] [--strict] [--json]",
   about = [[
 Settings, routes, middleware, filters, hooks, plugins and templates as the server would load them,
-and in all Lua files: globals that nobody knows, locals that nobody reads. Each line begins with
-file:line. Exit code 1 when there are errors (with --strict: or warnings).]],
+the names of migrations, and in all Lua files: globals that nobody knows, locals that nobody reads.
+Each line begins with file:line. Exit code 1 when there are errors (with --strict: or warnings).]],
   lists = true,
   options = { { "strict", help = "warnings count as errors" } },
   examples = { "lunacast check", "lunacast check shop --strict --json" },

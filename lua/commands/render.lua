@@ -1,3 +1,5 @@
+local files = require "cli.files"
+local is_object = require("web.check").is_object
 local json = require "host.json"
 local plugins = require "web.plugins"
 local templates = require "web.templates"
@@ -13,15 +15,15 @@ local function read(call, path)
 end
 
 
+local function object(call, path)
+  local value, message = json.decode(read(call, path))
+  if not is_object(value) then call:fail("%s: %s", path, message or "an object is expected") end
+  return value
+end
+
+
 local function arguments(call)
-  local args = {}
-  if call.options.args then
-    local value, message = json.decode(read(call, call.options.args))
-    if type(value) ~= "table" then
-      call:fail("%s: %s", call.options.args, message or "an object is expected")
-    end
-    args = value
-  end
+  local args = call.options.args and object(call, call.options.args) or {}
   for _, pair in ipairs(call.options.arg or {}) do
     local name, text = pair:match "^([^=]+)=(.*)$"
     if not name then call:usage('--arg wants NAME=VALUE, got "%s"', pair) end
@@ -35,10 +37,11 @@ end
 local function render(call, name, args)
   plugins.load() -- their filters, functions and templates
   local environment = templates.environment()
-  local f = io.open(call.folder .. "/templates/" .. name, "rb")
-  if f then
-    f:close()
+  if files.exists(call.folder .. "/templates/" .. name) then
     return environment:render(name, args)
+  end
+  if name ~= "-" and not files.exists(name) then
+    call:fail("there is no template %s, and no file of this name: No such file or directory", name)
   end
   local text = read(call, name)
   local compiled, err = environment:compile(text, name:match "[^/]+$")

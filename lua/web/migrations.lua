@@ -279,6 +279,14 @@ local function protected(fn)
 end
 
 
+--- Are the files' names and numbers right? Asks no database.
+---@return web.Migration[]|nil
+---@return string|nil message it begins with the file
+function migrations.files()
+  return protected(plan)
+end
+
+
 --- Applies what is pending.
 ---@return web.Migration[]|nil applied
 ---@return string|nil message

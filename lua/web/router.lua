@@ -105,7 +105,8 @@ end
 local function add_method(methods, method, endpoint)
   local other = methods[method]
   if other then
-    fail(endpoint.origin, "%s %s answers the same requests as %s in %s", method, endpoint.pattern,
+    fail(endpoint.origin, "%s %s answers the same requests as %s in %s; one needs another path (a "
+      .. "file that is named like a built-in one replaces it)", method, endpoint.pattern,
       other.pattern, other.origin)
   end
   methods[method] = endpoint

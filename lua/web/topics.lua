@@ -93,7 +93,7 @@ end
 --- Loads lua/topics/; called by boot so that a wrong file fails the load.
 function topics.load()
   sources = load_sources()
-  rules.add(config.section "topics" or {}, "config.lua, topics")
+  rules.add(config.section "topics" or {}, "config.lua: topics")
 end
 
 

@@ -1,6 +1,7 @@
--- What would happen at first use happens here, while the VM is built: filters and templates are
--- read (read), and all that is wrong with them is found (problems, all): filters that do not load,
--- templates that do not compile, with what they extend and include and the filters they name.
+-- What would happen at first use happens here, while the VM is built: filters, middleware and
+-- templates are read (read), and all that is wrong with them is found (problems, all): files that
+-- do not load or return something else, templates that do not compile, with what they extend and
+-- include and the filters they name.
 local file = require "host.file"
 local loader = require "web.loader"
 local templates = require "web.templates"
@@ -15,7 +16,11 @@ local verify = {}
 
 local OWN = { own = true } -- what comes with lunacast has specs
 local DEPTH = 12
-local FILTERS = { "filters", "filters.tests", "filters.functions" }
+local FILTER = { what = "a filter file", ["function"] = true, table = true }
+local FOLDERS = {
+  { "filters", FILTER }, { "filters.tests", FILTER }, { "filters.functions", FILTER },
+  { "middleware", { what = "a middleware file", ["function"] = true } },
+}
 
 
 local function of_error(path, err)
@@ -25,19 +30,26 @@ local function of_error(path, err)
 end
 
 
-local function filters(found)
-  for _, folder in ipairs(FILTERS) do
-    for _, module in ipairs(loader.modules(folder, OWN)) do
-      local path = loader.path(module)
-      local ok, value = pcall(require, module)
-      if not ok then
-        found[#found + 1] = of_error(path, value)
-      elseif type(value) ~= "function" and type(value) ~= "table" then
-        found[#found + 1] = { file = path,
-          message = ("a filter file returns a function, it returned a %s"):format(type(value)) }
-      end
+-- Each file of the application in FOLDERS, required: visit(module, wanted, ok, value or error).
+local function each_file(visit)
+  for _, folder in ipairs(FOLDERS) do
+    for _, module in ipairs(loader.modules(folder[1], OWN)) do
+      visit(module, folder[2], pcall(require, module))
     end
   end
+end
+
+
+local function files(found)
+  each_file(function(module, wanted, ok, value)
+    local path = loader.path(module)
+    if not ok then
+      found[#found + 1] = of_error(path, value)
+    elseif not wanted[type(value)] then
+      found[#found + 1] = { file = path,
+        message = ("%s returns a function, it returned a %s"):format(wanted.what, type(value)) }
+    end
+  end)
 end
 
 
@@ -51,7 +63,7 @@ end
 ---@return web.Problem[]
 function verify.problems()
   local found = {}
-  filters(found)
+  files(found)
   for _, name in ipairs(templates.names(OWN)) do
     local err = templates.environment():check(name)
     if err then found[#found + 1] = of_template(err) end
@@ -74,12 +86,10 @@ local function read_scripts(folder, depth)
 end
 
 
---- Reads filters, templates and scripts; what is wrong shows later, in `all`, or where it is used.
+--- Reads filters, middleware, templates and scripts; what is wrong shows later, in `all`, or where it is used.
 function verify.read()
   read_scripts("lua", DEPTH)
-  for _, folder in ipairs(FILTERS) do
-    for _, module in ipairs(loader.modules(folder, OWN)) do pcall(require, module) end
-  end
+  each_file(function() end)
   templates.read()
 end
 

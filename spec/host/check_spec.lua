@@ -63,12 +63,19 @@ describe("lunacast check", function()
       { { ["templates/base.html"] = "<p>\n{{ 1 | nosuch }}" },
         "templates/base%.html:2:%d+: error: .*nosuch" },
       { { ["templates/pages/a.html"] = "{% if %}" }, "^templates/pages/a%.html:1:%d+: error" },
+      { { ["lua/middleware/m.lua"] = "return {}" },
+        "^lua/middleware/m%.lua: error: a middleware file returns a function, it returned a table" },
+      { { ["config.lua"] = "return { topics = { ['a.*'] = { hist = 3 } } }" },
+        "^config%.lua: error: topics: the rule of a%.%*: there is no hist" },
+      { { ["migrations/1_x.sql"] = "select 1" },
+        "^migrations/1_x%.sql: error: migrations have names like 0001_users%.sql" },
       { { ["lua/hooks/h.lua"] = "return { conect = print }" }, "error: no hook is named conect" },
     }
     for _, case in ipairs(cases) do
       local p = lunacast("check", with(case[1]))
       assert.equal(1, p.code, p.out .. p.err)
       assert.matches(case[2], p.out)
+      assert.equal("1 error, 0 warnings\n", p.err)
     end
   end)
 
@@ -150,6 +157,11 @@ describe("lunacast render", function()
     assert.equal(1, p.code)
     assert.equal("", p.out)
     assert.matches("bad%.svg:2:4: variable 'nope' not found\n.*%^", p.err)
-    assert.matches("No such file", lunacast("render", "absent.svg", "--app", folder).err)
+    assert.matches("there is no template absent.svg.*No such file",
+      lunacast("render", "absent.svg", "--app", folder).err)
+    server.write(folder, { ["list.json"] = "[1]" })
+    p = lunacast("render", "bad.svg", "--args", folder .. "/list.json", "--app", folder)
+    assert.equal(1, p.code)
+    assert.matches("list%.json: an object is expected\n$", p.err)
   end)
 end)

@@ -182,7 +182,8 @@ describe("boot", function()
   it("fails to load where two routes collide", function()
     assert.has_error(function()
       boot_with { ["routes.a"] = { path = "/a", GET = print }, ["routes.b"] = { path = "/a", GET = print } }
-    end, "lua/routes/b.lua: GET /a answers the same requests as /a in lua/routes/a.lua")
+    end, "lua/routes/b.lua: GET /a answers the same requests as /a in lua/routes/a.lua; one needs "
+      .. "another path (a file that is named like a built-in one replaces it)")
   end)
 
   it("fails to load where a file returns the wrong thing", function()
