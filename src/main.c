@@ -433,6 +433,7 @@ static int dispatch(call *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a write that fails, as on a full disk */
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("lunacast " LUNACAST_VERSION);
         return OK;

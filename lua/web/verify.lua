@@ -86,7 +86,8 @@ local function read_scripts(folder, depth)
 end
 
 
---- Reads filters, middleware, templates and scripts; what is wrong shows later, in `all`, or where it is used.
+--- Reads filters, middleware, templates and scripts; what is wrong shows later, in `all`, or where
+--- it is used.
 function verify.read()
   read_scripts("lua", DEPTH)
   each_file(function() end)

@@ -63,7 +63,29 @@ describe("a data folder", function()
 end)
 
 
+describe("a limit of the size of files", function()
+  it("is a write that fails, as on a full disk", function()
+    local folder = server.folder()
+    local p = process.run("/bin/bash", { "-c", ("ulimit -f 8; exec %s run %s --listen 127.0.0.1:0")
+      :format(BINARY, folder) })
+    assert.equal(1, p.code)
+    assert.matches("lunacast: [^\n]*lunacast%.db: [^\n]*; no space is left: free some, then try again\n$", p.err)
+  end)
+end)
+
+
 describe("descriptors", function()
+  it("that are too few to start with are one clear line", function()
+    for _, limit in ipairs { 8, 12, 16, 24 } do
+      local p = process.run("/bin/bash", { "-c",
+        ("ulimit -n %d; exec %s run %s --listen 127.0.0.1:0 --workers 2"):format(limit, BINARY,
+          server.folder()) })
+      assert.equal(1, p.code, p.err)
+      assert.equal(("lunacast: this process may open %d files, and with 2 workers it needs 64 at "
+        .. "least: raise `ulimit -n`, or lower the setting workers\n"):format(limit), p.err)
+    end
+  end)
+
   it("that run out cost new connections, for as long as it lasts #workers", function()
     local p, address = start_in_shell("ulimit -n 80;")
     local held = {}

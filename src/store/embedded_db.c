@@ -13,6 +13,7 @@
 #include "embedded_db.h"
 
 #include "mem.h"
+#include "sqlite_full.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -80,12 +81,14 @@ struct embedded_db {
     sqlite3_stmt *statements[Q_COUNT];
     char *path;
     int error_code;
+    bool full;
     char error[256];
 };
 
 static int fail(embedded_db *db)
 {
     db->error_code = sqlite3_errcode(db->sqlite);
+    db->full = sqlite_full(db->sqlite);
     snprintf(db->error, sizeof db->error, "%s: %s", db->path, sqlite3_errmsg(db->sqlite));
     return -1;
 }
@@ -97,7 +100,7 @@ const char *embedded_db_error(const embedded_db *db)
 
 bool embedded_db_full(const embedded_db *db)
 {
-    return db->error_code == SQLITE_FULL;
+    return db->full;
 }
 
 static int step_once(embedded_db *db, query q)
@@ -197,6 +200,8 @@ void embedded_db_explain(const embedded_db *db, char *error, size_t error_size)
                  "%s; the file is damaged: restore a copy, or move the file away to start empty, "
                  "or save what is left with: sqlite3 %s .recover | sqlite3 new.db",
                  db->error, db->path);
+    else if (db->full)
+        snprintf(error, error_size, "%s; no space is left: free some, then try again", db->error);
     else
         snprintf(error, error_size, "%s", db->error);
 }

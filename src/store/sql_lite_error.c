@@ -6,7 +6,7 @@
 #include "sql_lite_error.h"
 
 #include "buf.h"
-#include <errno.h>
+#include "sqlite_full.h"
 #include <sqlite3.h>
 #include <stdio.h>
 
@@ -42,8 +42,6 @@ static sql_code code_of(int extended)
         return SQL_TIMEOUT;
     case SQLITE_TOOBIG:
         return SQL_TOO_LARGE;
-    case SQLITE_FULL:
-        return SQL_FULL;
     case SQLITE_MISMATCH:
         return SQL_TYPE;
     case SQLITE_AUTH:
@@ -64,19 +62,6 @@ static sql_code code_of(int extended)
     default:
         return SQL_FAILED;
     }
-}
-
-/* A quota, or a limit of file sizes, is an I/O error to SQLite; the log's file remembers which. */
-static bool is_full(sqlite3 *sqlite, int extended)
-{
-    sqlite3_file *log = NULL;
-    int number = 0;
-    if ((extended & 0xff) != SQLITE_IOERR)
-        return false;
-    sqlite3_file_control(sqlite, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (log != NULL && log->pMethods != NULL)
-        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &number);
-    return number == ENOSPC || number == EDQUOT || number == EFBIG;
 }
 
 /* "users.email, users.name" -> table "users", columns "email, name". */
@@ -142,7 +127,7 @@ static void find_index(sqlite3 *sqlite, sql_detail *d)
 sql_code lite_error(struct sqlite3 *sqlite, sql_op *op)
 {
     int extended = sqlite3_extended_errcode(sqlite);
-    sql_code code = is_full(sqlite, extended) ? SQL_FULL : code_of(extended);
+    sql_code code = sqlite_full(sqlite) ? SQL_FULL : code_of(extended);
     const char *message = sqlite3_errmsg(sqlite);
     if (code == SQL_TIMEOUT && atomic_load(&op->cancelled))
         return sql_op_say(op, SQL_UNAVAILABLE, "it was given up, nobody waits for it any more");
