@@ -156,6 +156,13 @@ describe("addresses", function()
     assert.is_nil(uv.fs_stat(socket))
   end)
 
+  it("of all interfaces are told as one that a browser opens", function()
+    local app = server.start { listen = { ":0" } }
+    assert.matches("^http://0%.0%.0%.0:%d+$", app.url)
+    assert.equal(200, app:get("/health").status)
+    app:stop()
+  end)
+
   it("replace a unix socket that nobody answers any more", function()
     local socket = server.folder() .. "/web.sock"
     local app = server.start { listen = { "unix:" .. socket } }

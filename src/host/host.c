@@ -197,7 +197,7 @@ static void print_ready(const host *h)
             printf("lunacast ready on unix:%s\n", a->host);
         else
             printf("lunacast ready on %s://%s%s%s:%u\n", a->tls ? "https" : "http", v6 ? "[" : "",
-                   a->host, v6 ? "]" : "", a->port);
+                   *a->host != '\0' ? a->host : "0.0.0.0", v6 ? "]" : "", a->port);
     }
     fflush(stdout);
 }
@@ -258,8 +258,8 @@ static int audit(void)
 
 static int open_all(host *h, char *error, size_t size)
 {
-    setup_raise_file_limit(&h->shared);
-    if (host_load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
+    if (setup_raise_file_limit(&h->shared, error, size) != 0 ||
+        host_load_tls(h, &h->tls, error, size) != 0 || parse_addresses(h, error, size) != 0 ||
         open_addresses(h, error, size) != 0)
         return -1;
     if (setup_proxies(h->config, error, size) != 0 ||

@@ -10,10 +10,13 @@
 #include "log_files.h"
 #include "redis_bus.h"
 #include "revocations.h"
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
-enum { SPARE_FDS = 128 };
+/* Beside connections: a worker's loop and listeners, and what all share (log, store, database). */
+enum { SPARE_FDS = 128, SHARED_FDS = 48, WORKER_FDS = 8 };
 
 int setup_workers(const config *c)
 {
@@ -109,22 +112,32 @@ void setup_limits(worker_shared *s, config *c, const char *folder)
     };
 }
 
-void setup_raise_file_limit(worker_shared *s)
+int setup_raise_file_limit(worker_shared *s, char *error, size_t error_size)
 {
     struct rlimit limit;
-    rlim_t needed = (rlim_t)(s->conns.max_conns * (size_t)setup_workers(s->config) + SPARE_FDS);
+    size_t workers = (size_t)setup_workers(s->config);
+    rlim_t needed = (rlim_t)(s->conns.max_conns * workers + SPARE_FDS);
+    rlim_t least = (rlim_t)(SHARED_FDS + workers * WORKER_FDS);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
+        return 0;
     limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+    if (limit.rlim_cur < least) {
+        snprintf(error, error_size,
+                 "this process may open %ju files, and with %zu workers it needs %ju at least: "
+                 "raise `ulimit -n`, or lower the setting workers",
+                 (uintmax_t)limit.rlim_cur, workers, (uintmax_t)least);
+        return -1;
+    }
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
-        return;
-    size_t possible = ((size_t)limit.rlim_cur - SPARE_FDS) / (size_t)setup_workers(s->config);
-    if (limit.rlim_cur <= 2 * SPARE_FDS)
-        possible = (size_t)limit.rlim_cur / 2 / (size_t)setup_workers(s->config);
+        return 0;
+    size_t possible = (size_t)limit.rlim_cur <= 2 * SPARE_FDS
+                          ? (size_t)limit.rlim_cur / 2 / workers
+                          : ((size_t)limit.rlim_cur - SPARE_FDS) / workers;
     log_info("fewer descriptors than limits.connections needs; raise `ulimit -n`",
              LOG_NUM("allowed", limit.rlim_cur), LOG_NUM("needed", needed),
              LOG_NUM("connections_per_worker", possible));
     s->conns.max_conns = possible;
+    return 0;
 }
 
 int setup_log_files(const worker_shared *s, char *error, size_t size)

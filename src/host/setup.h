@@ -9,8 +9,8 @@ char *setup_path(const worker_shared *s, const char *key);
 int setup_workers(const struct config *config); /* how many */
 void setup_limits(worker_shared *s, struct config *config, const char *folder);
 /* As many descriptors as the connections need; says when the system allows fewer, and lowers the
- * connections to what is possible. */
-void setup_raise_file_limit(worker_shared *s);
+ * connections to what is possible. -1 where not even the workers could start. */
+int setup_raise_file_limit(worker_shared *s, char *error, size_t error_size);
 /* Who may say from where a request comes. */
 int setup_proxies(const struct config *config, char *error, size_t error_size);
 /* The files of log.folder, when it is set. */
