@@ -116,7 +116,6 @@ end
 
 
 local function copy(headers)
-  if not headers then return nil end
   local all = {}
   for name, value in pairs(headers) do all[name] = value end
   return all
@@ -124,11 +123,9 @@ end
 
 
 local function handler_of(plan, entry)
+  local headers, identity = entry.response_headers, entry.identity
   return function(req)
-    local res = proxy.answer(plan)
-    res.headers = copy(entry.response_headers)
-    if entry.identity then res.request_headers = identity_headers(req) end
-    return res
+    return proxy.answer(plan, headers and copy(headers), identity and identity_headers(req) or nil)
   end
 end
 

@@ -57,10 +57,10 @@ local function plan_of(upstream, options)
 end
 
 
---- The answer of a plan. Its `headers` join whatever the client is answered; `request_headers` are
---- set for the upstream, of this request alone.
-function proxy.answer(plan)
-  return { status = 200, proxy = plan }
+--- The answer of a plan. `headers` join whatever the client is answered; `request_headers` are set
+--- for the upstream, of this request alone.
+function proxy.answer(plan, headers, request_headers)
+  return { status = 200, proxy = plan, headers = headers, request_headers = request_headers }
 end
 
 

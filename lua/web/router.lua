@@ -16,6 +16,8 @@ local METHODS = {
 }
 local MAX_PARAMS = 16
 
+local find, sub = string.find, string.sub
+
 
 ---@class web.Endpoint one method of one route
 ---@field method string
@@ -216,33 +218,28 @@ local function endpoint_of(node, method, allowed)
 end
 
 
--- Literal, then parameter, then tail; `values` is filled on the way back from a hit.
-local function search(node, segments, i, method, allowed, values, count)
-  local segment = segments[i]
-  if segment == nil then return endpoint_of(node, method, allowed), count end
+-- Literal, then parameter, then tail. `at` is the slash before the segment that is to be matched,
+-- nil at the path's end; a segment is cut out only when it is looked at. `params` is filled on the
+-- way back from a hit, `depth` counts those before this node.
+local function search(node, path, at, method, allowed, params, depth)
+  if not at then return endpoint_of(node, method, allowed) end
+  local stop = find(path, "/", at + 1, true)
+  local segment = sub(path, at + 1, stop and stop - 1)
   local child = node.literal[segment]
   if child then
-    local endpoint, n = search(child, segments, i + 1, method, allowed, values, count)
-    if endpoint then return endpoint, n end
+    local endpoint, tail = search(child, path, stop, method, allowed, params, depth)
+    if endpoint then return endpoint, tail end
   end
   child = node.param
   if child and segment ~= "" then
-    local endpoint, n = search(child, segments, i + 1, method, allowed, values, count + 1)
+    local endpoint, tail = search(child, path, stop, method, allowed, params, depth + 1)
     if endpoint then
-      values[count + 1] = segment
-      return endpoint, n
+      params[endpoint.names[depth + 1]] = segment
+      return endpoint, tail
     end
   end
   local endpoint = endpoint_of(node.tail, method, allowed)
-  if endpoint then values.tail = table.concat(segments, "/", i) end
-  return endpoint, count
-end
-
-
-local function params_of(endpoint, values)
-  local params = {}
-  for i, name in ipairs(endpoint.names) do params[name] = values[i] end
-  return params
+  return endpoint, endpoint and sub(path, at + 1)
 end
 
 
@@ -264,11 +261,11 @@ end
 ---@return table|string|nil params or, without an endpoint, the Allow header (nil: no such path)
 ---@return string|nil tail what `**` stands for
 function router:find(method, path)
-  local segments, values = split(path), {}
-  local endpoint = search(self.root, segments, 1, method, nil, values, 0)
-  if endpoint then return endpoint, params_of(endpoint, values), values.tail end
+  local at, params = find(path, "/", 1, true), {}
+  local endpoint, tail = search(self.root, path, at, method, nil, params, 0)
+  if endpoint then return endpoint, params, tail end
   local allowed = {} -- looked for only now: most requests are answered
-  search(self.root, segments, 1, method, allowed, values, 0)
+  search(self.root, path, at, method, allowed, params, 0)
   return nil, allow_header(allowed)
 end
 

@@ -38,11 +38,11 @@ typedef struct {
     conn *c; /* the client's, while corked */
     client *cl;
     proxy_plan *plan;
+    proxy_call call;   /* of the plan; what it points to lies in the arena */
     client_request *r; /* NULL: none is running */
     upstream_choice choice;
     uint32_t tried;
-    slice own; /* header lines of the answer, given by the script */
-    buf lines, path;
+    slice own;      /* header lines of the answer, given by the script */
     int64_t stream; /* of the request's body: its length, CLIENT_CHUNKED, or 0 */
     slice whole;    /* all of it, where it came with the head */
     uint64_t taken; /* bytes of it that were read */
@@ -51,8 +51,7 @@ typedef struct {
 } proxy;
 
 static _Thread_local list all;
-static _Thread_local buf spare_lines, spare_path; /* of the last request that ended */
-static _Thread_local bool ended;                  /* the thread keeps nothing any more */
+static _Thread_local buf lines, path; /* of the request that is being asked for */
 
 enum { KEPT_BUF = 4096 };
 
@@ -102,27 +101,11 @@ static void release_upstream(proxy *p, upstream_verdict verdict)
     p->choice.peer = -1;
 }
 
-static void give_back(buf *b, buf *spare)
-{
-    if (spare->data != NULL || b->cap > KEPT_BUF || ended) {
-        buf_free(b);
-        return;
-    }
-    *spare = *b;
-    spare->len = 0;
-}
-
-static buf take_spare(buf *spare)
-{
-    buf b = *spare;
-    *spare = (buf){0};
-    return b;
-}
-
 /* The last act; p is gone after it. */
 static void over(proxy *p)
 {
     conn *c = p->c;
+    proxy_plan *plan = p->plan;
     bool corked = p->corked;
     release_upstream(p, UPSTREAM_UNKNOWN);
     if (p->r != NULL)
@@ -130,9 +113,7 @@ static void over(proxy *p)
     exchange_read_cancel(p->x);
     exchange_chunk_cancel(p->x);
     list_remove(&p->link);
-    give_back(&p->lines, &spare_lines);
-    give_back(&p->path, &spare_path);
-    proxy_plan_drop(p->plan);
+    proxy_plan_drop(plan);
     exchange_let_go(p->x);
     if (corked)
         conn_uncork(c);
@@ -399,23 +380,42 @@ static slice host_for(const proxy *p, const upstream_peer *peer)
     return p->plan->keep_host && host.p != NULL ? host : peer->authority;
 }
 
-static void ask(proxy *p)
+static void empty(buf *b)
 {
-    p->choice = upstream_pick(p->plan->to, p->tried);
-    if (p->choice.peer < 0) {
-        refuse(p, 503, "upstream_out", "no server behind this address is fit: try again soon");
-        return;
-    }
-    const upstream_peer *peer = upstream_get(p->plan->to, (size_t)p->choice.peer);
+    b->len = 0;
+    if (b->cap > KEPT_BUF)
+        buf_free(b);
+}
+
+static void start(proxy *p, const upstream_peer *peer)
+{
     client_call call;
     p->tried |= 1u << p->choice.peer;
     p->asked_us = clock_us();
     fill_call(p, peer, &call);
     call.host_header = host_for(p, peer);
     call.base = peer->base;
-    call.target = (slice){p->path.data, p->path.len};
-    call.headers = &p->lines;
+    call.target = (slice){path.data, path.len};
+    call.headers = &lines;
     p->r = client_start(p->cl, &call, &ops, p);
+}
+
+static void ask(proxy *p)
+{
+    empty(&lines);
+    empty(&path);
+    proxy_refusal refusal = proxy_write_headers(p->x, &p->call, &lines);
+    if (refusal.status != 0) {
+        refuse(p, refusal.status, refusal.code, refusal.why);
+        return;
+    }
+    p->choice = upstream_pick(p->plan->to, p->tried);
+    if (p->choice.peer < 0) {
+        refuse(p, 503, "upstream_out", "no server behind this address is fit: try again soon");
+        return;
+    }
+    proxy_write_path(p->x, &p->call, &path);
+    start(p, upstream_get(p->plan->to, (size_t)p->choice.peer));
     pump(p);
 }
 
@@ -432,32 +432,38 @@ static bool body_too_large(const proxy *p)
     return limit != 0 && p->stream > 0 && (uint64_t)p->stream > limit;
 }
 
-void proxy_start(exchange *x, client *cl, const proxy_call *call)
+static slice keep(exchange *x, slice text)
 {
-    if (x->hc == NULL)
-        return;
+    return text.p == NULL ? text : (slice){arena_copy(&x->arena, text.p, text.n), text.n};
+}
+
+static proxy *new_proxy(exchange *x, client *cl, const proxy_call *call)
+{
     proxy *p = arena_alloc(&x->arena, sizeof *p);
     *p = (proxy){.x = x,
                  .cl = cl,
                  .plan = proxy_plan_hold((proxy_plan *)call->plan),
+                 .call = {call->plan, keep(x, call->set), keep(x, call->path)},
                  .choice = {.peer = -1},
-                 .lines = take_spare(&spare_lines),
-                 .path = take_spare(&spare_path),
-                 .own = {arena_copy(&x->arena, x->out.data, x->out.len), x->out.len},
+                 .own = keep(x, (slice){x->out.data, x->out.len}),
                  .stream = body_length(x)};
     if (x->body_done && x->body.len > 0)
         p->whole = (slice){x->body.data, x->body.len};
     p->upgrade = p->stream == 0 && x->minor == 1 && ws_wanted(x) &&
                  slice_eq(exchange_method(x), SLICE("GET"));
+    return p;
+}
+
+void proxy_start(exchange *x, client *cl, const proxy_call *call)
+{
+    if (x->hc == NULL)
+        return;
+    proxy *p = new_proxy(x, cl, call);
     if (all.next == NULL)
         list_init(&all);
     list_append(&all, &p->link);
     exchange_keep(x, on_abandon, p);
-    proxy_refusal refusal = proxy_write_headers(x, call, &p->lines);
-    proxy_write_path(x, call, &p->path);
-    if (refusal.status != 0)
-        refuse(p, refusal.status, refusal.code, refusal.why);
-    else if (body_too_large(p))
+    if (body_too_large(p))
         refuse(p, 413, "body_too_large", "the body is larger than this address takes");
     else
         ask(p);
@@ -465,9 +471,8 @@ void proxy_start(exchange *x, client *cl, const proxy_call *call)
 
 void proxy_thread_exit(void)
 {
-    ended = true;
-    buf_free(&spare_lines);
-    buf_free(&spare_path);
+    buf_free(&lines);
+    buf_free(&path);
 }
 
 void proxy_end_all(void)

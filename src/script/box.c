@@ -33,6 +33,17 @@ void box_push_text(lua_State *L, buf *b)
     buf_free(b);
 }
 
+void *box_test(lua_State *L, int arg, const char *type)
+{
+    void *box = lua_touserdata(L, arg);
+    if (box == NULL || !lua_getmetatable(L, arg))
+        return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? box : NULL;
+}
+
 void box_push_json(lua_State *L, const char *name)
 {
     lua_getglobal(L, "require");

@@ -3,6 +3,7 @@
  * is gone; every method goes through exchange_box_check. */
 #include "l_exchange.h"
 
+#include "box.h"
 #include "forwarded.h"
 #include "mem.h"
 #include "task.h"
@@ -11,22 +12,11 @@
 
 static const char box_name[] = "host.exchange";
 
-/* By address, not by name as luaL_checkudata does: this runs several times a request. */
-static bool is_box(lua_State *L, int arg)
-{
-    if (lua_type(L, arg) != LUA_TUSERDATA || !lua_getmetatable(L, arg))
-        return false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, box_name);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
 exchange *exchange_box_check(lua_State *L, int arg)
 {
-    if (!is_box(L, arg))
+    exchange_box *box = box_test(L, arg, box_name);
+    if (box == NULL)
         luaL_typeerror(L, arg, box_name);
-    exchange_box *box = lua_touserdata(L, arg);
     if (box->x == NULL)
         luaL_error(L, "this request is over: its exchange must not be kept");
     return box->x;

@@ -8,15 +8,16 @@ static const char plan_name[] = "host.gateway.plan";
 
 proxy_plan *gateway_plan_test(lua_State *L, int arg)
 {
-    proxy_plan **box = luaL_testudata(L, arg, plan_name);
+    proxy_plan **box = box_test(L, arg, plan_name);
     return box != NULL ? *box : NULL;
 }
 
 static int plan_collect(lua_State *L)
 {
-    proxy_plan **box = luaL_checkudata(L, 1, plan_name);
-    if (*box != NULL)
-        proxy_plan_drop(*box);
+    proxy_plan **box = box_test(L, 1, plan_name);
+    if (box == NULL || *box == NULL)
+        return 0;
+    proxy_plan_drop(*box);
     *box = NULL;
     return 0;
 }
@@ -25,12 +26,7 @@ static proxy_plan *new_plan(lua_State *L)
 {
     proxy_plan **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
-    if (luaL_newmetatable(L, plan_name)) {
-        lua_pushcfunction(L, plan_collect);
-        lua_setfield(L, -2, "__gc");
-        lua_pushboolean(L, 0);
-        lua_setfield(L, -2, "__metatable");
-    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, plan_name);
     lua_setmetatable(L, -2);
     *box = proxy_plan_new();
     return *box;
@@ -274,6 +270,18 @@ static int gateway_uncheck(lua_State *L)
     return 0;
 }
 
+static void make_metatable(lua_State *L)
+{
+    lua_createtable(L, 0, 3);
+    lua_pushcfunction(L, plan_collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pushstring(L, plan_name);
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, plan_name);
+}
+
 int luaopen_host_gateway(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"plan", gateway_plan},
@@ -281,6 +289,7 @@ int luaopen_host_gateway(lua_State *L)
                                          {"check", gateway_check},
                                          {"uncheck", gateway_uncheck},
                                          {NULL, NULL}};
+    make_metatable(L);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -140,10 +140,11 @@ static response_kind start_proxy(lua_State *L, int index, int plan, exchange *x)
     client *cl = vm_services(vm_of(L))->client;
     if (call.plan == NULL || cl == NULL)
         luaL_error(L, "a response's field `proxy` must be a plan: use web.proxy");
-    buf *own = box_push_buf(L);
-    lua_getfield(L, index, "request_headers");
-    gateway_read_headers(L, -1, own);
-    call.set = (slice){own->data, own->len};
+    if (lua_getfield(L, index, "request_headers") != LUA_TNIL) {
+        buf *own = box_push_buf(L);
+        gateway_read_headers(L, -2, own);
+        call.set = (slice){own->data, own->len};
+    }
     call.path = vm_opt_slice(L, index, "path", (slice){0});
     proxy_start(x, cl, &call);
     return RESPONSE_DONE;
