@@ -147,11 +147,58 @@ static void frames_reach_a_stream_in_order(void **state)
     for (int i = 0; i < 5; i++)
         conn_write_frame(r.streams[0], f);
     frame_drop(f);
-    assert_int_equal(frame_alive(), 0); /* encrypted, hence copied */
     for (int i = 0; i < 50 && c->len < 200000; i++)
         turn(c);
     assert_int_equal(c->len, 200000);
     free(bytes);
+    close_client(c);
+}
+
+enum { FRAMES = 60, FRAME_SIZE = 10000 };
+
+/* Reads what is there and compares it with the frames, which have a letter each. */
+static size_t read_frames(client *c, size_t at)
+{
+    static char bytes[16384];
+    int n;
+    rig_turn(&r, 1);
+    ERR_clear_error();
+    while ((n = SSL_read(c->ssl, bytes, sizeof bytes)) > 0) {
+        for (int i = 0; i < n; i++, at++)
+            assert_int_equal(bytes[i], 'A' + (int)(at / FRAME_SIZE));
+    }
+    return at;
+}
+
+static void a_client_that_is_behind_costs_references_and_gets_its_frames_in_order(void **state)
+{
+    (void)state;
+    client *c = connect_client();
+    frame *frames[FRAMES];
+    char bytes[FRAME_SIZE];
+    size_t held = 0, got = 0;
+    say(c, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < FRAMES; i++) {
+        memset(bytes, 'A' + i, FRAME_SIZE);
+        frames[i] = frame_new(bytes, FRAME_SIZE);
+        if (i % 7 == 3)
+            conn_write(r.streams[0], bytes, FRAME_SIZE);
+        else
+            conn_write_frame(r.streams[0], frames[i]);
+    }
+    for (int i = 0; i < FRAMES; i++) {
+        held += frames[i]->refs - 1;
+        frame_drop(frames[i]);
+    }
+    assert_true(held > FRAMES / 3);
+    /* The answer to a change of keys goes in front of what is still to be encrypted. */
+    SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED);
+    SSL_write(c->ssl, "x", 1);
+    for (int i = 0; i < 2000 && got < FRAMES * FRAME_SIZE; i++)
+        got = read_frames(c, got);
+    assert_int_equal(got, FRAMES * FRAME_SIZE);
+    assert_int_equal(conn_queued(r.streams[0]), 0);
+    assert_int_equal(frame_alive(), 0);
     close_client(c);
 }
 
@@ -218,6 +265,7 @@ int main(void)
         SPEC(requests_are_answered_and_kept_alive),
         SPEC(close_says_goodbye),
         SPEC(frames_reach_a_stream_in_order),
+        SPEC(a_client_that_is_behind_costs_references_and_gets_its_frames_in_order),
         SPEC(an_end_without_close_notify_in_a_body_is_no_request),
         SPEC(a_silent_or_slow_handshake_is_cut),
         SPEC(plain_http_on_the_tls_port_is_told_and_closed),

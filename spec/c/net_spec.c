@@ -76,6 +76,34 @@ static void frames_are_kept_by_reference_and_arrive_in_order(void **state)
     close(peer);
 }
 
+static void a_connection_that_is_behind_copies_no_frame(void **state)
+{
+    (void)state;
+    int peer;
+    char bytes[1000] = "";
+    conn *c = connect_pair(&peer);
+    frame *f = frame_new(bytes, sizeof bytes), *tiny = frame_new("tiny", 4);
+    while (conn_queued(c) == 0)
+        conn_write_frame(c, f);
+    uint32_t held = f->refs;
+    assert_true(conn_cork(c)); /* as for several messages at once */
+    for (int i = 0; i < 100; i++) {
+        conn_write_frame(c, f);
+        conn_write_frame(c, tiny);
+    }
+    conn_uncork(c);
+    assert_int_equal(f->refs, held + 100);
+    assert_int_equal(tiny->refs, 1); /* a reference costs more */
+    frame_drop(f);
+    frame_drop(tiny);
+    while (conn_queued(c) > 0) {
+        drain_peer(peer);
+        turn(1);
+    }
+    assert_int_equal(frame_alive(), 0);
+    close(peer);
+}
+
 static void a_paused_connection_is_held_back_and_goes_on(void **state)
 {
     (void)state;
@@ -259,6 +287,7 @@ int main(void)
         SPEC(bytes_arrive_and_the_end_is_told),
         SPEC(what_is_written_in_on_data_leaves_in_one_packet),
         SPEC(frames_are_kept_by_reference_and_arrive_in_order),
+        SPEC(a_connection_that_is_behind_copies_no_frame),
         SPEC(a_paused_connection_is_held_back_and_goes_on),
         SPEC(closing_flushes_first),
         SPEC(lingering_ends_after_its_time),

@@ -10,8 +10,9 @@
  *   pause         the hub stops and goes on from the history when the queue is empty
  *
  * What comes from the history sets no client aside: it comes at the client's pace. A loss is told
- * before the message that follows it. What waits here counts for its connection (waiting_bytes), so
- * that one slow client costs at most twice the bound.
+ * before the message that follows it. What waits here are references, which count for the
+ * connection with what they refer to (waiting_bytes), so that one slow client costs at most the
+ * bound and what its connection holds.
  *
  * What must never happen: a subscription that waits for a drain which does not come; a message that
  * overtakes those that wait; a subscription touched after a write that ended its connection. */
@@ -20,6 +21,10 @@
 #include "mem.h"
 #include "metrics.h"
 #include <stdlib.h>
+
+/* What is given to the connection can't be taken back, so that it gets little ahead of the kernel:
+ * the rest waits here, where it may be dropped. */
+enum { AHEAD_MAX = 64 * 1024 };
 
 typedef struct queued {
     struct queued *next;
@@ -63,13 +68,19 @@ static void note_slow(subscription *s, const char *done, metric counter)
                   conn_queued(all->c) + all->waiting_bytes, done);
 }
 
+/* What a message costs here: its bytes may be shared, this is not. */
+static size_t cost_of(const frame *f)
+{
+    return f->len + sizeof(queued);
+}
+
 static void drop_first(subscription *s)
 {
     queued *q = s->first;
     s->first = q->next;
     if (s->first == NULL)
         s->last = NULL;
-    s->home->waiting_bytes -= q->data->len;
+    s->home->waiting_bytes -= cost_of(q->data);
     frame_drop(q->data);
     free(q);
 }
@@ -83,13 +94,13 @@ static void put_last(subscription *s, frame *f)
     else
         s->first = q;
     s->last = q;
-    s->home->waiting_bytes += f->len;
+    s->home->waiting_bytes += cost_of(f);
 }
 
 static void let_wait(subscription *s, frame *f)
 {
     size_t most = s->policy == HUB_SLOW_LATEST ? 0 : s->home->queue;
-    while (s->first != NULL && s->home->waiting_bytes + f->len > most) {
+    while (s->first != NULL && s->home->waiting_bytes + cost_of(f) > most) {
         drop_first(s);
         s->lost++;
         note_slow(s, "dropped", METRIC_MESSAGES_DROPPED);
@@ -101,7 +112,7 @@ static void let_wait(subscription *s, frame *f)
  * yet is not slowness, and no drain would follow it. */
 static bool has_pace(const subscriptions *all, size_t n)
 {
-    size_t most = all->queue / 2;
+    size_t most = all->queue / 2 < AHEAD_MAX ? all->queue / 2 : AHEAD_MAX;
     if (conn_queued(all->c) + n <= most)
         return true;
     conn_flush(all->c);

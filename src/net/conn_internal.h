@@ -18,6 +18,7 @@ typedef enum { CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_CLOSING } conn_sta
 typedef struct piece {
     struct piece *next;
     frame *shared; /* NULL: bytes */
+    bool clear;    /* TLS: still to be encrypted */
     size_t at, len, cap;
     char bytes[];
 } piece;

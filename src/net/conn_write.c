@@ -3,11 +3,15 @@
  * Rejected: uv_write, whose request is allocated per write and whose queue cannot say how old it
  * is; here a frame that fits costs one send(2) and no allocation.
  *
+ * A connection that is behind holds frames by reference, so that thousands of slow ones cost
+ * thousands of small pieces and one copy of the bytes. Under TLS, too: what waits is encrypted when
+ * the socket takes bytes again, so its queue is ciphertext, then what is still in the clear.
+ *
  * A write never calls the owner back: a failure closes the connection, and on_close comes from the
  * loop. So a caller may write to many connections in a walk over its own list.
  *
  * Owner of a piece: its connection. What must never happen: bytes overtaking the batch or the
- * queue. */
+ * queue; a piece in the clear on the wire of TLS. */
 #include "conn_internal.h"
 
 #include "mem.h"
@@ -17,7 +21,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { PIECE_SIZE = 4096, IOV_COUNT = 64 };
+enum { PIECE_SIZE = 4096, IOV_COUNT = 64, SEAL_SIZE = 16 * 1024 };
 
 static const slice none = {"", 0};
 
@@ -30,6 +34,11 @@ static void free_piece(piece *p)
 {
     frame_drop(p->shared);
     free(p);
+}
+
+static char *bytes_of(piece *p)
+{
+    return p->shared != NULL ? p->shared->data : p->bytes;
 }
 
 void conn_drop_queue(conn *c)
@@ -74,40 +83,74 @@ static size_t give(conn *c, struct iovec *iov, size_t count)
     return 0;
 }
 
-static void enqueue(conn *c, piece *p)
+/* Behind `before`; NULL: in front of all. */
+static void insert(conn *c, piece *p, piece *before)
 {
-    if (c->head == NULL) {
-        c->head = p;
-        conn_touch(c);
-        conn_watch(c);
-    } else {
-        c->tail->next = p;
-    }
-    c->tail = p;
+    bool first = c->head == NULL;
+    piece **link = before != NULL ? &before->next : &c->head;
+    p->next = *link;
+    *link = p;
+    if (c->tail == before)
+        c->tail = p;
     c->queued += p->len - p->at;
+    if (!first)
+        return;
+    conn_touch(c);
+    conn_watch(c);
 }
 
-static void enqueue_copy(conn *c, const char *data, size_t n)
+/* The last piece of those that may go as they are. */
+static piece *last_ready(const conn *c)
+{
+    piece *last = NULL;
+    for (piece *p = c->head; p != NULL && !p->clear; p = p->next)
+        last = p;
+    return last;
+}
+
+static piece *new_piece(const char *data, size_t n)
+{
+    piece *p;
+    size_t cap = n < PIECE_SIZE - sizeof *p ? PIECE_SIZE - sizeof *p : n;
+    p = mem_resize(NULL, sizeof *p + cap);
+    *p = (piece){.len = n, .cap = cap};
+    memcpy(p->bytes, data, n);
+    return p;
+}
+
+static void enqueue_copy(conn *c, const char *data, size_t n, bool clear)
 {
     piece *p = c->tail;
-    if (p != NULL && p->shared == NULL && p->cap - p->len >= n) {
+    if (n == 0)
+        return;
+    if (p != NULL && p->shared == NULL && p->clear == clear && p->cap - p->len >= n) {
         memcpy(p->bytes + p->len, data, n);
         p->len += n;
         c->queued += n;
         return;
     }
-    size_t cap = n < PIECE_SIZE - sizeof *p ? PIECE_SIZE - sizeof *p : n;
-    p = mem_resize(NULL, sizeof *p + cap);
-    *p = (piece){.len = n, .cap = cap};
-    memcpy(p->bytes, data, n);
-    enqueue(c, p);
+    p = new_piece(data, n);
+    p->clear = clear;
+    insert(c, p, c->tail);
 }
 
+/* A reference takes as much memory as a very small frame. */
 static void enqueue_frame(conn *c, frame *f, size_t at)
 {
+    bool clear = c->tls != NULL;
+    if (f->len - at <= sizeof(piece)) {
+        enqueue_copy(c, f->data + at, f->len - at, clear);
+        return;
+    }
     piece *p = mem_resize(NULL, sizeof *p);
-    *p = (piece){.shared = frame_hold(f), .at = at, .len = f->len};
-    enqueue(c, p);
+    *p = (piece){.shared = frame_hold(f), .at = at, .len = f->len, .clear = clear};
+    insert(c, p, c->tail);
+}
+
+/* Is it behind? What is written then waits as it is, and is encrypted later. */
+static bool waits(const conn *c)
+{
+    return c->head != NULL && !c->handshaking;
 }
 
 /* `first` may be empty. What does not go is copied. */
@@ -124,10 +167,8 @@ static void send_two(conn *c, slice first, slice second)
     }
     if (!sendable(c))
         return;
-    if (first.n > 0)
-        enqueue_copy(c, first.p, first.n);
-    if (second.n > 0)
-        enqueue_copy(c, second.p, second.n);
+    enqueue_copy(c, first.p, first.n, false);
+    enqueue_copy(c, second.p, second.n, false);
 }
 
 static void give_back(buf *b)
@@ -137,11 +178,16 @@ static void give_back(buf *b)
         buf_free(b);
 }
 
+/* What was encrypted later stands behind it, whatever waits in the clear. */
 void conn_send_cipher(conn *c)
 {
     buf *cipher = &c->pool->cipher;
-    if (cipher->len > 0 && sendable(c))
-        send_two(c, none, (slice){cipher->data, cipher->len});
+    piece *before = last_ready(c);
+    size_t sent = 0;
+    if (cipher->len > 0 && before == NULL && sendable(c))
+        sent = give(c, &(struct iovec){cipher->data, cipher->len}, 1);
+    if (cipher->len > sent && sendable(c))
+        insert(c, new_piece(cipher->data + sent, cipher->len - sent), before);
     give_back(cipher);
 }
 
@@ -155,6 +201,11 @@ static void send_out(conn *c, slice first, slice second)
 {
     if (c->tls == NULL) {
         send_two(c, first, second);
+        return;
+    }
+    if (waits(c)) {
+        enqueue_copy(c, first.p, first.n, true);
+        enqueue_copy(c, second.p, second.n, true);
         return;
     }
     encrypt(c, first);
@@ -224,7 +275,7 @@ void conn_write_frame(conn *c, frame *f)
     if (c->state != CONN_OPEN || f->len == 0)
         return;
     bool corked = c->pool->corked == c;
-    if (c->tls != NULL || (corked && f->len < DIRECT_SIZE)) {
+    if (!waits(c) && (c->tls != NULL || (corked && f->len < DIRECT_SIZE))) {
         conn_write(c, f->data, f->len);
         return;
     }
@@ -245,9 +296,8 @@ size_t conn_queued(const conn *c)
 static size_t fill_iov(const conn *c, struct iovec *iov)
 {
     size_t count = 0;
-    for (piece *p = c->head; p != NULL && count < IOV_COUNT; p = p->next) {
-        char *bytes = p->shared != NULL ? p->shared->data : p->bytes;
-        iov[count++] = (struct iovec){bytes + p->at, p->len - p->at};
+    for (piece *p = c->head; p != NULL && !p->clear && count < IOV_COUNT; p = p->next) {
+        iov[count++] = (struct iovec){bytes_of(p) + p->at, p->len - p->at};
     }
     return count;
 }
@@ -267,15 +317,41 @@ static void advance(conn *c, size_t sent)
         c->head->at += sent;
 }
 
+static size_t send_ready(conn *c)
+{
+    struct iovec iov[IOV_COUNT];
+    size_t sent = give(c, iov, fill_iov(c, iov));
+    if (sendable(c) && sent > 0)
+        advance(c, sent);
+    return sent;
+}
+
+/* Some of what waits in the clear; what the socket does not take of it stands in front. */
+static size_t send_clear(conn *c)
+{
+    size_t sealed = 0;
+    while (c->head != NULL && c->head->clear && sealed < SEAL_SIZE) {
+        piece *p = c->head;
+        size_t n = p->len - p->at < SEAL_SIZE ? p->len - p->at : SEAL_SIZE;
+        encrypt(c, (slice){bytes_of(p) + p->at, n});
+        if (!sendable(c))
+            break;
+        advance(c, n);
+        sealed += n;
+    }
+    conn_send_cipher(c);
+    return sealed;
+}
+
 void conn_flush_queue(conn *c)
 {
     if (c->head == NULL)
         return;
-    struct iovec iov[IOV_COUNT];
-    size_t sent = give(c, iov, fill_iov(c, iov));
+    size_t sent = c->head->clear ? send_clear(c) : send_ready(c);
+    while (sent > 0 && sendable(c) && c->head != NULL && c->head->clear)
+        sent = send_clear(c);
     if (!sendable(c) || sent == 0)
         return;
-    advance(c, sent);
     conn_touch(c);
     if (c->head != NULL)
         return;
