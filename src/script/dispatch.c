@@ -13,6 +13,7 @@
 #include "dispatch.h"
 
 #include "account.h"
+#include "app_env.h"
 #include "hub.h"
 #include "l_events.h"
 #include "l_exchange.h"
@@ -21,7 +22,6 @@
 #include "mem.h"
 #include "metrics.h"
 #include "response_table.h"
-#include "sandbox.h"
 #include "task.h"
 #include <stdlib.h>
 
@@ -91,7 +91,7 @@ static int boot(lua_State *L)
     d->restore = field_ref(L, "restore", false);
     d->news = field_ref(L, "news", false);
     read_ws(L, d);
-    sandbox_lock_globals(L);
+    app_env_lock(L);
     if (d->verifies && d->verify != LUA_NOREF) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, d->verify);
         lua_call(L, 0, 0);

@@ -1,71 +1,10 @@
-/* host.config: the settings, read-only. The application's own keys are a table of plain data behind
- * proxies that refuse writes: a script that changed them would change them for one worker only. */
+/* host.config: the settings, read-only, the application's own keys too: a script that changed them
+ * would change them for one worker only. */
 #include "config.h"
+#include "read_only.h"
 #include "vm.h"
 
 #include <stdlib.h>
-
-static int refuse_write(lua_State *L)
-{
-    return luaL_error(L, "settings are read-only: set them in config.lua, the environment or the "
-                         "command line");
-}
-
-static int proxy_length(lua_State *L)
-{
-    lua_pushinteger(L, luaL_len(L, lua_upvalueindex(1)));
-    return 1;
-}
-
-static int proxy_next(lua_State *L)
-{
-    lua_settop(L, 2);
-    return lua_next(L, lua_upvalueindex(1)) ? 2 : 0;
-}
-
-static int proxy_pairs(lua_State *L)
-{
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushcclosure(L, proxy_next, 1);
-    return 1;
-}
-
-static void set_closure(lua_State *L, const char *name, lua_CFunction fn, int data)
-{
-    lua_pushvalue(L, data);
-    lua_pushcclosure(L, fn, 1);
-    lua_setfield(L, -2, name);
-}
-
-/* Replaces the table on top, and those inside it that are none yet, by proxies. */
-static void protect(lua_State *L)
-{
-    luaL_checkstack(L, 8, "settings");
-    int data = lua_gettop(L);
-    lua_pushnil(L);
-    while (lua_next(L, data) != 0) {
-        if (lua_istable(L, -1) && luaL_getmetafield(L, -1, "__metatable") == LUA_TNIL) {
-            protect(L);
-            lua_pushvalue(L, -2);
-            lua_insert(L, -2);
-            lua_settable(L, data);
-        } else {
-            lua_settop(L, data + 1);
-        }
-    }
-    lua_newtable(L);
-    lua_newtable(L);
-    lua_pushvalue(L, data);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, refuse_write);
-    lua_setfield(L, -2, "__newindex");
-    set_closure(L, "__len", proxy_length, data);
-    set_closure(L, "__pairs", proxy_pairs, data);
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_setmetatable(L, -2);
-    lua_replace(L, data);
-}
 
 static void push_typed(lua_State *L, const char *text)
 {
@@ -127,7 +66,6 @@ static void push_app(lua_State *L, const config *c)
     const char *name, *text;
     for (size_t i = 0; config_app_override(c, i, &name, &text); i++)
         apply_override(L, name, text);
-    protect(L);
 }
 
 static void push_seconds(lua_State *L, uint64_t ms)
@@ -206,6 +144,6 @@ int luaopen_host_config(lua_State *L)
     lua_setfield(L, -2, "section");
     push_app(L, c);
     lua_setfield(L, -2, "app");
-    protect(L);
+    read_only(L, "host.config", "set it in config.lua, the environment or the command line");
     return 1;
 }

@@ -14,6 +14,7 @@
 #include "json.h"
 #include "l_json.h"
 #include "number.h"
+#include "read_only.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -364,6 +365,8 @@ static bool write_table(encoder *e, int table)
     lua_State *L = e->L;
     if (!lua_checkstack(L, 12))
         return fail(e, NULL);
+    if (read_only_behind(L, table))
+        lua_replace(L, table);
     bool array = is_array(e, table);
     lua_pushnil(L);
     if (!lua_next(L, table))

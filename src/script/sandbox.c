@@ -9,6 +9,7 @@
  * user did not name in the trusted way. */
 #include "sandbox.h"
 
+#include "app_env.h"
 #include "buf.h"
 #include "chunks.h"
 #include "co.h"
@@ -106,6 +107,8 @@ static bool load_text(lua_State *L, const char *file, slice key)
     buf_free(&read);
     if (status != LUA_OK)
         lua_error(L);
+    if (text.p != NULL)
+        app_env_give(L);
     if (text.p == NULL && wrong != NULL && wrong != absent)
         luaL_error(L, "%s: %s", file, wrong);
     return text.p != NULL;
@@ -122,13 +125,14 @@ static bool load_from_folder(lua_State *L, const char *folder, const char *path,
     return true;
 }
 
-static bool load_from_binary(lua_State *L, const char *path, const char *tail)
+static bool load_from_binary(lua_State *L, const char *module, const char *path, const char *tail)
 {
     char name[PATH_BYTES];
     snprintf(name, sizeof name, "%s%s%s", root_of(path), path, tail);
     const struct embedded_file *file = embedded_find(name);
     if (file == NULL)
         return false;
+    app_env_own(L, module);
     chunks_load(L, file);
     lua_pushstring(L, name);
     return true;
@@ -184,7 +188,8 @@ static int search_scripts(lua_State *L)
     }
     static const char *const tails[] = {".lua", "/init.lua"};
     for (int i = 0; i < 2; i++) {
-        if (load_from_folder(L, folder, path, tails[i]) || load_from_binary(L, path, tails[i]))
+        if (load_from_folder(L, folder, path, tails[i]) ||
+            load_from_binary(L, name, path, tails[i]))
             return 2;
     }
     if (of_plugin(path) && load_c_module(L, folder, name, path))
@@ -263,16 +268,22 @@ static void open_package(lua_State *L, const vm_options *options)
 
 /* Base functions with a door closed --------------------------------------------------------- */
 
+/* The parser's own values are on top of the stack: they stay. The piece lives in slot 5. */
 static const char *read_pieces(lua_State *L, void *ud, size_t *size)
 {
     (void)ud;
-    lua_settop(L, 5);
+    luaL_checkstack(L, 2, "too many nested functions");
     lua_pushvalue(L, 1);
     lua_call(L, 0, 1);
-    const char *piece = lua_tolstring(L, -1, size);
-    if (piece != NULL)
-        lua_replace(L, 5);
-    return piece;
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        *size = 0;
+        return NULL;
+    }
+    if (!lua_isstring(L, -1))
+        luaL_error(L, "reader function must return a string");
+    lua_replace(L, 5);
+    return lua_tolstring(L, 5, size);
 }
 
 /* load(chunk, name, mode, env), text only: bytecode can break the interpreter. */
@@ -435,32 +446,11 @@ void sandbox_open(lua_State *L, const vm_options *options)
         lua_pop(L, 1);
     }
     open_package(L, options);
-    if (!options->trusted)
+    if (!options->trusted) {
         close_doors(L);
-}
-
-static int undeclared_write(lua_State *L)
-{
-    return luaL_error(L, "assignment to global '%s': declare it with `local`",
-                      luaL_tolstring(L, 2, NULL));
-}
-
-static int undeclared_read(lua_State *L)
-{
-    return luaL_error(L, "no global '%s': a typo, or a missing `local x = require ...`?",
-                      luaL_tolstring(L, 2, NULL));
-}
-
-void sandbox_lock_globals(lua_State *L)
-{
-    lua_pushglobaltable(L);
-    lua_createtable(L, 0, 3);
-    lua_pushcfunction(L, undeclared_write);
-    lua_setfield(L, -2, "__newindex");
-    lua_pushcfunction(L, undeclared_read);
-    lua_setfield(L, -2, "__index");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
+        app_env_open(L);
+        for (const luaL_Reg *m = vm_modules; m->name != NULL; m++)
+            app_env_own(L, m->name);
+        app_env_own(L, "cjson");
+    }
 }
