@@ -50,7 +50,7 @@ for name, environment in pairs(databases.drivers) do
       wait.pause(0.2)
       local began = wait.now()
       local answer = app:post "/note/2"
-      assert.equal(503, answer.status)
+      assert.equal(503, answer.status, answer.body)
       assert.equal("unavailable", answer:json().code)
       assert.is_true(wait.now() - began < 2)
       assert.equal("alive", app:get("/alive").body)
