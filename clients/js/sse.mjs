@@ -2,7 +2,8 @@
  * The client's other transport, for networks that block WebSockets: topics come as server-sent
  * events by one GET /sse, which begins anew when the topics change, and messages go by POST
  * /publish. By fetch, not EventSource: the token travels in a header, not in a URL that ends up in
- * logs. Presence, questions and sealed connections need a WebSocket.
+ * logs. It is present where it asks to be, but to hear of the others, questions and sealed
+ * connections need a WebSocket.
  */
 
 const CLOSES = { expired: 4401, revoked: 4403, kicked: 4409, overloaded: 1013, going_away: 1001 };
@@ -134,12 +135,13 @@ class EventWire {
 
   #query() {
     const query = new URLSearchParams(), all = [...this.#topics.values()];
-    const some = all.some(({ position }) => position !== null);
-    for (const { topic, session, position } of all) {
+    const some = all.some(({ position }) => position !== null), there = all.some((one) => one.present);
+    for (const { topic, session, position, present } of all) {
       query.append("topic", topic);
       const where = session ?? this.#session ?? (all.some((one) => one.session) ? "default" : undefined);
       if (where !== undefined) query.append("session_id", where);
       if (some) query.append("since", position ?? "");
+      if (there) query.append("presence", present);
     }
     return query;
   }

@@ -61,6 +61,11 @@ export class Subscription {
     return Boolean(resume || since !== undefined || history || presence);
   }
 
+  /** It asks to be present in its topic. */
+  get present() {
+    return Boolean(this.#options.presence);
+  }
+
   /** A reconnect goes on where it was. */
   get resumes() {
     return this.enveloped && this.position !== null;

@@ -13,7 +13,6 @@ local members = require "pubsub.presence"
 local names = require "pubsub.names"
 local presence = require "web.presence"
 local publication = require "pubsub.publication"
-local rules = require "web.rules"
 
 local pictures = require "pubsub.pictures"
 local sealed = require "pubsub.sealed"
@@ -71,13 +70,6 @@ local function may(ws, action, topic, key, session, out)
 end
 
 
--- Does the topic's rule make everybody present who follows it?
-local function is_present(topic)
-  local rule = rules.find(topic)
-  return rule ~= nil and rule.presence == true and topic:sub(-1) ~= "*"
-end
-
-
 -- "TOPIC" or "TOPIC|SID"
 local function split(text)
   local topic, session = text:match "^([^|]*)|(.*)$"
@@ -113,7 +105,6 @@ function commands.subscribe(ws, text)
   local ok, message, code = ws:subscribe(key, LOG)
   if not ok then return say(ws, code, message) end
   ws.data.topics[key] = { topic, session }
-  if is_present(topic) then ws:present(key, true) end
 end
 
 
@@ -149,14 +140,14 @@ commands["subscribe-json"] = function(ws, text)
   local key, session = place(ws, object.topic, object.session_id, not object.presence)
   if not key or not may(ws, "subscribe", object.topic, key, session) then return end
   local history = math.min(math.max(object.history or 0, 0), HISTORY_MAX)
+  local options = { mode = "log", since = object.since, history = history, envelope = true }
   local there, got, message, code
   if object.presence then
     there, message, code = presence.of(key)
     if not there then return say(ws, code, message) end
+    options.presence = false -- it enters when it hears of those who do
   end
-  got, message, code = ws:subscribe(key, {
-    mode = "log", since = object.since, history = history, envelope = true,
-  })
+  got, message, code = ws:subscribe(key, options)
   if not got then return say(ws, code, message) end
   ws.data.topics[key] = { object.topic, session, there ~= nil }
   ws:send(json.encode {
@@ -166,8 +157,6 @@ commands["subscribe-json"] = function(ws, text)
   if there then
     got, message, code = members.follow(ws, key, there)
     if not got then say(ws, code, message) end
-  elseif is_present(object.topic) then
-    ws:present(key, true)
   end
 end
 

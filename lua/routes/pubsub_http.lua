@@ -75,7 +75,21 @@ local function since_of(req, count)
 end
 
 
--- GET /sse?topic=T[&topic=...][&session_id=S][&since=POSITION][&history=N][&token=T]
+-- Where it is to be present beyond what the topics' rules say.
+local function presence_of(req, count)
+  local given, present = each_of(req, "presence", count), {}
+  for i = 1, count do
+    local text = given[i] or given[1]
+    if text ~= nil and text ~= "true" and text ~= "false" then
+      web.throw(400, "invalid", '"presence" must be true or false', nil, { field = "presence" })
+    end
+    present[i] = text == "true" or nil
+  end
+  return present
+end
+
+
+-- GET /sse?topic=T[&topic=...][&session_id=S][&since=P][&history=N][&presence=true][&token=T]
 local function events(req)
   local claims, id = access.claims(req), hub.connection_id()
   local identity = claims and revocations.identity(claims)
@@ -83,9 +97,11 @@ local function events(req)
   local channels = channels_of(req, claims, id)
   local options = {
     mode = "log", history = history_of(req), since = since_of(req, #channels),
-    identity = identity, id = id,
+    presence = presence_of(req, #channels), identity = identity, id = id,
   }
-  return web.sse(#channels == 1 and channels[1] or channels, options)
+  if #channels > 1 then return web.sse(channels, options) end
+  options.presence = options.presence[1]
+  return web.sse(channels[1], options)
 end
 
 

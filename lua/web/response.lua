@@ -101,6 +101,7 @@ end
 ---@field headers? table
 ---@field watch? any from topics.open: keeps the topic live until the viewer has joined it
 ---@field preamble? string bytes after the head that readers skip
+---@field presence? boolean the viewer is present in the topic; what its rule says when absent
 ---@field identity? web.Identity whose stream it is: it ends with the token, and by revocation
 ---@field id? string of host.hub.connection_id, where a hook has heard of it already
 
@@ -115,7 +116,7 @@ function response.mixed(topic, options)
     headers = options.headers,
     stream = {
       kind = "mixed", topic = topic, watch = options.watch, preamble = options.preamble,
-      identity = options.identity, id = options.id,
+      presence = options.presence, identity = options.identity, id = options.id,
     },
   }
 end

@@ -65,18 +65,23 @@ end
 
 
 -- A topic that this node listens to until the client has joined it.
-local function entry_of(topic, options, since)
+local function entry_of(topic, options, since, present)
   local watch = options.watch or follow(topic, options)
   return {
     topic = topic, mode = options.mode, since = since, history = options.history, watch = watch,
+    presence = present,
   }
 end
 
 
 local function of_topics(list, options)
   local entries = {}
-  local since = options.since or {}
-  for i, topic in ipairs(list) do entries[i] = entry_of(topic, options, since[i]) end
+  local since, present = options.since or {}, options.presence
+  for i, topic in ipairs(list) do
+    local here = present
+    if type(present) == "table" then here = present[i] end
+    entries[i] = entry_of(topic, options, since[i], here)
+  end
   return respond(options, { topics = entries, form = "envelope" })
 end
 
@@ -188,6 +193,8 @@ end
 ---@field history? integer so many of the newest messages first
 ---@field since? string|table<integer, string> a position, for a client that names none; of several
 --- topics: each one's, by its place in the list
+---@field presence? boolean|table<integer, boolean> the client is present in the topic, or in those
+--- of several; what the topic's rule says when absent
 ---@field watch? any from topics.open
 ---@field retry? number seconds after which clients come back, and up to one more; 1 when absent
 ---@field headers? table
@@ -207,7 +214,9 @@ end
 ---@return web.Response
 function sse.response(what, options)
   options = options or {}
-  if type(what) == "string" then return respond(options, entry_of(what, options, options.since)) end
+  if type(what) == "string" then
+    return respond(options, entry_of(what, options, options.since, options.presence))
+  end
   if type(what) == "table" then return of_topics(what, options) end
   if type(what) ~= "function" then
     error("web.sse takes a topic, a list of topics or a function", 2)

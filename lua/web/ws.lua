@@ -10,7 +10,6 @@ local admission = require "web.admission"
 local errors = require "web.errors"
 local hub = require "host.hub"
 local json = require "host.json"
-local rules = require "web.rules"
 local topics = require "web.topics"
 
 local sockets = {}
@@ -61,14 +60,6 @@ function Ws:send(data, binary)
 end
 
 
-local function is_present(topic, options)
-  if options and options.presence ~= nil then return options.presence end
-  if topic:find("#presence", 1, true) then return false end
-  local rule = rules.find(topic)
-  return rule ~= nil and rule.presence == true
-end
-
-
 ---@class web.Subscribing
 ---@field mode? "latest"|"log" latest: the newest value, now and whenever it changes, skipping some
 --- when the client is slow; log: each message that is published with mode = "log". Without a mode
@@ -92,13 +83,7 @@ end
 function Ws:subscribe(topic, options)
   local watch <close>, message, code = topics.follow(topic, options)
   if not watch then return nil, message, code end
-  local present = is_present(topic, options)
-  if self.raw then
-    local got
-    got, message, code = self.raw:subscribe(topic, options)
-    if got and present then self.raw:present(topic, true) end
-    return got, message, code
-  end
+  if self.raw then return self.raw:subscribe(topic, options) end
   if self.subscribing >= SUBSCRIPTIONS_MAX then
     message = ("a WebSocket can have %d subscriptions at most"):format(SUBSCRIPTIONS_MAX)
     return nil, message, "too_many"
@@ -106,7 +91,6 @@ function Ws:subscribe(topic, options)
   self.subscribing = self.subscribing + 1
   local ok
   ok, message, code = later(self, "subscribe", topic, options)
-  if ok and present then later(self, "present", topic, true) end
   if ok then return {} end
   return nil, message, code
 end
@@ -116,7 +100,6 @@ end
 ---@param topic string
 ---@return boolean was_subscribed
 function Ws:unsubscribe(topic)
-  self:present(topic, false)
   if self.raw then return self.raw:unsubscribe(topic) end
   return later(self, "unsubscribe", topic) == true
 end

@@ -113,6 +113,25 @@ describe("clients/js by server-sent events", () => {
     }
   });
 
+  it("is present where it asks to be", async () => {
+    const [watcher, reader] = [open({ session: "hall", transport: "ws" }), open({ session: "hall" })];
+    const told = mailbox();
+    for (const topic of ["there", "elsewhere"]) {
+      watcher.subscribe(topic, watcher.box, { presence: true, onpresence: (event) => told({ topic, ...event }) });
+      await told.next(`the state of ${topic}`);
+      await told.next("the watcher itself");
+    }
+    reader.subscribe("elsewhere", reader.box);
+    reader.subscribe("there", reader.box, { presence: true });
+    const { topic, type } = await told.next("the reader");
+    assert.deepEqual([topic, type], ["there", "join"]);
+    reader.unsubscribe("there");
+    const left = await told.next("the reader's leave");
+    assert.deepEqual([left.topic, left.type], ["there", "leave"]);
+    assert.equal((await watcher.presence("elsewhere")).count, 1);
+    for (const client of [watcher, reader]) client.close();
+  });
+
   it("is what a client falls back to", async () => {
     let tries = 0;
     class Blocked {

@@ -1,4 +1,5 @@
 -- Presence and hooks over workers, restarts and nodes.
+local http = require "spec.support.http"
 local json = require "host.json"
 local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
@@ -31,6 +32,12 @@ seen.message = function(c)
 end
 return seen ]]
 
+local RULES = [[
+return { rules = { ["lobby*"] = { mode = "log", presence = true },
+  ["session:shown"] = { presence = true } } } ]]
+
+local PICTURE = '<svg xmlns="http://www.w3.org/2000/svg"/>'
+
 local KEY = ("k"):rep(32)
 
 local function start(redis, more, files)
@@ -38,7 +45,7 @@ local function start(redis, more, files)
     ["redis.url"] = redis and redis.url }
   for name, value in pairs(more or {}) do set[name] = value end
   return server.start { workers = 2, set = set,
-    files = files or { ["lua/hooks/spec.lua"] = HOOKS } }
+    files = files or { ["lua/hooks/spec.lua"] = HOOKS, ["lua/topics/spec.lua"] = RULES } }
 end
 
 local function login(app, user)
@@ -77,6 +84,20 @@ local function users_of(answer)
   for _, member in ipairs(answer.members) do users[#users + 1] = member.user end
   table.sort(users)
   return users
+end
+
+-- A stream that goes on until it is closed.
+local function stream(app, path)
+  local c = http.connect(app)
+  c:send(http.format("GET", path, {}))
+  local head = assert(http.read_head(c))
+  assert.equal(200, head.status)
+  return c, head.headers["stream-id"]
+end
+
+local function presence_of(app, topic)
+  return app:get("/api/server/presence?channel=" .. topic,
+    { headers = { Authorization = "Bearer " .. KEY } }):json()
 end
 
 local function count_logged(app, text)
@@ -136,6 +157,73 @@ for _, store in ipairs { "embedded", "redis" } do
       ann:close()
     end)
 
+    it("has who reads by events as a member, and not in topics of which nothing says so", function()
+      local ann = open(app, "ann")
+      follow(ann, "lobby")
+      await(ann, "join")
+      local query = "&session_id=room&token=" .. login(app, "ed")
+      local ed, id = stream(app, "/sse?topic=lobby" .. query)
+      local join = await(ann, "join")
+      assert.same({ "ed", id, "pubsub:0:4:roomlobby" }, { join.user, join.connection, join.channel })
+      wait.till(function() return ask(ann, "lobby").count == 2 end, "two members")
+      local several = stream(app, "/sse?topic=lobby&topic=hall&topic=asked&presence=false"
+        .. "&presence=false&presence=true" .. query)
+      assert.equal("ed", await(ann, "join").user)
+      wait.till(function()
+        return ask(ann, "asked").count == 1 and ask(ann, "hall").count == 0
+      end, "the topic that was asked for")
+      ed:close()
+      assert.equal(id, await(ann, "leave").connection)
+      several:close()
+      await(ann, "leave")
+      wait.till(function()
+        return ask(ann, "lobby").count == 1 and ask(ann, "asked").count == 0
+      end, "the streams to be gone")
+      assert.equal(400, app:get("/sse?topic=lobby&presence=maybe").status)
+      ann:close()
+    end)
+
+    it("has who looks at a picture as a member where its rule says so", function()
+      for _, name in ipairs { "shown", "unseen_by_rule" } do
+        assert.equal(201,
+          app:post("/api/session", { json = { session_id = name, template = PICTURE } }).status)
+      end
+      local img, id = stream(app, "/stream/shown")
+      local other = stream(app, "/stream/unseen_by_rule")
+      local tab = http.connect(app)
+      tab:send(http.format("GET", "/stream/shown", { headers = { Accept = "text/event-stream" } }))
+      assert(http.read_head(tab))
+      local eye = ws.connect(app, "/ws")
+      eye:text "watch:/stream/shown"
+      await(eye, "watching")
+      local list
+      wait.till(function()
+        list = presence_of(app, "session:shown")
+        return list.count == 3
+      end, "three viewers")
+      local connections = {}
+      for _, member in ipairs(list.members) do connections[member.connection] = true end
+      assert.is_true(connections[id])
+      assert.equal(0, presence_of(app, "session:unseen_by_rule").count)
+      img:close()
+      eye:text "unwatch:/stream/shown"
+      wait.till(function() return presence_of(app, "session:shown").count == 1 end, "one viewer")
+      app:delete "/api/session/shown"
+      wait.till(function() return presence_of(app, "session:shown").count == 0 end, "no viewer")
+      for _, c in ipairs { other, tab, eye } do c:close() end
+    end)
+
+    it("takes those out whose picture is gone while they stay connected", function()
+      app:post("/api/session", { json = { session_id = "shown", template = PICTURE } })
+      local eye = ws.connect(app, "/ws")
+      eye:text "watch:/stream/shown"
+      await(eye, "watching")
+      wait.till(function() return presence_of(app, "session:shown").count == 1 end, "the viewer")
+      app:delete "/api/session/shown"
+      wait.till(function() return presence_of(app, "session:shown").count == 0 end, "no viewer")
+      eye:close()
+    end)
+
     it("counts beyond the members that it names", function()
       local few = start(redis, { ["presence.members"] = 2, workers = 1 })
       local clients = {}
@@ -190,12 +278,10 @@ for _, store in ipairs { "embedded", "redis" } do
       kicked:read_close()
       line = wait.till(function() return hook("user", "ivan") end, "the hook")
       assert.same({ 4409, "kicked" }, { line.code, line.reason })
-      local svg = '<svg xmlns="http://www.w3.org/2000/svg"/>'
-      app:post("/api/session", { json = { session_id = "p", template = svg } })
-      local stream = app:connect()
-      stream:send "GET /stream/p HTTP/1.1\r\nHost: localhost\r\n\r\n"
-      stream:read_until("/>", 5)
-      stream:close()
+      app:post("/api/session", { json = { session_id = "p", template = PICTURE } })
+      local viewer = stream(app, "/stream/p")
+      viewer:read_until("/>", 5)
+      viewer:close()
       line = wait.till(function() return hook("transport", "mixed") end, "the picture's hook")
       assert.equal("the connection was lost", line.reason)
     end)
@@ -250,10 +336,16 @@ for _, store in ipairs { "embedded", "redis" } do
         follow(there, "t")
         local join
         repeat join = await(here, "join") until join.user == "liam"
+        local _, events = stream(other,
+          "/sse?topic=t&presence=true&session_id=room&token=" .. login(other, "lena"))
+        assert.equal("lena", await(here, "join").user)
         other:crash()
-        local leave = await(here, "leave")
-        assert.equal("liam", leave.user)
-        assert.equal(join.connection, leave.connection)
+        local gone = {}
+        for i = 1, 2 do gone[i] = await(here, "leave").connection end
+        table.sort(gone)
+        local expected = { join.connection, events }
+        table.sort(expected)
+        assert.same(expected, gone)
         assert.same({ "kate" }, users_of(ask(here, "t")))
         app:logged('"user":"liam"', 20)
         wait.till(function()

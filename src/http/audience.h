@@ -45,8 +45,9 @@ typedef struct {
     void (*end)(audience_member *m, const audience_end *why);
     /* Each topic it is subscribed to. fn may not change that. */
     void (*each_topic)(const audience_member *m, void (*fn)(slice topic, void *arg), void *arg);
-    bool (*unsubscribe)(audience_member *m, slice topic); /* false: it was not subscribed */
-    void (*say)(audience_member *m, slice text);          /* NULL: it takes no texts */
+    /* And absent from it. False: it was not subscribed. */
+    bool (*unsubscribe)(audience_member *m, slice topic);
+    void (*say)(audience_member *m, slice text); /* NULL: it takes no texts */
 } audience_ops;
 
 struct audience_member {

@@ -156,12 +156,6 @@ static void put_row(audience *a, const audience_member *m, buf *out)
     buf_text(out, "]}");
 }
 
-static void unsubscribe(audience_member *m, slice topic)
-{
-    m->ops->unsubscribe(m, topic);
-    audience_exit(m, topic);
-}
-
 static void say(audience_member *m, slice text)
 {
     if (m->ops->say != NULL)
@@ -175,7 +169,7 @@ static void act_on(audience *a, audience_member *m, const audience_request *r, b
     else if (r->verb == AUDIENCE_END)
         audience_end_member(m, &r->end);
     else if (r->verb == AUDIENCE_UNSUBSCRIBE)
-        unsubscribe(m, r->topic);
+        m->ops->unsubscribe(m, r->topic);
     else if (r->verb == AUDIENCE_IDENTIFY)
         audience_identify(m, &r->who);
     else if (r->verb == AUDIENCE_SAY)

@@ -160,12 +160,12 @@ static slice opening_of(exchange *x, slice preamble)
     return (slice){both, preamble.n + mixed_opening.n};
 }
 
-void mixed_start(exchange *x, hub_port *port, slice topic, slice preamble,
+void mixed_start(exchange *x, hub_port *port, const mixed_view *view,
                  const audience_opening *opening)
 {
     exchange_add_header(x, SLICE("Content-Type"), SLICE(MIXED_CONTENT_TYPE));
     exchange_add_header(x, SLICE("Stream-Id"), opening->id);
-    conn *c = exchange_take(x, opening_of(x, preamble));
+    conn *c = exchange_take(x, opening_of(x, view->preamble));
     if (c == NULL)
         return;
     viewer *v = mem_alloc(sizeof *v);
@@ -174,5 +174,7 @@ void mixed_start(exchange *x, hub_port *port, slice topic, slice preamble,
     conn_set_owner(c, &viewer_ops, v);
     conn_deadline(c, 0);
     audience_join(&v->member, &member_ops, c, opening);
-    hub_subscribe(port, topic, &v->subscriber, &transport);
+    if (view->present)
+        audience_enter(&v->member, view->topic);
+    hub_subscribe(port, view->topic, &v->subscriber, &transport);
 }

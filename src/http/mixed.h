@@ -4,7 +4,13 @@
 #include "exchange.h"
 #include "hub.h"
 
-/* Sends the head that was begun on x, then the preamble (bytes that readers skip; may be empty),
- * and makes its connection a subscriber of the topic, until the peer goes or the topic ends. */
-void mixed_start(exchange *x, hub_port *port, slice topic, slice preamble,
+typedef struct {
+    slice topic;
+    slice preamble; /* bytes that readers skip; may be empty */
+    bool present;   /* in the topic's room */
+} mixed_view;
+
+/* Sends the head that was begun on x, then the preamble, and makes its connection a subscriber of
+ * the topic, until the peer goes or the topic ends. */
+void mixed_start(exchange *x, hub_port *port, const mixed_view *view,
                  const audience_opening *opening);

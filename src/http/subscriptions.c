@@ -281,6 +281,7 @@ void subscriptions_end(hub_subscriber *subscriber, slice topic)
     subscriptions *all = subscriptions_of(subscriber);
     const hub_transport *transport = subscriber->transport;
     free_subscription(of(subscriber));
+    audience_exit(all->member, topic);
     if (all->ops->ended != NULL)
         all->ops->ended(all, topic, transport);
 }
@@ -316,12 +317,9 @@ void subscriptions_init(subscriptions *all)
     list_init(&all->all);
 }
 
-bool subscriptions_add(subscriptions *all, slice topic, const hub_transport *transport,
-                       const subscribing *how, subscribed *got)
+static bool subscribe(subscriptions *all, slice topic, const hub_transport *transport,
+                      const subscribing *how, subscribed *got)
 {
-    *got = (subscribed){0};
-    if (all->closed)
-        return true;
     subscription *s = find(all, topic);
     if (s != NULL && is_same(s, transport, how)) {
         got->at = s->subscriber.position;
@@ -342,11 +340,25 @@ bool subscriptions_add(subscriptions *all, slice topic, const hub_transport *tra
     return true;
 }
 
+bool subscriptions_add(subscriptions *all, slice topic, const hub_transport *transport,
+                       const subscribing *how, subscribed *got)
+{
+    *got = (subscribed){0};
+    if (all->closed)
+        return true;
+    if (!subscribe(all, topic, transport, how, got))
+        return false;
+    if (how->present)
+        audience_enter(all->member, topic);
+    return true;
+}
+
 bool subscriptions_remove(subscriptions *all, slice topic)
 {
     subscription *s = find(all, topic);
     if (s != NULL)
         free_subscription(s);
+    audience_exit(all->member, topic);
     return s != NULL;
 }
 

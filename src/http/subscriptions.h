@@ -35,6 +35,7 @@ enum { SUBSCRIPTIONS_MAX = 128 };
 
 typedef struct {
     bool log;
+    bool present;        /* the member is in the topic's room until the subscription ends */
     hub_log_start start; /* of a log */
 } subscribing;
 

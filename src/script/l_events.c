@@ -210,6 +210,7 @@ static void check_topic(lua_State *L, int entry, exchange *x, wanted *w)
     w->topic = (slice){arena_copy(exchange_arena(x), topic.p, topic.n), topic.n};
     w->how = (subscribing){
         .log = hub_check_log(L, entry, topic),
+        .present = hub_check_presence(L, entry, topic),
         .start = {.since = hub_check_position(L, entry, "since"), .history = (uint32_t)history}};
 }
 

@@ -43,6 +43,20 @@ bool hub_check_log(lua_State *L, int arg, slice topic)
     return log >= 0 ? log > 0 : hub_rule_of(hub_of(hub_check_port(L)), topic).log;
 }
 
+/* A pattern is no place to be in, and neither is the topic on which joins and leaves are told. */
+static bool is_place(slice topic)
+{
+    static const slice events = SLICE_INIT("#presence");
+    size_t n = topic.n < events.n ? topic.n : events.n;
+    return topic.p[topic.n - 1] != '*' && !slice_eq((slice){topic.p + topic.n - n, n}, events);
+}
+
+bool hub_check_presence(lua_State *L, int arg, slice topic)
+{
+    bool by_rule = is_place(topic) && hub_rule_of(hub_of(hub_check_port(L)), topic).presence;
+    return vm_opt_boolean(L, arg, "presence", by_rule);
+}
+
 int hub_push_position(lua_State *L, hub_position position)
 {
     char text[HUB_POSITION_TEXT];

@@ -14,6 +14,9 @@ slice hub_check_topic(lua_State *L, int arg);
 int hub_check_mode(lua_State *L, int arg);
 /* The same, where the topic's rule speaks when the option does not. */
 bool hub_check_log(lua_State *L, int arg, slice topic);
+/* Is who subscribes present in the topic: the option `presence`, else what the topic's rule says.
+ */
+bool hub_check_presence(lua_State *L, int arg, slice topic);
 /* The option of that name as a position, which may be none; what is no position is one that no
  * topic knows. */
 hub_position hub_text_position(const char *text);

@@ -65,6 +65,7 @@ static int ws_subscribe_topic(lua_State *L)
     luaL_argcheck(L, history >= 0 && history <= HUB_HISTORY_MAX, 3,
                   "option 'history' must be a number of messages");
     ws_subscribing how = {.how = {.log = hub_check_log(L, 3, topic),
+                                  .present = hub_check_presence(L, 3, topic),
                                   .start = {.since = hub_check_position(L, 3, "since"),
                                             .history = (uint32_t)history,
                                             .watched = true}},

@@ -86,18 +86,19 @@ static void add_type(lua_State *L, int index, exchange *x)
 
 static void start_mixed(lua_State *L, int stream, exchange *x)
 {
-    slice topic = vm_opt_slice(L, stream, "topic", (slice){0});
+    mixed_view view = {.topic = vm_opt_slice(L, stream, "topic", (slice){0})};
     hub_port *port = vm_services(vm_of(L))->hub;
-    if (topic.n == 0 || topic.n > HUB_TOPIC_MAX)
+    if (view.topic.n == 0 || view.topic.n > HUB_TOPIC_MAX)
         luaL_error(L, "a stream's topic must be 1 to %d bytes", HUB_TOPIC_MAX);
     if (port == NULL)
         luaL_error(L, "there is no hub here");
-    slice preamble = vm_opt_slice(L, stream, "preamble", (slice){0});
-    if (preamble.n > PREAMBLE_MAX)
+    view.present = hub_check_presence(L, stream, view.topic);
+    view.preamble = vm_opt_slice(L, stream, "preamble", (slice){0});
+    if (view.preamble.n > PREAMBLE_MAX)
         luaL_error(L, "a stream's preamble has at most %d bytes", PREAMBLE_MAX);
     char id[AUDIENCE_ID_MAX + 1];
     audience_opening opening = audience_check_opening(L, stream, id);
-    mixed_start(x, port, topic, preamble, &opening);
+    mixed_start(x, port, &view, &opening);
     lua_getfield(L, stream, "watch");
     hub_watch_close(L, lua_gettop(L));
 }
