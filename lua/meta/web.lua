@@ -60,6 +60,9 @@ function exchange:id() end
 ---@return string
 function exchange:peer() end
 
+---@return string the peer, but a /64 of IPv6 as one
+function exchange:network() end
+
 ---@return "http"|"https"
 function exchange:scheme() end
 

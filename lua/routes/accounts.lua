@@ -1,5 +1,6 @@
 -- Accounts: registering, logging in and out, and tokens that are renewed.
 local accounts = require "auth.accounts"
+local attempts = require "auth.attempts"
 local config = require "host.config"
 local crypto = require "host.crypto"
 local hub = require "host.hub"
@@ -7,7 +8,6 @@ local ids = require "pictures.ids"
 local json = require "host.json"
 local jwt = require "host.jwt"
 local keys = require "auth.keys"
-local limiter = require "web.limiter"
 local logs = require "web.logs"
 local refresh = require "auth.refresh"
 local revocations = require "auth.revocations"
@@ -43,9 +43,7 @@ local PAIR = { fields = {
   token_type = { type = "string" }, expires_in = { type = "integer" },
 } }
 
--- Failures only; who knows the password is never slowed by those who don't, but for a while.
-local by_account = limiter.new { name = "login-account", limit = 10, window = 300 }
-local by_address = limiter.new { name = "login-address", limit = 100, window = 300 }
+local is_right = attempts.limited("login-account", 10, accounts.verify)
 
 
 local function shown(user)
@@ -94,25 +92,9 @@ local function pair(req, user, family)
 end
 
 
-local function slow_down(what, key, state, req)
-  logs.auth("login_refused", { user = key, address = req.peer, by = what })
-  local seconds = math.ceil(state.reset)
-  web.throw(429, "too_many_failures",
-    ("too many failed logins; try again in %d seconds"):format(seconds),
-    { ["Retry-After"] = tostring(seconds) })
-end
-
-
 local function login(req)
   local body = req.valid.body
-  local ok, state = by_account:peek(body.username)
-  if not ok then slow_down("account", body.username, state, req) end
-  ok, state = by_address:peek(req.peer)
-  if not ok then slow_down("address", body.username, state, req) end
-  if not accounts.verify(body.username, body.password) then
-    by_account:take(body.username)
-    by_address:take(req.peer)
-    logs.auth("login_failed", { user = body.username, address = req.peer })
+  if not is_right(req, body.username, body.password) then
     web.throw(401, "wrong_login", "there is no such user with this password",
       { ["WWW-Authenticate"] = 'Bearer error="wrong_login"' })
   end

@@ -1,5 +1,6 @@
 -- Tokens for users, and the public keys that verify them.
 local accounts = require "auth.accounts"
+local attempts = require "auth.attempts"
 local check = require "web.check"
 local config = require "host.config"
 local ids = require "pictures.ids"
@@ -8,6 +9,7 @@ local tokens = require "auth.tokens"
 local web = require "web"
 
 local LOGIN = { user_id = "string", password = "string", ttl_seconds = "integer?" }
+local is_right = attempts.limited("token-account", 100, accounts.login)
 local KEYS = { ["Cache-Control"] = "public, max-age=60" }
 
 
@@ -28,7 +30,7 @@ local function token(req)
     web.throw(400, "invalid", '"user_id" must have ' .. ids.RULE, nil, { field = "user_id" })
   end
   local life = life_of(login.ttl_seconds)
-  if not accounts.login(login.user_id, login.password) then
+  if not is_right(req, login.user_id, login.password) then
     web.throw(401, "wrong_password", "this user_id is taken, and its password is another one",
       { ["WWW-Authenticate"] = 'Bearer error="wrong_password"' })
   end

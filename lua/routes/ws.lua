@@ -1,6 +1,7 @@
 -- Session-scoped publish/subscribe: GET /ws, and the tokens for it.
 local access = require "pubsub.access"
 local accounts = require "auth.accounts"
+local attempts = require "auth.attempts"
 local check = require "web.check"
 local client = require "pubsub.client"
 local ids = require "pictures.ids"
@@ -8,6 +9,7 @@ local names = require "pubsub.names"
 local tokens = require "pubsub.tokens"
 local web = require "web"
 
+local is_right = attempts.limited("token-account", 100, accounts.login)
 local LOGIN = { username = "string", password = "string", session_id = "string?" }
 
 
@@ -22,7 +24,7 @@ local function token(req)
     web.throw(400, "invalid", '"session_id" must be ' .. names.SESSION_RULE, nil,
       { field = "session_id" })
   end
-  if not accounts.login(user, login.password) then
+  if not is_right(req, user, login.password) then
     web.throw(401, "wrong_password", "this username is taken, and its password is another one",
       { ["WWW-Authenticate"] = 'Bearer error="wrong_password"' })
   end

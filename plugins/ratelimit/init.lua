@@ -1,18 +1,10 @@
 -- So many requests per user and address, and no more: 429 with Retry-After, and RateLimit-* on
 -- every answer. Counted by web.limiter, in the store, over all workers and nodes.
 --
--- Who it is: the user of a good token, else the address, which trusted proxies may
+-- Who it is: the user of a good token, else the address (IPv6: its /64), which trusted proxies may
 -- name (proxy.trusted).
-local address = require "plugins.ratelimit.address"
 local limiter = require "web.limiter"
 local web = require "web"
-
-
--- What is counted together of this request's address.
-local function address_of(req)
-  local groups = address.parse(req.peer)
-  return groups and address.key(groups) or req.peer
-end
 
 
 -- The user of a good token. A wrong one makes nobody: else each made-up token were a new user.
@@ -71,7 +63,7 @@ local function setup(plugin, config)
 
   plugin:middleware(function(req, next)
     if skip[req.path] then return next(req) end
-    local where = address_of(req)
+    local where = req.network
     for _, rule in ipairs(rules) do
       if req.path:sub(1, #rule.path) == rule.path then
         take(req, rule, where)

@@ -66,7 +66,7 @@ static int connect_raw(void)
 {
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-    http_conn_start(conn_open(r.pool, pair[0], context), &r.handler, false);
+    http_conn_start(conn_open(r.pool, pair[0], context), &r.handler, NULL);
     return pair[1];
 }
 

@@ -219,11 +219,12 @@ static void a_full_server_says_503(void **state)
 {
     (void)state;
     rig_answer a = {0};
-    int fd = rig_connect_as(&r, true);
+    int fd = rig_connect_as(&r, "the \"house\" is full");
     rig_say(&r, fd, &a, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     rig_pump(&r, fd, &a, 4);
     assert_int_equal(rig_status(&a), 503);
     assert_non_null(rig_header(&a, "Retry-After: 1\r\n"));
+    assert_non_null(strstr(a.data, "{\"error\":\"the \\\"house\\\" is full\",\"code\":\"full\"}"));
     assert_true(a.closed);
     assert_int_equal(r.requests, 0);
     close(fd);

@@ -313,19 +313,19 @@ static inline size_t rig_stop(rig *r)
 }
 
 /* The client's end of a new connection. */
-static inline int rig_connect_as(rig *r, bool full)
+static inline int rig_connect_as(rig *r, const char *refusal)
 {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
         return -1;
     conn *c = conn_open(r->pool, pair[0], NULL);
-    http_conn_start(c, &r->handler, full);
+    http_conn_start(c, &r->handler, refusal);
     return pair[1];
 }
 
 static inline int rig_connect(rig *r)
 {
-    return rig_connect_as(r, false);
+    return rig_connect_as(r, NULL);
 }
 
 typedef struct {

@@ -36,7 +36,7 @@ static void a_flood_meets_the_reserve_and_then_a_pause(void **state)
         peers[i] = dial(address.port);
     turn(50);
     assert_int_equal(greeted.accepted, 20 + 32);
-    assert_int_equal(greeted.full, 32);
+    assert_int_equal(greeted.refused, 32);
     for (int i = 0; i < 52; i++)
         close(peers[i]);
     conn_pool_each(pool, (void (*)(conn *, void *))(void *)conn_abort, NULL);
@@ -44,6 +44,95 @@ static void a_flood_meets_the_reserve_and_then_a_pause(void **state)
     assert_int_equal(greeted.accepted, 80);
     for (int i = 52; i < 80; i++)
         close(peers[i]);
+    stop_listening();
+}
+
+static bool nobody(const uint8_t address[ADDRESS_BYTES])
+{
+    (void)address;
+    return false;
+}
+
+static bool everybody(const uint8_t address[ADDRESS_BYTES])
+{
+    (void)address;
+    return true;
+}
+
+static int dial_from(const char *source, uint16_t port)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET}, to = from;
+    assert_int_equal(inet_pton(AF_INET, source, &from.sin_addr), 1);
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    return fd;
+}
+
+static void one_client_has_a_share_and_others_have_theirs(void **state)
+{
+    (void)state;
+    listen_address address;
+    int fd = listen_on("127.0.0.1:0", &address), greedy[40], other[3];
+    pool->limits.max_conns = 1000;
+    pool->limits.per_address = 3;
+    pool->limits.is_shared = nobody;
+    serve(fd);
+    for (int i = 0; i < 40; i++)
+        greedy[i] = dial_from("127.0.0.2", address.port);
+    turn(20);
+    assert_int_equal(greeted.accepted, 3 + 32);
+    assert_int_equal(greeted.refused, 32);
+    for (int i = 35; i < 40; i++)
+        assert_true(peer_result(greedy[i]) == -1 && errno == ECONNRESET);
+    for (int i = 0; i < 3; i++)
+        other[i] = dial_from("127.0.0.3", address.port);
+    turn(20);
+    assert_int_equal(greeted.accepted, 3 + 32 + 3);
+    assert_int_equal(greeted.refused, 32);
+    for (int i = 0; i < 40; i++)
+        close(greedy[i]);
+    for (int i = 0; i < 3; i++)
+        close(other[i]);
+    conn_pool_each(pool, (void (*)(conn *, void *))(void *)conn_abort, NULL);
+    turn(20);
+    assert_int_equal(pool->clients.count, 0);
+    int again = dial_from("127.0.0.2", address.port);
+    turn(20);
+    assert_int_equal(greeted.refused, 32);
+    close(again);
+    stop_listening();
+}
+
+static void an_address_that_many_share_has_no_limit(void **state)
+{
+    (void)state;
+    listen_address address;
+    int fd = listen_on("127.0.0.1:0", &address), peers[10];
+    pool->limits.per_address = 3;
+    pool->limits.is_shared = everybody;
+    serve(fd);
+    for (int i = 0; i < 10; i++)
+        peers[i] = dial(address.port);
+    turn(20);
+    assert_int_equal(greeted.accepted, 10);
+    assert_int_equal(greeted.refused, 0);
+    /* What comes through it is somebody's own. */
+    pool->limits.is_shared = nobody;
+    conn *c = greeted.last;
+    for (size_t i = 0; i < 2; i++) {
+        conn_set_peer(c, i == 0 ? SLICE("2001:db8:1:2::7") : SLICE("2001:db8:1:2:ffff::8"));
+        assert_int_equal(pool->clients.count, 1);
+        assert_int_equal(conn_excess(c), 0);
+    }
+    for (int i = 0; i < 10; i++)
+        close(peers[i]);
+    conn_pool_each(pool, (void (*)(conn *, void *))(void *)conn_abort, NULL);
+    turn(5);
+    assert_int_equal(pool->clients.count, 0);
     stop_listening();
 }
 
@@ -204,6 +293,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SPEC(two_hundred_connections_come_and_go_without_a_trace),
         SPEC(a_flood_meets_the_reserve_and_then_a_pause),
+        SPEC(one_client_has_a_share_and_others_have_theirs),
+        SPEC(an_address_that_many_share_has_no_limit),
         SPEC(without_descriptors_the_listener_pauses_and_recovers),
         SPEC(workers_share_a_port_and_strangers_are_told_who_holds_it),
         SPEC(a_unix_socket_is_shared_replaced_when_stale_and_kept_when_alive),

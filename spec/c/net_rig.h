@@ -159,16 +159,16 @@ static inline int dial(uint16_t port)
 }
 
 static struct {
-    int accepted, full;
+    int accepted, refused;
     char peer[64];
     conn *last;
 } greeted;
 
-static inline void on_conn(conn *c, bool full, void *arg)
+static inline void on_conn(conn *c, const char *refusal, void *arg)
 {
     (void)arg;
     greeted.accepted++;
-    greeted.full += full;
+    greeted.refused += refusal != NULL;
     greeted.last = c;
     snprintf(greeted.peer, sizeof greeted.peer, "%s", conn_peer(c));
     conn_set_owner(c, &ops, NULL);

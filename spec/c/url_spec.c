@@ -171,7 +171,9 @@ static bool in(const char *range_text, const char *text)
 {
     address_range range;
     assert_true(address_range_parse(slice_of(range_text), &range));
-    return address_in_range(address(text), &range);
+    uint8_t bytes[ADDRESS_BYTES];
+    assert_true(address_parse(slice_of(text), bytes));
+    return address_in_range(bytes, &range);
 }
 
 static void a_range_is_an_address_with_a_prefix(void **state)
@@ -193,6 +195,33 @@ static void a_range_is_an_address_with_a_prefix(void **state)
         assert_false(address_range_parse(slice_of(bad[i]), &range));
 }
 
+static void a_client_is_an_address_of_ipv4_or_a_64_of_ipv6(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"1.2.3.4", "1.2.3.4"},
+                                          {"::ffff:1.2.3.4", "1.2.3.4"},
+                                          {"::ffff:102:304", "1.2.3.4"},
+                                          {"2001:db8::1", "2001:db8::"},
+                                          {"2001:DB8:1:2:3:4:5:6", "2001:db8:1:2::"},
+                                          {"64:ff9b::1.2.3.4", "64:ff9b::"},
+                                          {"::1", "::"}};
+    static const char *const bad[] = {
+        "",        "1.2.3", "1.2.3.256",         "1.2.3.4.5",         "a.b.c.d", "::1::",
+        "12345::", ":::",   "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "unknown", "1.2.3.4:80",
+        "[::1]",   "g::",   "1:2:3:4:5:6:7"};
+    uint8_t bytes[ADDRESS_BYTES];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[ADDRESS_TEXT];
+        assert_true(address_parse(slice_of(rows[i][0]), bytes));
+        address_network(bytes);
+        address_print(bytes, text);
+        assert_string_equal(text, rows[i][1]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (address_parse(slice_of(bad[i]), bytes))
+            fail_msg("%s passes", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_target_is_a_path_of_printable_bytes),
         cmocka_unit_test(addresses_of_this_machine_and_its_networks_are_internal),
         cmocka_unit_test(a_range_is_an_address_with_a_prefix),
+        cmocka_unit_test(a_client_is_an_address_of_ipv4_or_a_64_of_ipv6),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,6 +219,38 @@ describe("accounts", function()
     assert.equal(200, login(app, "other").status)
   end)
 
+  it("can't be guessed through another door", function()
+    local own = start()
+    register(own, "ann")
+    local function try(path, body, times)
+      for _ = 1, times do assert.equal(401, own:post(path, { json = body }).status) end
+    end
+    try("/api/auth/token", { user_id = "ann", password = "wrong" }, 50)
+    try("/auth/token", { username = "ann", password = "wrong" }, 50)
+    for path, name in pairs { ["/api/auth/token"] = "user_id", ["/auth/token"] = "username" } do
+      for _, password in ipairs { "wrong", "password of ann" } do
+        local res = own:post(path, { json = { [name] = "ann", password = password } })
+        assert.equal(429, res.status)
+        assert.equal("too_many_failures", res:json().code)
+        assert.is_true(tonumber(res.headers["retry-after"]) >= 1)
+      end
+    end
+    own:stop()
+  end)
+
+  it("are slowed down by address, of which a /64 of IPv6 is one", function()
+    local own = start { ["proxy.trusted"] = "127.0.0.1" }
+    local function try(address, i)
+      return own:post("/auth/login", { headers = { ["X-Forwarded-For"] = address },
+        json = { username = "nobody" .. i, password = "wrong password" } }).status
+    end
+    for i = 1, 100 do assert.equal(401, try(("2001:db8:1:2:%x::%x"):format(i * 7, i), i)) end
+    assert.equal(429, try("2001:db8:1:2:ffff::1", 101))
+    assert.equal(401, try("2001:db8:1:3::1", 102))
+    assert.equal(401, try("9.9.9.9", 103))
+    own:stop()
+  end)
+
   it("leave no secret in the log", function()
     register(app, "log")
     local pair = login(app, "log"):json()

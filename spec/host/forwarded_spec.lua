@@ -76,6 +76,33 @@ describe("a request by a trusted proxy", function()
     assert.equal("1.1.1.1", who(app, { ["X-Forwarded-For"] = "1.1.1.1", Forwarded = "for=2.2.2.2" }).peer)
   end)
 
+  it("has the scheme and the host that Forwarded tells of the client's own hop", function()
+    for list, seen in pairs {
+      ["for=1.1.1.1;proto=https;host=www.example"] = { "1.1.1.1", "https", "https://www.example" },
+      ['For=1.1.1.1;Proto="https";HOST="www.example:8443"'] = { "1.1.1.1", "https", "https://www.example:8443" },
+      ["for=9.9.9.9;proto=http;host=evil, for=1.1.1.1;proto=https;host=a, for=10.2.3.4;proto=http;host=in2"] =
+        { "1.1.1.1", "https", "https://a" },
+      ["for=_hidden;proto=https;host=www.example"] = { "127.0.0.1", "https", "https://www.example" },
+      ["proto=https"] = { "127.0.0.1", "https", "https://in" },
+      ["for=1.1.1.1;proto=gopher;host=a/b"] = { "1.1.1.1", "http", "http://in" },
+      ["for=9.9.9.9;proto=https;host=evil, for=1.1.1.1"] = { "1.1.1.1", "http", "http://in" },
+      ["for=1.1.1.1;xproto=https;host"] = { "1.1.1.1", "http", "http://in" },
+      ['for="1.1.1.1;proto=https'] = { "127.0.0.1", "https", "https://in" },
+      ["for=1.1.1.1;;proto=https;"] = { "1.1.1.1", "https", "https://in" },
+    } do
+      assert.same({ peer = seen[1], scheme = seen[2], origin = seen[3] },
+        who(app, { Forwarded = list, Host = "in" }), list)
+    end
+  end)
+
+  it("is not described by a Forwarded that stands beside X-Forwarded-For: the client wrote it", function()
+    assert.same({ peer = "1.1.1.1", scheme = "http", origin = "http://in" }, who(app, {
+      ["X-Forwarded-For"] = "1.1.1.1", Forwarded = "for=2.2.2.2;proto=https;host=evil", Host = "in" }))
+    assert.same({ peer = "2.2.2.2", scheme = "http", origin = "http://www" }, who(app, {
+      ["X-Forwarded-Proto"] = "http", ["X-Forwarded-Host"] = "www",
+      Forwarded = "for=2.2.2.2;proto=https;host=evil", Host = "in" }))
+  end)
+
   it("is walked back for a few hops only", function()
     local hops = {}
     for i = 1, 40 do hops[i] = "10.0.0." .. i end

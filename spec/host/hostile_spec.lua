@@ -4,6 +4,7 @@ local http = require "spec.support.http"
 local refused = require "spec.support.refused"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
+local wire = require "spec.support.wire"
 
 local chunked, get, post = refused.chunked, refused.get, refused.post
 local MARKER, REFUSED = refused.MARKER, refused.cases
@@ -252,6 +253,89 @@ describe("a flood of connections", function()
       return ok and n and n <= 1
     end, "the connections to go")
     app:stop()
+  end)
+end)
+
+
+describe("one client's flood of connections", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, set = { ["limits.per_address"] = 3, ["proxy.trusted"] = "127.0.0.1" } }
+  end)
+  teardown(function() app:stop() end)
+
+  local function ask(client, path)
+    local headers = { ["X-Forwarded-For"] = client }
+    local c = app:connect()
+    if path == "/ws" then
+      headers.Upgrade, headers.Connection = "websocket", "Upgrade"
+      headers["Sec-WebSocket-Version"], headers["Sec-WebSocket-Key"] = "13", "dGhlIHNhbXBsZSBub25jZQ=="
+    end
+    c:send(http.format("GET", path, { headers = headers }))
+    local head = c:read_until "\r\n\r\n"
+    return tonumber(head:match "^HTTP/1.1 (%d+) "), c, head
+  end
+
+  for what, network in pairs { ["its address"] = { "9.1.1.1", "9.1.1.1" },
+    ["its /64 of IPv6"] = { "2001:db8:1:2::%x", "2001:db8:1:3::1" } } do
+    it("of streams through a trusted proxy is counted by " .. what, function()
+      local open, before = {}, app:metric "lunacast_connections_excess_total"
+      for i, path in ipairs { "/sse?topic=a", "/ws", "/sse?topic=b" } do
+        local status, c = ask(network[1]:format(i), path)
+        assert.equal(path == "/ws" and 101 or 200, status)
+        open[i] = c
+      end
+      for i, path in ipairs { "/sse?topic=a", "/ws" } do
+        local status, c, head = ask(network[1]:format(i + 7), path)
+        assert.equal(503, status)
+        assert.is_truthy(head:find("\r\nRetry-After: 1\r\n", 1, true), head)
+        assert.is_nil(head:find("Upgrade", 1, true))
+        assert.equal('{"error":"there are too many connections of your address; close some, or try again later",'
+          .. '"code":"full"}', c:read_all())
+        c:close()
+      end
+      assert.equal(before + 2, app:metric "lunacast_connections_excess_total")
+      app:logged "one client has too many connections"
+      local other_status, other = ask(what == "its address" and "9.1.1.2" or network[2], "/ws")
+      assert.equal(101, other_status)
+      other:close()
+      open[1]:close()
+      wait.till(function()
+        local status, c = ask(network[1]:format(9), "/ws")
+        c:close()
+        return status == 101
+      end, "room for one more")
+      open[2]:close()
+      open[3]:close()
+    end)
+  end
+
+  it("is not that of its proxy, whose own connections are not counted", function()
+    local held = {}
+    for i = 1, 10 do held[i] = app:connect() end
+    for i = 1, 10 do
+      assert.equal(200, http.ask(held[i], "GET", "/health").status)
+      held[i]:close()
+    end
+  end)
+
+  it("gets 503 for those over its share, and others are served", function()
+    local own = assert(io.popen "hostname -I 2>/dev/null"):read("a"):match "%d+%.%d+%.%d+%.%d+"
+    if not own then pending "this machine has no address but loopback's" return end
+    local both = server.start { workers = 1, listen = { "127.0.0.1:0", own .. ":0" },
+      set = { ["limits.per_address"] = 5 } }
+    local port, direct = tonumber(both.urls[2]:match ":(%d+)$"), {}
+    for i = 1, 8 do
+      direct[i] = wire.connect { host = own, port = port }
+      direct[i]:post(http.format("GET", "/health"))
+    end
+    for i = 1, 8 do
+      assert.equal(i <= 5 and 200 or 503, http.read_response(direct[i]).status)
+    end
+    assert.equal(3, both:metric "lunacast_connections_excess_total")
+    for _, c in ipairs(direct) do c:close() end
+    both:stop()
   end)
 end)
 

@@ -97,28 +97,3 @@ describe("a rate limit #workers", function()
     two:stop()
   end)
 end)
-
-
-describe("addresses", function()
-  local address = require "plugins.ratelimit.address"
-
-  it("are read in all their forms", function()
-    for text, key in pairs {
-      ["1.2.3.4"] = "1.2.3.4", ["::ffff:1.2.3.4"] = "1.2.3.4", ["::ffff:102:304"] = "1.2.3.4",
-      ["2001:db8::1"] = "2001:db8:0:0::/64", ["[2001:DB8:1:2:3:4:5:6]"] = "2001:db8:1:2::/64",
-      ["fe80::1%eth0"] = "fe80:0:0:0::/64", ["::"] = "0:0:0:0::/64", ["1::"] = "1:0:0:0::/64",
-      ["64:ff9b::1.2.3.4"] = "64:ff9b:0:0::/64",
-    } do
-      local groups = address.parse(text)
-      assert.is_truthy(groups, text)
-      assert.equal(key, address.key(groups), text)
-    end
-  end)
-
-  it("are refused in all others", function()
-    for _, text in ipairs { "", "1.2.3", "1.2.3.256", "1.2.3.4.5", "a.b.c.d", "::1::", "1:2:3:4:5:6:7", "12345::",
-      "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "unknown", "1.2.3.4:80", ("1:"):rep(100), ":::", "g::" } do
-      assert.is_nil(address.parse(text), text)
-    end
-  end)
-end)

@@ -326,6 +326,7 @@ function fakes.exchange(options)
   function x.target() return options.target or "/" end
   function x.id() return "req-1" end
   function x.peer() return "127.0.0.1" end
+  function x.network() return "127.0.0.1" end
   function x.host() return headers.host end
   function x.scheme() return options.scheme or "http" end
   function x.minor() return 1 end

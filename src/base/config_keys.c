@@ -66,7 +66,7 @@ const config_key config_keys[] = {
     {"redis.prefix", CONFIG_TEXT, "", 0, 0, ANY, false, "put before every key and channel in Redis"},
 
     {"proxy.trusted", CONFIG_LIST, "", 0, 0, ANY, false,
-     "proxies whose X-Forwarded-For, -Proto and -Host are believed: addresses, blocks, unix"},
+     "proxies whose X-Forwarded-For, -Proto and -Host, or Forwarded, are believed: addresses, blocks, unix"},
     {"https.redirect", CONFIG_BOOL, "false", 0, 0, ANY, true,
      "who asks by http is sent to https (308), except for /health, /ready and /metrics"},
     {"https.port", CONFIG_INT, "443", 1, 65535, ANY, true, "the port that https.redirect names"},
@@ -159,6 +159,8 @@ const config_key config_keys[] = {
      "a peer that reads nothing for so long is cut off"},
     {"limits.connections", CONFIG_INT, "10000", 1, 10000000, ANY, false,
      "per worker; further ones are answered 503"},
+    {"limits.per_address", CONFIG_INT, "1000", 0, 10000000, ANY, false,
+     "connections of one address (IPv6: one /64) per worker, but for this machine's own and proxy.trusted; further ones are answered 503; 0: any"},
     {"limits.ws_message", CONFIG_SIZE, "64K", 125, 64 * MiB, ANY, false,
      "largest message of a WebSocket client (1009)"},
     {"limits.ws_queue", CONFIG_SIZE, "1M", 4 * KiB, GiB, ANY, false,

@@ -37,6 +37,8 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_CONNECTIONS_ACCEPTED] = COUNTER("lunacast_connections_total", "Accepted connections."),
     [METRIC_CONNECTIONS_REFUSED] = COUNTER("lunacast_connections_refused_total",
         "Connections over the limit, answered 503."),
+    [METRIC_CONNECTIONS_EXCESS] = COUNTER("lunacast_connections_excess_total",
+        "Connections refused since their client has too many (limits.per_address)."),
     [METRIC_CONNECTIONS_STALLED] = COUNTER("lunacast_connections_stalled_total",
         "Connections cut since the peer took nothing for too long."),
     [METRIC_ANSWERS_CUT] = COUNTER("lunacast_answers_cut_total",

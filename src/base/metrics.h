@@ -14,6 +14,7 @@ typedef enum {
     METRIC_CONNECTIONS, /* gauge */
     METRIC_CONNECTIONS_ACCEPTED,
     METRIC_CONNECTIONS_REFUSED,
+    METRIC_CONNECTIONS_EXCESS,  /* refused: too many of one client */
     METRIC_CONNECTIONS_STALLED, /* cut: the peer took nothing for too long */
     METRIC_ANSWERS_CUT,         /* chunked answers whose peer did not keep up */
     METRIC_ACCEPT_PAUSES,       /* full, or no descriptor left */

@@ -101,6 +101,8 @@ void setup_limits(worker_shared *s, config *c, const char *folder)
         .linger_ms = 1000,
         .handshake_ms = 10000,
         .max_conns = (size_t)config_int(c, "limits.connections"),
+        .per_address = (size_t)config_int(c, "limits.per_address"),
+        .is_shared = forwarded_is_shared,
     };
     s->script = (vm_options){
         .config = c,

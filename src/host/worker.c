@@ -241,21 +241,21 @@ dispatcher *worker_build(worker *w, char *error, size_t error_size)
 
 /* Serving ----------------------------------------------------------------------------------- */
 
-static void on_conn(conn *c, bool full, void *arg)
+static void on_conn(conn *c, const char *refusal, void *arg)
 {
     worker *w = arg;
-    http_conn_start(c, &w->handler, full);
+    http_conn_start(c, &w->handler, refusal);
 }
 
-static void on_control_conn(conn *c, bool full, void *arg)
+static void on_control_conn(conn *c, const char *refusal, void *arg)
 {
     worker *w = arg;
-    (void)full; /* a server in trouble is when people ask */
-    http_conn_start(c, &w->control, false);
+    (void)refusal; /* a server in trouble is when people ask */
+    http_conn_start(c, &w->control, NULL);
 }
 
 static void listen_with(worker *w, int fd, struct tls_context *tls,
-                        void (*on)(conn *c, bool full, void *arg))
+                        void (*on)(conn *c, const char *refusal, void *arg))
 {
     if (w->listener_count == LISTENERS_MAX) {
         close(fd);

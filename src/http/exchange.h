@@ -59,8 +59,9 @@ typedef struct http_handler {
     const http_limits *limits;
 } http_handler;
 
-/* Serves HTTP/1.1 on a connection; on_conn of a listener. `full`: answers 503 and closes. */
-void http_conn_start(conn *c, const http_handler *handler, bool full);
+/* Serves HTTP/1.1 on a connection; on_conn of a listener. `refusal`: answers 503 with this text,
+ * which lives on, and closes. */
+void http_conn_start(conn *c, const http_handler *handler, const char *refusal);
 /* Ends keep-alive (shutdown): busy connections close after their answer, idle ones within half a
  * second, so that a request that was on its way is not lost. Connections with another owner than
  * HTTP are left alone. */

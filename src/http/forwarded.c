@@ -4,13 +4,10 @@
  * instead of addresses (wrong as soon as one client comes another way). */
 #include "forwarded.h"
 
-#include "address_rule.h"
 #include "http_internal.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 
-enum { PROXIES_MAX = 100, HOPS_MAX = 32, ADDRESS_MAX = 64, HOST_MAX = 255 };
+enum { PROXIES_MAX = 100, HOPS_MAX = 32, HOST_MAX = 255 };
 
 static address_range proxies[PROXIES_MAX];
 static size_t proxy_count;
@@ -54,47 +51,32 @@ int forwarded_trust(const char *const *items, char *error, size_t error_size)
 
 /* Addresses --------------------------------------------------------------------------------- */
 
-static bool parse(slice text, struct sockaddr_in6 *out)
-{
-    char copy[ADDRESS_MAX];
-    *out = (struct sockaddr_in6){.sin6_family = AF_INET6};
-    if (text.n == 0 || text.n >= sizeof copy)
-        return false;
-    memcpy(copy, text.p, text.n);
-    copy[text.n] = '\0';
-    if (inet_pton(AF_INET, copy, &out->sin6_addr.s6_addr[12]) == 1) {
-        memset(&out->sin6_addr.s6_addr[10], 0xff, 2);
-        return true;
-    }
-    return inet_pton(AF_INET6, copy, &out->sin6_addr) == 1;
-}
-
-static bool is_proxy(const struct sockaddr_in6 *address)
+static bool is_proxy(const uint8_t address[ADDRESS_BYTES])
 {
     for (size_t i = 0; i < proxy_count; i++)
-        if (address_in_range((const struct sockaddr *)address, &proxies[i]))
+        if (address_in_range(address, &proxies[i]))
             return true;
     return false;
 }
 
 static bool peer_is_proxy(slice peer)
 {
-    struct sockaddr_in6 address;
+    uint8_t address[ADDRESS_BYTES];
     if (slice_eq(peer, SLICE("unix")))
         return unix_too;
-    return parse(peer, &address) && is_proxy(&address);
+    return address_parse(peer, address) && is_proxy(address);
 }
 
-/* One client, one name: ::ffff:1.2.3.4 is 1.2.3.4. */
-static slice name_of(exchange *x, const struct sockaddr_in6 *address)
+bool forwarded_is_shared(const uint8_t address[ADDRESS_BYTES])
 {
-    char text[INET6_ADDRSTRLEN];
-    if (IN6_IS_ADDR_V4MAPPED(&address->sin6_addr))
-        inet_ntop(AF_INET, &address->sin6_addr.s6_addr[12], text, sizeof text);
-    else
-        inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text);
-    size_t n = strlen(text);
-    return (slice){arena_copy(&x->arena, text, n), n};
+    return address_is_loopback(address) || is_proxy(address);
+}
+
+static slice name_of(exchange *x, const uint8_t address[ADDRESS_BYTES])
+{
+    char text[ADDRESS_TEXT];
+    address_print(address, text);
+    return (slice){arena_copy(&x->arena, text, strlen(text)), strlen(text)};
 }
 
 /* Lists --------------------------------------------------------------------------------------- */
@@ -134,18 +116,18 @@ static slice without_port(slice hop)
     return (slice){hop.p, (size_t)(colon - hop.p)};
 }
 
-/* 'for="[::1]:80";proto=https': the address; "" when there is none. */
-static slice forwarded_node(slice element)
+/* Of 'for="[::1]:80";proto=https' the value with that name; "" when there is none. */
+static slice value_of(slice element, slice name)
 {
     while (element.n > 0) {
         const char *end = memchr(element.p, ';', element.n);
         size_t n = end != NULL ? (size_t)(end - element.p) : element.n;
         slice pair = trim((slice){element.p, n});
-        if (pair.n > 4 && slice_ieq((slice){pair.p, 4}, SLICE("for="))) {
-            slice node = {pair.p + 4, pair.n - 4};
-            if (node.n > 1 && node.p[0] == '"' && node.p[node.n - 1] == '"')
-                node = (slice){node.p + 1, node.n - 2};
-            return node;
+        if (pair.n > name.n && pair.p[name.n] == '=' && slice_ieq((slice){pair.p, name.n}, name)) {
+            slice value = {pair.p + name.n + 1, pair.n - name.n - 1};
+            if (value.n > 1 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+                value = (slice){value.p + 1, value.n - 2};
+            return value;
         }
         element = end != NULL ? (slice){end + 1, element.n - n - 1} : (slice){0};
     }
@@ -153,31 +135,36 @@ static slice forwarded_node(slice element)
 }
 
 /* Walks from the nearest hop to the first that is no proxy. False: the walk is over. */
-static bool walk(exchange *x, slice hops, bool nodes, int *left, slice *peer)
+static bool walk(exchange *x, slice hops, bool elements, int *left)
 {
     slice item;
-    struct sockaddr_in6 address;
+    uint8_t address[ADDRESS_BYTES];
     while (take_last(&hops, &item)) {
-        if ((*left)-- == 0 || !parse(without_port(nodes ? forwarded_node(item) : item), &address))
+        if ((*left)-- == 0)
             return false;
-        *peer = name_of(x, &address);
-        if (!is_proxy(&address))
+        if (elements) {
+            x->hop = item;
+            item = value_of(item, SLICE("for"));
+        }
+        if (!address_parse(without_port(item), address))
+            return false;
+        x->peer = name_of(x, address);
+        if (!is_proxy(address))
             return false;
     }
     return true;
 }
 
-static slice client_of(exchange *x, slice peer)
+static void find_client(exchange *x)
 {
-    bool nodes = exchange_header(x, SLICE("x-forwarded-for")).p == NULL;
-    slice name = nodes ? SLICE("forwarded") : SLICE("x-forwarded-for");
+    bool elements = exchange_header(x, SLICE("x-forwarded-for")).p == NULL;
+    slice name = elements ? SLICE("forwarded") : SLICE("x-forwarded-for");
     int left = HOPS_MAX;
     for (size_t i = x->header_count; i > 0; i--) {
         const http_header *h = &x->headers[i - 1];
-        if (slice_ieq(h->name, name) && !walk(x, h->value, nodes, &left, &peer))
+        if (slice_ieq(h->name, name) && !walk(x, h->value, elements, &left))
             break;
     }
-    return peer;
 }
 
 /* What is asked ------------------------------------------------------------------------------- */
@@ -192,26 +179,45 @@ slice forwarded_peer(exchange *x)
     if (x->peer.p != NULL || x->hc == NULL)
         return x->peer.p != NULL ? x->peer : SLICE("gone");
     slice peer = slice_of(conn_peer(x->hc->c));
-    peer.p = arena_copy(&x->arena, peer.p, peer.n);
-    x->peer = trusts_any() && peer_is_proxy(peer) ? client_of(x, peer) : peer;
+    x->peer = (slice){arena_copy(&x->arena, peer.p, peer.n), peer.n};
+    if (trusts_any() && peer_is_proxy(peer))
+        find_client(x);
     return x->peer;
 }
 
-/* The last value of the last header of that name, of a trusted proxy. */
-static slice said(const exchange *x, slice name)
+slice forwarded_network(exchange *x)
+{
+    uint8_t address[ADDRESS_BYTES];
+    slice peer = forwarded_peer(x);
+    if (memchr(peer.p, ':', peer.n) == NULL || !address_parse(peer, address))
+        return peer;
+    address_network(address);
+    slice name = name_of(x, address);
+    char *text = arena_alloc(&x->arena, name.n + 3);
+    memcpy(text, name.p, name.n);
+    memcpy(text + name.n, "/64", 3);
+    return (slice){text, name.n + 3};
+}
+
+/* What a trusted proxy says by the last value of the last header of that name, or else by a pair of
+ * Forwarded. */
+static slice said(exchange *x, slice header, slice pair)
 {
     slice value = {0}, item;
     if (!trusts_any() || x->hc == NULL || !peer_is_proxy(slice_of(conn_peer(x->hc->c))))
         return value;
     for (size_t i = 0; i < x->header_count; i++)
-        if (slice_ieq(x->headers[i].name, name))
+        if (slice_ieq(x->headers[i].name, header))
             value = x->headers[i].value;
-    return take_last(&value, &item) ? item : (slice){0};
+    if (take_last(&value, &item))
+        return item;
+    forwarded_peer(x);
+    return value_of(x->hop, pair);
 }
 
-bool forwarded_is_tls(const exchange *x)
+bool forwarded_is_tls(exchange *x)
 {
-    slice scheme = said(x, SLICE("x-forwarded-proto"));
+    slice scheme = said(x, SLICE("x-forwarded-proto"), SLICE("proto"));
     if (slice_ieq(scheme, SLICE("https")) || slice_ieq(scheme, SLICE("http")))
         return scheme.n == 5;
     return x->hc != NULL && conn_is_tls(x->hc->c);
@@ -227,8 +233,8 @@ static bool is_host(slice text)
     return text.n > 0 && text.n <= HOST_MAX;
 }
 
-slice forwarded_host(const exchange *x)
+slice forwarded_host(exchange *x)
 {
-    slice host = said(x, SLICE("x-forwarded-host"));
+    slice host = said(x, SLICE("x-forwarded-host"), SLICE("host"));
     return is_host(host) ? host : exchange_header(x, SLICE("host"));
 }

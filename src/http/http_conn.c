@@ -3,7 +3,7 @@
  *
  *            +----------------- http_conn_answered, body done ------------------------+
  *            v                                                                        |
- *   FULL   HEAD --head complete--> BODY --body done--> WAIT --http_conn_answered------+
+ * REFUSED  HEAD --head complete--> BODY --body done--> WAIT --http_conn_answered------+
  *     \      \                      \--answered: the rest is read away--> BODY (x == NULL)
  *      \      \--refuse, EOF, deadline: 4xx/408---->/
  *       \--first bytes: 503--> CLOSED <--no keep-alive--/        exchange_take: freed
@@ -30,15 +30,16 @@ static void on_deadline(conn *c);
 static void on_close(conn *c);
 static const conn_ops http_ops = {on_data, on_drain, on_deadline, on_close};
 
-void http_conn_start(conn *c, const http_handler *handler, bool full)
+void http_conn_start(conn *c, const http_handler *handler, const char *refusal)
 {
     http_conn *hc = mem_alloc(sizeof *hc);
     hc->c = c;
     hc->handler = handler;
     hc->worker = http_worker_of(c);
-    hc->state = full ? H_FULL : H_HEAD;
+    hc->refusal = refusal;
+    hc->state = refusal != NULL ? H_REFUSED : H_HEAD;
     conn_set_owner(c, &http_ops, hc);
-    conn_deadline(c, full ? 1000 : handler->limits->header_ms);
+    conn_deadline(c, refusal != NULL ? REFUSED_MS : handler->limits->header_ms);
 }
 
 void http_conn_free(http_conn *hc)
@@ -74,9 +75,9 @@ static bool step(http_conn *hc, slice *in)
         return in->n > 0 && !answers_pile_up(hc) && http_read_head(hc, in);
     case H_BODY:
         return http_read_body(hc, in);
-    case H_FULL:
+    case H_REFUSED:
         if (in->n > 0)
-            http_refuse(hc, 503, "the server is full; try again in a second");
+            http_refuse(hc, 503, hc->refusal);
         return false;
     default:
         return false;
@@ -125,7 +126,7 @@ static void set_deadline(http_conn *hc)
 
 static void settle_down(http_conn *hc)
 {
-    if (hc->state == H_CLOSED || hc->state == H_FULL)
+    if (hc->state == H_CLOSED || hc->state == H_REFUSED)
         return;
     if (hc->state == H_HEAD && !hc->piled &&
         (conn_peer_ended(hc->c) || (hc->draining && hc->saved.len == 0))) {
@@ -217,7 +218,7 @@ conn *http_conn_take(http_conn *hc)
 
 static void on_peer_ended(http_conn *hc)
 {
-    if (hc->state == H_FULL || (hc->state == H_BODY && hc->x == NULL))
+    if (hc->state == H_REFUSED || (hc->state == H_BODY && hc->x == NULL))
         http_conn_close(hc);
     else if (hc->state == H_BODY && !hc->body_done) {
         hc->state = H_WAIT;

@@ -14,6 +14,7 @@ enum {
     CHUNKS_WAIT = 64 * 1024,
     CHUNKS_LIMIT = 1024 * 1024, /* of a chunked answer, queued: the connection is reset */
     DRAIN_LIMIT = 64 * 1024,    /* an unread body this small is read away, a larger one closes */
+    REFUSED_MS = 1000,          /* for the first byte of one that will get 503 */
     DRAIN_MS = 100,             /* at shutdown, a request that is on its way still counts */
     HALF_CLOSED_MS = 500,       /* after the peer's FIN, an answer may still take so long */
     BODY_IN_ARENA = 2048,
@@ -22,16 +23,17 @@ enum {
 
 typedef struct http_worker http_worker;
 
-typedef enum { H_HEAD, H_BODY, H_WAIT, H_FULL, H_CLOSED } http_state;
+typedef enum { H_HEAD, H_BODY, H_WAIT, H_REFUSED, H_CLOSED } http_state;
 
 struct http_conn {
     conn *c;
     const http_handler *handler;
     http_worker *worker;
-    exchange *x;     /* unanswered; NULL between requests and while a body is read away */
-    llhttp_t parser; /* of the head */
-    buf saved;       /* bytes that came and could not be used yet */
-    size_t fed;      /* of saved, those the parser has seen */
+    const char *refusal; /* in H_REFUSED */
+    exchange *x;         /* unanswered; NULL between requests and while a body is read away */
+    llhttp_t parser;     /* of the head */
+    buf saved;           /* bytes that came and could not be used yet */
+    size_t fed;          /* of saved, those the parser has seen */
     chunked chunk;
     uint64_t body_left; /* by Content-Length */
     uint64_t window_at; /* body rate: start of the window, and bytes since */
@@ -61,6 +63,7 @@ struct exchange {
     const char *route;
     slice method, target, path, query, id, accept_encoding;
     slice peer; /* p NULL: not asked for yet */
+    slice hop;  /* of Forwarded: what a trusted proxy says of the peer */
     http_header *headers;
     size_t header_count;
     uint64_t started_us;

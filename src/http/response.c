@@ -352,6 +352,22 @@ void exchange_cut(exchange *x)
     http_conn_answered(hc, false);
 }
 
+/* Of a proxy's connections, those that become streams are their clients' own. */
+static bool gives_excess(exchange *x)
+{
+    if (x->hc == NULL || x->answered || x->is_head)
+        return false;
+    slice peer = forwarded_peer(x);
+    conn *c = x->hc->c;
+    if (slice_eq(peer, slice_of(conn_peer(c))))
+        return false; /* looked at when it was accepted */
+    conn_set_peer(c, peer);
+    if (conn_excess(c) == 0)
+        return false;
+    exchange_refuse(x, 503, conn_note_excess(c));
+    return true;
+}
+
 /* False: answered otherwise, or nobody is there. */
 static bool may_take(exchange *x)
 {
@@ -361,7 +377,7 @@ static bool may_take(exchange *x)
         exchange_refuse(x, 400, "an upgrade has no body");
         return false;
     }
-    if (too_late(x))
+    if (gives_excess(x) || too_late(x))
         return false;
     if (x->is_head) {
         x->keep = false; /* as after the GET: its end is the connection's */
@@ -389,13 +405,11 @@ conn *exchange_take(exchange *x, slice first)
     if (!may_take(x))
         return NULL;
     http_conn *hc = x->hc;
-    slice peer = forwarded_peer(x); /* one client has the connection from now on */
     bool corked = conn_cork(hc->c);
     response_head(x, LENGTH_NONE, 0);
     if (first.n > 0)
         response_body(x, first);
     conn *c = http_conn_take(hc);
-    conn_set_peer(c, peer);
     exchange_settle(x, x->status);
     if (corked)
         conn_uncork(c);

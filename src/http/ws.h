@@ -35,7 +35,7 @@ typedef struct {
 bool ws_wanted(const exchange *x);
 /* NULL: it may have one. Else the answer that it should get; with 426 comes the header
  * Sec-WebSocket-Version: 13. */
-const ws_refusal *ws_check(const exchange *x);
+const ws_refusal *ws_check(exchange *x);
 /* Sends the head that was begun on x with status 101 (its other headers are set) and takes its
  * connection over. NULL: the peer is gone, and nothing is called. */
 ws *ws_start(exchange *x, hub_port *port, const ws_ops *ops, void *owner,

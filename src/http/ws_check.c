@@ -51,7 +51,7 @@ static bool same_host(slice origin, slice host)
     return false;
 }
 
-static bool origin_allowed(const exchange *x, const ws_limits *limits)
+static bool origin_allowed(exchange *x, const ws_limits *limits)
 {
     slice origin = exchange_header(x, SLICE("origin"));
     if (origin.p == NULL || same_host(origin, forwarded_host(x)))
@@ -70,7 +70,7 @@ static bool has_body(const exchange *x)
            (length.p != NULL && !slice_eq(length, SLICE("0")));
 }
 
-const ws_refusal *ws_check(const exchange *x)
+const ws_refusal *ws_check(exchange *x)
 {
     static const ws_refusal
         not_upgrade = {426, "upgrade_required",

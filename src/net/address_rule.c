@@ -45,7 +45,12 @@ static const address_range internal[] = {
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static bool to_bytes(const struct sockaddr *address, uint8_t bytes[16])
+static bool is_v4(const uint8_t bytes[ADDRESS_BYTES])
+{
+    return memcmp(bytes, mapped, sizeof mapped) == 0;
+}
+
+bool address_bytes(const struct sockaddr *address, uint8_t bytes[ADDRESS_BYTES])
 {
     if (address->sa_family == AF_INET6) {
         memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 16);
@@ -57,7 +62,36 @@ static bool to_bytes(const struct sockaddr *address, uint8_t bytes[16])
     return address->sa_family == AF_INET;
 }
 
-static bool matches(const uint8_t bytes[16], const address_range *range)
+bool address_parse(slice text, uint8_t bytes[ADDRESS_BYTES])
+{
+    char copy[ADDRESS_TEXT];
+    if (text.n == 0 || text.n >= sizeof copy)
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = '\0';
+    memcpy(bytes, mapped, sizeof mapped);
+    return inet_pton(AF_INET, copy, bytes + sizeof mapped) == 1 ||
+           inet_pton(AF_INET6, copy, bytes) == 1;
+}
+
+void address_print(const uint8_t bytes[ADDRESS_BYTES], char text[ADDRESS_TEXT])
+{
+    bool v4 = is_v4(bytes);
+    inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? bytes + sizeof mapped : bytes, text, ADDRESS_TEXT);
+}
+
+void address_network(uint8_t bytes[ADDRESS_BYTES])
+{
+    if (!is_v4(bytes))
+        memset(bytes + 8, 0, 8);
+}
+
+bool address_is_loopback(const uint8_t bytes[ADDRESS_BYTES])
+{
+    return is_v4(bytes) ? bytes[12] == 127 : memcmp(bytes, &in6addr_loopback, 16) == 0;
+}
+
+bool address_in_range(const uint8_t bytes[ADDRESS_BYTES], const address_range *range)
 {
     size_t whole = range->bits / 8u;
     unsigned rest = range->bits % 8u;
@@ -67,19 +101,13 @@ static bool matches(const uint8_t bytes[16], const address_range *range)
     return rest == 0 || ((bytes[whole] ^ range->bytes[whole]) & mask) == 0;
 }
 
-bool address_in_range(const struct sockaddr *address, const address_range *range)
-{
-    uint8_t bytes[16];
-    return to_bytes(address, bytes) && matches(bytes, range);
-}
-
 bool address_is_internal(const struct sockaddr *address)
 {
-    uint8_t bytes[16];
-    if (!to_bytes(address, bytes))
+    uint8_t bytes[ADDRESS_BYTES];
+    if (!address_bytes(address, bytes))
         return true;
     for (size_t i = 0; i < sizeof internal / sizeof *internal; i++)
-        if (matches(bytes, &internal[i]))
+        if (address_in_range(bytes, &internal[i]))
             return true;
     return false;
 }
@@ -104,10 +132,9 @@ bool address_range_parse(slice text, address_range *range)
     char *slash = strchr(copy, '/');
     if (slash != NULL)
         *slash = '\0';
-    memcpy(range->bytes, mapped, 12);
-    bool v4 = inet_pton(AF_INET, copy, range->bytes + 12) == 1;
-    if (!v4 && inet_pton(AF_INET6, copy, range->bytes) != 1)
+    if (!address_parse(slice_of(copy), range->bytes))
         return false;
+    bool v4 = strchr(copy, ':') == NULL;
     int most = v4 ? 32 : 128, bits = slash == NULL ? most : prefix_bits(slash + 1, most);
     range->bits = (uint8_t)(v4 ? bits + 96 : bits);
     return bits >= 0;

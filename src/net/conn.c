@@ -15,17 +15,26 @@
  * so that nothing can be written or read any more, and the memory goes in on_closed. */
 #include "conn_internal.h"
 
+#include "log.h"
 #include "mem.h"
 #include "metrics.h"
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { COMPLAIN_MS = 1000 };
+
 static metric gauge_of(const conn_pool *pool)
 {
     return pool->outgoing ? METRIC_CLIENT_CONNECTIONS : METRIC_CONNECTIONS;
+}
+
+static void forget_client(conn *c)
+{
+    if (c->client != NULL)
+        peer_count_drop(&c->pool->clients, c->client);
+    c->client = NULL;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -33,6 +42,7 @@ static void on_closed(uv_handle_t *handle)
     conn *c = handle->data;
     list_remove(&c->node);
     c->pool->count--;
+    forget_client(c);
     metrics_add(gauge_of(c->pool), -1);
     if (c->ops != NULL && c->ops->on_close != NULL)
         c->ops->on_close(c);
@@ -292,24 +302,25 @@ void conn_resume(conn *c)
 
 /* Opening ---------------------------------------------------------------------------------- */
 
+static void count_client(conn *c, const uint8_t address[ADDRESS_BYTES])
+{
+    const conn_limits *limits = &c->pool->limits;
+    forget_client(c);
+    if (limits->per_address != 0 && !limits->is_shared(address))
+        c->client = peer_count_hold(&c->pool->clients, address);
+}
+
 static void name_peer(conn *c)
 {
-    struct sockaddr_storage address;
-    socklen_t n = sizeof address;
+    struct sockaddr_storage name;
+    socklen_t n = sizeof name;
+    uint8_t address[ADDRESS_BYTES];
     strcpy(c->peer, "unix");
-    if (getpeername(c->fd, (struct sockaddr *)&address, &n) != 0)
+    if (getpeername(c->fd, (struct sockaddr *)&name, &n) != 0 ||
+        !address_bytes((struct sockaddr *)&name, address))
         return;
-    if (address.ss_family == AF_INET) {
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, c->peer, sizeof c->peer);
-        return;
-    }
-    if (address.ss_family != AF_INET6)
-        return;
-    struct in6_addr *in6 = &((struct sockaddr_in6 *)&address)->sin6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(in6)) /* one client, one name, on either kind of listener */
-        inet_ntop(AF_INET, in6->s6_addr + 12, c->peer, sizeof c->peer);
-    else
-        inet_ntop(AF_INET6, in6, c->peer, sizeof c->peer);
+    address_print(address, c->peer);
+    count_client(c, address);
 }
 
 static conn *open_conn(conn_pool *pool, int fd)
@@ -408,7 +419,32 @@ const conn_ops *conn_get_ops(const conn *c)
 
 void conn_set_peer(conn *c, slice name)
 {
+    uint8_t address[ADDRESS_BYTES];
+    if (slice_eq(name, slice_of(c->peer)))
+        return;
     snprintf(c->peer, sizeof c->peer, "%.*s", (int)name.n, name.p);
+    if (address_parse(name, address))
+        count_client(c, address);
+}
+
+size_t conn_excess(const conn *c)
+{
+    size_t n = c->client != NULL ? peer_count_get(c->client) : 0,
+           most = c->pool->limits.per_address;
+    return n > most ? n - most : 0;
+}
+
+const char *conn_note_excess(const conn *c)
+{
+    conn_pool *pool = c->pool;
+    metrics_add(METRIC_CONNECTIONS_EXCESS, 1);
+    if (pool->complained == 0 || conn_now(c) - pool->complained >= COMPLAIN_MS) {
+        pool->complained = conn_now(c);
+        log_warn("one client has too many connections; more of it are refused",
+                 LOG_TEXT("peer", c->peer),
+                 LOG_NUM("limits.per_address", pool->limits.per_address));
+    }
+    return "there are too many connections of your address; close some, or try again later";
 }
 
 const char *conn_peer(const conn *c)

@@ -10,6 +10,7 @@
  * What must never happen: a callback after on_close; a byte written after conn_close; an unbounded
  * queue: every writer looks at conn_queued() and has a named policy. */
 #pragma once
+#include "address_rule.h"
 #include "frame.h"
 #include "list.h"
 #include "slice.h"
@@ -38,7 +39,10 @@ typedef struct {
     uint64_t write_stall_ms; /* no write progress for this long: abort (30,000) */
     uint64_t linger_ms;      /* after our last byte, wait so long for the peer's end (1,000) */
     uint64_t handshake_ms;   /* TLS (10,000) */
-    size_t max_conns;        /* further ones are given to on_conn with full = true */
+    size_t max_conns;        /* further ones are given to on_conn with a refusal */
+    size_t per_address;      /* so many of one address, or /64 of IPv6; 0: any */
+    /* Behind this address may be many clients: it is not counted. */
+    bool (*is_shared)(const uint8_t address[ADDRESS_BYTES]);
 } conn_limits;
 
 conn_pool *conn_pool_new(uv_loop_t *loop, const conn_limits *limits);
@@ -76,8 +80,12 @@ void *conn_owner(const conn *c);
 const conn_ops *conn_get_ops(const conn *c); /* whose owner it is */
 /* "127.0.0.1", "::1", or "unix"; valid as long as the connection. */
 const char *conn_peer(const conn *c);
-/* Who is really behind it, where a proxy has told. */
+/* Who is really behind it, where a proxy has told; it counts as that client's from now on. */
 void conn_set_peer(conn *c, slice name);
+/* By how many connections its client is over per_address; 0: by none. */
+size_t conn_excess(const conn *c);
+/* One that is refused for its client's excess, for log and metrics; returns what to tell it. */
+const char *conn_note_excess(const conn *c);
 bool conn_is_tls(const conn *c);
 uv_loop_t *conn_loop(const conn *c);
 conn_pool *conn_get_pool(const conn *c);

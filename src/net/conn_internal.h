@@ -2,6 +2,7 @@
 #pragma once
 #include "buf.h"
 #include "conn.h"
+#include "peer_count.h"
 #include "tls.h"
 #include "wheel.h"
 
@@ -44,7 +45,8 @@ struct conn {
     uint64_t cut;      /* no progress of writing or of the handshake until then: abort */
     list node;         /* pool->conns */
     uv_poll_t poll;
-    char peer[46];
+    peer_count *client; /* NULL: not counted */
+    char peer[ADDRESS_TEXT];
 };
 
 struct conn_pool {
@@ -52,6 +54,8 @@ struct conn_pool {
     conn_limits limits;
     list conns;
     size_t count;
+    map clients;         /* peer_count */
+    uint64_t complained; /* of a client with too many */
     wheel wheel;
     bool closing, outgoing;
     conn *corked; /* its bytes go to batch */

@@ -38,6 +38,7 @@ void conn_pool_free(conn_pool *pool)
 {
     if (pool->detach != NULL)
         pool->detach(pool->attached);
+    map_free(&pool->clients);
     buf_free(&pool->batch);
     buf_free(&pool->spare);
     buf_free(&pool->plain);

@@ -149,10 +149,13 @@ static void attempt(connector *c, const struct sockaddr *address, socklen_t n)
 
 static bool may_use(const connector *c, const struct sockaddr *address)
 {
+    uint8_t bytes[ADDRESS_BYTES];
     if (c->allow_internal || !address_is_internal(address))
         return true;
+    if (!address_bytes(address, bytes))
+        return false;
     for (size_t i = 0; i < c->allowed_count; i++)
-        if (address_in_range(address, &c->allowed[i]))
+        if (address_in_range(bytes, &c->allowed[i]))
             return true;
     return false;
 }

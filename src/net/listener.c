@@ -40,7 +40,7 @@ struct listener {
     uv_timer_t timer;
     conn_pool *pool;
     tls_context *tls;
-    void (*on_conn)(conn *c, bool full, void *arg);
+    void (*on_conn)(conn *c, const char *refusal, void *arg);
     void *arg;
     int fd, spare;
     int open_handles;
@@ -80,12 +80,21 @@ static void shed_one(listener *l)
 
 static void greet(listener *l, int fd)
 {
-    bool full = conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns;
-    if (full)
+    const char *refusal = NULL;
+    if (conn_pool_count(l->pool) >= conn_pool_limits(l->pool)->max_conns) {
         metrics_add(METRIC_CONNECTIONS_REFUSED, 1);
+        refusal = "the server is full; try again in a second";
+    }
     conn *c = conn_open(l->pool, fd, l->tls);
-    if (c != NULL)
-        l->on_conn(c, full, l->arg);
+    if (c == NULL)
+        return;
+    size_t excess = conn_excess(c);
+    if (excess > 0)
+        refusal = conn_note_excess(c);
+    if (excess > RESERVE)
+        conn_abort(c);
+    else
+        l->on_conn(c, refusal, l->arg);
 }
 
 /* False: no more for now. */
@@ -137,7 +146,7 @@ static void set_options(const listener *l)
 }
 
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
-                         void (*on_conn)(conn *c, bool full, void *arg), void *arg)
+                         void (*on_conn)(conn *c, const char *refusal, void *arg), void *arg)
 {
     listener *l = mem_alloc(sizeof *l);
     uv_loop_t *loop = conn_pool_loop(pool);

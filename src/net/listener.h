@@ -27,11 +27,13 @@ int listen_open(listen_address *address, char *error, size_t error_size);
 
 /* Accepts on fd, which it takes over and closes in listener_stop (so that the kernel refuses
  * further connections at once). on_conn gets each new connection with no owner yet: it must
- * conn_set_owner or close it. full: the worker is at max_conns, and this one is from the reserve of
- * 32: say 503 and close. With the reserve used up, or out of descriptors, the listener pauses 100
- * ms instead of spinning, and logs it once a second at most. tls: a reference is taken. */
+ * conn_set_owner or close it. refusal: the worker is at max_conns, or the client at per_address,
+ * and this one is from a reserve of 32: say 503 with this text and close; NULL: serve it. A client
+ * that has used up its own reserve is cut without a word. With the reserve used up, or out of
+ * descriptors, the listener pauses 100 ms instead of spinning, and logs it once a second at most.
+ * tls: a reference is taken. */
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
-                         void (*on_conn)(conn *c, bool full, void *arg), void *arg);
+                         void (*on_conn)(conn *c, const char *refusal, void *arg), void *arg);
 void listener_set_tls(listener *l, struct tls_context *tls);
 /* Gives on_conn what waits in the backlog, then stops accepting and closes its handles; freed in
  * the last close callback. */

@@ -89,6 +89,12 @@ static int x_peer(lua_State *L)
     return 1;
 }
 
+static int x_network(lua_State *L)
+{
+    vm_push_slice(L, forwarded_network(exchange_box_check(L, 1)));
+    return 1;
+}
+
 static int x_scheme(lua_State *L)
 {
     lua_pushstring(L, forwarded_is_tls(exchange_box_check(L, 1)) ? "https" : "http");
@@ -289,6 +295,7 @@ static void push_metatable(lua_State *L)
                                        {"target", x_target},
                                        {"id", x_id},
                                        {"peer", x_peer},
+                                       {"network", x_network},
                                        {"scheme", x_scheme},
                                        {"host", x_host},
                                        {"minor", x_minor},
