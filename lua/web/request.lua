@@ -25,7 +25,7 @@ local throw = errors.throw
 ---@field form table<string, string> the decoded form body; waits
 ---@field id string request id, also in the log and in X-Request-ID
 ---@field peer string the client's address; of trusted proxies, whom they name (proxy.trusted)
----@field network string the same, but a /64 of IPv6 is one, "2001:db8:1:2::/64": to count clients by
+---@field network string the same, but a /64 of IPv6 is one, "2001:db8:1:2::/64": for counting
 ---@field scheme string "http" or "https"
 ---@field origin string scheme and host, "http://localhost:3000"
 ---@field claims table|nil of the token, where the middleware `bearer` is used
