@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FD = 65536, BIG = 100 << 20, SAMPLES = 4 << 20, HZ = 10 };
+enum { MAX_FD = 65536, BIG = 100 << 20, SAMPLES = 4 << 20, HZ = 10, TURNS = 100 };
 
 static char state[MAX_FD]; /* 0 short, 1 events, 2 big */
 static size_t left[MAX_FD];
@@ -102,7 +102,7 @@ static void take(int ep, int fd, uint32_t events)
         answer(ep, fd, p);
 }
 
-/* A tenth of the streams each hundredth of a second, so that the load is even. */
+/* A hundredth of the streams each thousandth of a second: clients of the world do not keep step. */
 static void tick(int max)
 {
     static int part;
@@ -110,9 +110,9 @@ static void tick(int max)
     int n = snprintf(event, sizeof event, "data: %llu\n\n", (unsigned long long)now_ns());
     n = snprintf(chunk, sizeof chunk, "%x\r\n%s\r\n", (unsigned)n, event);
     for (int fd = 0; fd <= max; fd++)
-        if (state[fd] == 1 && fd % 10 == part)
+        if (state[fd] == 1 && fd % TURNS == part)
             send(fd, chunk, (size_t)n, MSG_NOSIGNAL);
-    part = (part + 1) % 10;
+    part = (part + 1) % TURNS;
 }
 
 static int listen_at(int port)
@@ -130,7 +130,7 @@ static void serve(int port)
 {
     int ep = epoll_create1(0), listening = listen_at(port), on = 1, max = 0;
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-    struct itimerspec every = {{0, 1000000000 / HZ / 10}, {0, 1000000000 / HZ / 10}};
+    struct itimerspec every = {{0, 1000000000 / HZ / TURNS}, {0, 1000000000 / HZ / TURNS}};
     timerfd_settime(timer, 0, &every, NULL);
     watch(ep, listening, EPOLLIN, EPOLL_CTL_ADD);
     watch(ep, timer, EPOLLIN, EPOLL_CTL_ADD);

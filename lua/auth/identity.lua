@@ -45,18 +45,19 @@ end
 
 local function is_name(value)
   return type(value) == "string" and #value >= 1 and #value <= NAME_MAX
-    and not value:find "[%c]"
+    and not value:find "%c"
 end
 
 
 local function complete(claims)
-  for _, name in ipairs { "sub", "tenant_id" } do
-    if not is_name(claims[name]) then
-      return nil, ("the token's claim %s is missing or no name"):format(name), "malformed"
-    end
+  local wrong = not is_name(claims.sub) and "sub" or not is_name(claims.tenant_id) and "tenant_id"
+  if wrong then
+    return nil, ("the token's claim %s is missing or no name"):format(wrong), "malformed"
   end
   return revocations.check(claims)
 end
+
+local WAYS = { by_secret, remote.claims, by_own_key }
 
 -- Which of several refusals tells most: the one of the key that did know the token.
 local WEAK = { signature = true, unknown_key = true, malformed = true }
@@ -69,8 +70,8 @@ local WEAK = { signature = true, unknown_key = true, malformed = true }
 ---@return string|nil code as host.jwt's, "expired" among them
 function identity.claims(token)
   local message, code
-  for _, try in ipairs { by_secret, remote.claims, by_own_key } do
-    local claims, why, word = try(token, URLS, policy)
+  for _, way in ipairs(WAYS) do
+    local claims, why, word = way(token, URLS, policy)
     if claims then return complete(claims) end
     if word and (not code or WEAK[code]) then message, code = why, word end
   end

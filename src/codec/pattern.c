@@ -2,14 +2,13 @@
  * times on 200 bytes runs for half a minute, and no hook fires inside C. The structure is the known
  * one (a recursive match over pattern items, captures on a stack, PUC-Rio Lua's lstrlib.c), because
  * results and errors must be the same; added is a counter of steps: one for each item tried, each
- * character a repetition takes, each member of a set looked at.
+ * character a repetition takes, each four bytes of a set that is read. What an item takes is read
+ * once into 256 bits, so that a run of characters costs a few instructions each.
  *
  * A problem is noted in m->error and travels up as NULL; loops that would go on after a NULL look
  * at it. What must never happen: reading at or behind the end of a slice (Lua relies on the NUL
  * there). */
 #include "pattern.h"
-
-#include <ctype.h>
 
 enum { OPEN = -1, ESCAPE = '%', MAX_DEPTH = 200 };
 
@@ -83,97 +82,55 @@ static const char *item_end(pattern_state *m, const char *p)
     return p + 1;
 }
 
-static bool in_class(int c, int class)
+static void add_members(byte_set *set, const char *p, const char *last)
 {
-    bool found;
-    switch (tolower(class)) {
-    case 'a':
-        found = isalpha(c) != 0;
-        break;
-    case 'c':
-        found = iscntrl(c) != 0;
-        break;
-    case 'd':
-        found = isdigit(c) != 0;
-        break;
-    case 'g':
-        found = isgraph(c) != 0;
-        break;
-    case 'l':
-        found = islower(c) != 0;
-        break;
-    case 'p':
-        found = ispunct(c) != 0;
-        break;
-    case 's':
-        found = isspace(c) != 0;
-        break;
-    case 'u':
-        found = isupper(c) != 0;
-        break;
-    case 'w':
-        found = isalnum(c) != 0;
-        break;
-    case 'x':
-        found = isxdigit(c) != 0;
-        break;
-    case 'z':
-        found = c == 0;
-        break;
-    default:
-        return class == c;
-    }
-    return isupper(class) ? !found : found;
-}
-
-/* p is at the '[', last at the ']'. */
-static bool in_set(pattern_state *m, int c, const char *p, const char *last)
-{
-    const char *first = p;
-    bool inside = true, found = false;
-    if (p[1] == '^') {
-        inside = false;
-        p++;
-    }
-    while (!found && ++p < last) {
+    for (; p < last; p++) {
         if (*p == ESCAPE) {
-            p++;
-            found = in_class(c, (unsigned char)*p);
+            byte_set_add_class(set, (unsigned char)*++p);
         } else if (p[1] == '-' && p + 2 < last) {
+            byte_set_add(set, (unsigned char)p[0], (unsigned char)p[2]);
             p += 2;
-            found = (unsigned char)p[-2] <= c && c <= (unsigned char)*p;
         } else {
-            found = (unsigned char)*p == c;
+            byte_set_add(set, (unsigned char)*p, (unsigned char)*p);
         }
     }
-    if (!step(m, (uint64_t)(p - first) / 4))
-        return false;
-    return found ? inside : !inside;
+}
+
+/* What the item from p to end takes. Kept until another item is asked for: most are asked for
+ * several times in a row. */
+static const byte_set *set_of(pattern_state *m, const char *p, const char *end)
+{
+    if (m->set_item == p)
+        return &m->set;
+    m->set_item = p;
+    m->set = (byte_set){0};
+    step(m, (uint64_t)(end - p) / 4);
+    if (*p == '[') {
+        bool others = p[1] == '^';
+        add_members(&m->set, p + (others ? 2 : 1), end - 1);
+        if (others)
+            byte_set_invert(&m->set);
+    } else if (*p == ESCAPE) {
+        byte_set_add_class(&m->set, (unsigned char)p[1]);
+    } else {
+        byte_set_add(&m->set, *p == '.' ? 0 : (unsigned char)*p,
+                     *p == '.' ? 255 : (unsigned char)*p);
+    }
+    return &m->set;
 }
 
 static bool takes_one(pattern_state *m, const char *s, const char *p, const char *end)
 {
-    if (s >= subject_end(m))
-        return false;
-    int c = (unsigned char)*s;
-    switch (*p) {
-    case '.':
-        return true;
-    case ESCAPE:
-        return in_class(c, (unsigned char)p[1]);
-    case '[':
-        return in_set(m, c, p, end - 1);
-    default:
-        return (unsigned char)*p == c;
-    }
+    return s < subject_end(m) && byte_set_has(set_of(m, p, end), *s);
 }
 
 /* Repetitions ---------------------------------------------------------------------------------- */
 
 static const char *take_most(pattern_state *m, const char *s, const char *p, const char *end)
 {
+    const byte_set *set = set_of(m, p, end);
     const char *last = s;
-    while (takes_one(m, last, p, end))
+    while (last < subject_end(m) && byte_set_has(set, *last))
         last++;
     if (!step(m, (uint64_t)(last - s)))
         return NULL;
@@ -266,9 +223,9 @@ static const char *match_frontier(pattern_state *m, const char *s, const char *p
     const char *end = item_end(m, p);
     if (end == NULL)
         return NULL;
-    int before = s == m->subject.p ? 0 : (unsigned char)s[-1];
-    int here = s == subject_end(m) ? 0 : (unsigned char)*s;
-    return !in_set(m, before, p, end - 1) && in_set(m, here, p, end - 1) ? end : NULL;
+    const byte_set *set = set_of(m, p, end);
+    char before = s == m->subject.p ? '\0' : s[-1], here = s == subject_end(m) ? '\0' : *s;
+    return !byte_set_has(set, before) && byte_set_has(set, here) ? end : NULL;
 }
 
 /* The match itself ----------------------------------------------------------------------------- */
@@ -386,6 +343,7 @@ void pattern_open(pattern_state *m, slice subject, slice pattern, bool anchors)
     if (m->most > STEPS_MOST)
         m->most = STEPS_MOST;
     m->error = NULL;
+    m->set_item = NULL;
 }
 
 const char *pattern_match_at(pattern_state *m, const char *s)
@@ -395,10 +353,30 @@ const char *pattern_match_at(pattern_state *m, const char *s)
     return step(m, 1) ? match(m, s, m->pattern.p) : NULL;
 }
 
+/* What a match must begin with. False: that can't be said at a glance. */
+static bool find_first(pattern_state *m, byte_set *first)
+{
+    const char *p = m->pattern.p;
+    char c = item_at(m, p), kind = item_at(m, p + 1);
+    bool special = kind == 'f' || kind == 'b' || (kind >= '0' && kind <= '9');
+    if (c == '\0' || c == '(' || c == ')' || c == '$' || (c == ESCAPE && special))
+        return false;
+    const char *end = item_end(m, p);
+    char repeat = end != NULL ? item_at(m, end) : '*';
+    if (repeat == '*' || repeat == '?' || repeat == '-')
+        return false;
+    *first = *set_of(m, p, end);
+    return true;
+}
+
 const char *pattern_search(pattern_state *m, const char **s)
 {
+    byte_set first;
     const char *last = m->anchored ? *s : subject_end(m);
+    bool known = !m->anchored && find_first(m, &first);
     for (; *s <= last; ++*s) {
+        while (known && *s < last && !byte_set_has(&first, **s))
+            ++*s;
         const char *end = pattern_match_at(m, *s);
         if (end != NULL || m->error != NULL)
             return end;

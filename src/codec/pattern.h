@@ -1,6 +1,7 @@
 /* Lua 5.4's patterns with a bound on the work: the same matches and the same errors as the string
  * library, or the error that it took too many steps. */
 #pragma once
+#include "byte_set.h"
 #include "slice.h"
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ typedef struct {
     pattern_capture captures[PATTERN_MAX_CAPTURES];
     const char *error; /* why the last match ended: a format; %d in it is error_index */
     int error_index;
+    const char *set_item; /* the item that `set` is of */
+    byte_set set;
 } pattern_state;
 
 /* `anchors` says whether a leading ^ anchors (not so in gmatch). Steps: 1,000,000 and 4 for each

@@ -90,14 +90,33 @@ static slice trim(const char *p, const char *end)
     return (slice){p, (size_t)(end - p)};
 }
 
-bool head_is_clean(slice value)
+static bool all_clean(const char *p, size_t n)
 {
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char byte = (unsigned char)value.p[i];
+    for (size_t i = 0; i < n; i++) {
+        unsigned char byte = (unsigned char)p[i];
         if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
             return false;
     }
     return true;
+}
+
+/* No byte of the eight is below 0x20 or 0x7f; most values are told by this alone. */
+static bool word_is_clean(const char *p)
+{
+    const uint64_t ones = ~(uint64_t)0 / 255, tops = ones << 7;
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    uint64_t del = word ^ (ones * 0x7f);
+    return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops) == 0;
+}
+
+bool head_is_clean(slice value)
+{
+    size_t i = 0;
+    for (; value.n - i >= 8; i += 8)
+        if (!word_is_clean(value.p + i) && !all_clean(value.p + i, 8))
+            return false;
+    return all_clean(value.p + i, value.n - i);
 }
 
 /* "a, b": is the word one of the list? */

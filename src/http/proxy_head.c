@@ -246,6 +246,17 @@ static bool passes(const exchange *x, const proxy_call *call, slice name, bool k
     return !listed_away(x->headers, x->header_count, name);
 }
 
+/* Of a header that was read as one; so it needs no check as a header to be sent. */
+static void add_line(buf *lines, const http_header *h)
+{
+    char *at = buf_reserve(lines, h->name.n + h->value.n + 4);
+    memcpy(at, h->name.p, h->name.n);
+    memcpy(at + h->name.n, ": ", 2);
+    memcpy(at + h->name.n + 2, h->value.p, h->value.n);
+    memcpy(at + h->name.n + 2 + h->value.n, "\r\n", 2);
+    lines->len += h->name.n + h->value.n + 4;
+}
+
 static bool trusted(const proxy_plan *plan, slice name)
 {
     return !untrusted(name) || head_list_has((slice){plan->trust.data, plan->trust.len}, name);
@@ -264,7 +275,7 @@ proxy_refusal proxy_write_headers(exchange *x, const proxy_call *call, buf *line
         if (!passes(x, call, h->name, keep_trace))
             continue;
         if (trusted(plan, h->name))
-            client_add_header(lines, h->name, h->value);
+            add_line(lines, h);
         else if (plan->refuse_untrusted)
             return (proxy_refusal){400, "untrusted_header",
                                    "a header of the request is for the gateway alone to set: "
