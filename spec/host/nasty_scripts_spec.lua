@@ -183,7 +183,7 @@ describe("of the nastiest scripts", function()
     return res, held
   end
 
-  -- The budget is 100 ms of CPU time, which is looked at below; this is for a machine that has other
+  -- The budget is 80 ms of CPU time, which is looked at below; this is for a machine that has other
   -- work, and for the sanitizers.
   local HELD_MOST = 8
 

@@ -130,7 +130,7 @@ const config_key config_keys[] = {
      "passwords waiting to be hashed; further ones are answered 503"},
 
     {"lua.memory", CONFIG_SIZE, "64M", 4 * MiB, 64 * GiB, ANY, false, "memory of one worker's Lua"},
-    {"lua.time_ms", CONFIG_INT, "100", 1, 60000, ANY, false,
+    {"lua.time_ms", CONFIG_INT, "80", 1, 60000, ANY, false,
      "CPU milliseconds after which a script that does not wait is ended"},
     {"lua.warn_ms", CONFIG_INT, "10", 1, 60000, ANY, false,
      "CPU milliseconds after which such a script is logged"},

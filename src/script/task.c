@@ -25,6 +25,7 @@
 #include "metrics.h"
 #include "task_private.h"
 #include "task_tokens.h"
+#include "traceback.h"
 #include "vm_private.h"
 #include <stdlib.h>
 
@@ -170,7 +171,7 @@ static int report_failure(lua_State *L)
         lua_xmove(L, f->from, 1);
     }
     vm_describe_error(L, 1);
-    luaL_traceback(L, f->from, lua_tostring(L, 2), 0);
+    traceback_push(L, f->from, lua_tostring(L, 2), 0);
     lua_remove(L, 2);
     if (f->ops->on_end != NULL)
         return f->ops->on_end(L, TASK_ERROR, f->data);

@@ -16,6 +16,7 @@
 #include "mem.h"
 #include "sandbox.h"
 #include "task.h"
+#include "traceback.h"
 #include "vm_private.h"
 #include <lualib.h>
 #include <stdatomic.h>
@@ -204,7 +205,7 @@ void vm_describe_error(lua_State *L, int index)
 int vm_traceback(lua_State *L)
 {
     vm_describe_error(L, 1);
-    luaL_traceback(L, L, lua_tostring(L, -1), 1);
+    traceback_push(L, L, lua_tostring(L, -1), 1);
     return 1;
 }
 
