@@ -29,9 +29,15 @@ return {
 } ]]
 
 local WHO = [[
-return { path = "/who", middleware = { "identity" }, GET = function(req)
-  return require("web").json { sub = req.claims.sub, tenant = req.tenant }
-end } ]]
+local web = require "web"
+return {
+  { path = "/who", middleware = { "identity" }, GET = function(req)
+    return web.json { sub = req.claims.sub, tenant = req.tenant }
+  end },
+  { path = "/now", GET = function()
+    return web.text(("%d"):format(require("host.time").now() // 1))
+  end },
+} ]]
 
 
 describe("tokens of another service", function()
@@ -42,16 +48,20 @@ describe("tokens of another service", function()
     issuer:put("/set/keys", { body = jwk.set({ ... }):json() })
   end
 
+  local function start()
+    return server.start { workers = 1, files = { ["lua/routes/who.lua"] = WHO }, set = {
+      ["identity.jwks"] = ("http://127.0.0.1:%d/keys"):format(issuer.port), ["test.clock"] = true } }
+  end
+
   local function who(signer)
-    local now = os.time()
+    local now = math.tointeger(app:get("/now").body)
     local token = jwt.sign({ sub = "ann", tenant_id = "acme", iat = now, exp = now + 60 }, signer)
     return app:get("/who", { headers = { Authorization = "Bearer " .. token } })
   end
 
   before_each(function()
     issuer = server.start { workers = 1, files = { ["lua/routes/keys.lua"] = ISSUER } }
-    app = server.start { workers = 1, files = { ["lua/routes/who.lua"] = WHO },
-      set = { ["identity.jwks"] = ("http://127.0.0.1:%d/keys"):format(issuer.port) } }
+    app = start()
     publish(key)
   end)
 
@@ -82,6 +92,25 @@ describe("tokens of another service", function()
     assert.equal(2, fetched())
   end)
 
+  it("are refused once their key is taken out of the set, and asked about again after five minutes", function()
+    local old, new = key, assert(jwk.generate "ES256")
+    assert.equal(200, who(old).status)
+    publish(old, new) -- both, for a while
+    assert.equal(200, who(new).status)
+    assert.equal(200, who(old).status)
+    publish(new)
+    app.clock:advance(301)
+    assert.equal(401, who(assert(jwk.generate "ES256")).status) -- looks at the set again
+    assert.equal(3, fetched())
+    assert.equal(401, who(old).status)
+    assert.equal(200, who(new).status)
+    assert.equal(3, fetched())
+    publish(key)
+    app.clock:advance(3601) -- a set is not believed for longer than an hour
+    assert.equal(401, who(new).status)
+    assert.equal(200, who(key).status)
+  end)
+
   it("are taken on while their service is down, slow, or sends rubbish", function()
     assert.equal(200, who(key).status)
     for _, how in ipairs { "down", "rubbish", "large", "redirect" } do
@@ -97,8 +126,7 @@ describe("tokens of another service", function()
       local res = who(key)
       assert.equal(401, res.status, how)
       app:stop()
-      app = server.start { workers = 1, files = { ["lua/routes/who.lua"] = WHO },
-        set = { ["identity.jwks"] = ("http://127.0.0.1:%d/keys"):format(issuer.port) } }
+      app = start()
     end
   end)
 
