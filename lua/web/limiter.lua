@@ -17,8 +17,9 @@
 -- nodes share; waits are of the monotonic one, and none is longer than two windows, whatever a
 -- clock does.
 --
--- Bounded: at most `keys` keys are remembered per worker (those used last), each of the store's
--- counters lives for two windows.
+-- Bounded: at most `keys` keys are remembered per worker (those used last), and as many new ones
+-- per window and worker go to the store, where a counter lives for two windows; further ones are
+-- counted by each worker for itself. So whoever has millions of addresses fills no memory.
 local cache = require "web.template.cache"
 local crypto = require "host.crypto"
 local log = require "host.log"
@@ -32,7 +33,7 @@ local AWAY_SECONDS <const> = 1
 
 local refused = metrics.counter("limiter_refused_total", "Requests over a limit of web.limiter.")
 local alone = metrics.counter("limiter_local_total",
-  "Takes counted by one worker only, since the store was away.")
+  "Takes counted by one worker only: the store was away, or there were too many keys.")
 
 local limiter = {}
 
@@ -68,6 +69,8 @@ function limiter.new(options)
     name = options.name,
     limit = math.floor(check_number(options, "limit", 1)),
     window = check_number(options, "window", 0.1),
+    keys = keys,
+    fresh = 0, -- keys that went to the store in this window
     seen = cache.new(keys, math.huge),
     own = cache.new(keys, math.huge),
     away_until = 0,
@@ -156,10 +159,14 @@ local function store_key(self, key, index)
 end
 
 
--- The entry of this key and window, with the count of the window before.
+-- The entry of this key and window, with the count of the window before; false: there are too many
+-- keys.
 local function entry_of(self, key, index)
   local entry = self.seen:get(key)
   if entry and entry.index == index then return entry end
+  if self.index ~= index then self.index, self.fresh = index, 0 end
+  if self.fresh >= self.keys then return false end
+  self.fresh = self.fresh + 1
   local text, message, code = store.get(store_key(self, key, index - 1))
   if not text and code then return nil, message end
   entry = { index = index, before = math.min(tonumber(text) or 0, self.limit) }
@@ -175,6 +182,7 @@ local function take_shared(self, key)
   local index = math.floor(at)
   local life = { ttl = 2 * self.window }
   local entry, message = entry_of(self, key, index)
+  if entry == false then return take_alone(self, key) end
   local current
   if entry then current, message = store.incr(store_key(self, key, index), 1, life) end
   if not current then return nil, message end
@@ -204,17 +212,35 @@ function Limiter:take(key)
 end
 
 
+local function would_fit(self, before, current, share)
+  local count = before * (1 - share) + current
+  if count + 1 <= self.limit then return true, state(self, count, (1 - share) * self.window) end
+  return false, state(self, self.limit, wait_for(self, before, current, share))
+end
+
+
+local function peek_alone(self, key)
+  local entry = self.own:get(key)
+  local left = still_blocked(self, entry)
+  if left then return false, left end
+  local at = time.monotonic() / self.window
+  if not entry then return would_fit(self, 0, 0, at % 1) end
+  roll(entry, at // 1)
+  return would_fit(self, entry.before, entry.current, at % 1)
+end
+
+
 local function peek_shared(self, key)
+  local left = still_blocked(self, self.seen:get(key))
+  if left then return false, left end
   local at = time.now() / self.window
   local index = math.floor(at)
   local entry, message = entry_of(self, key, index)
+  if entry == false then return peek_alone(self, key) end
   if not entry then return nil, message end
   local text, why, code = store.get(store_key(self, key, index))
   if not text and code then return nil, why end
-  local current, share = math.min(tonumber(text) or 0, self.limit), at - index
-  local count = entry.before * (1 - share) + current
-  if count + 1 <= self.limit then return true, state(self, count, (1 - share) * self.window) end
-  return false, state(self, self.limit, wait_for(self, entry.before, current, share))
+  return would_fit(self, entry.before, math.min(tonumber(text) or 0, self.limit), at - index)
 end
 
 
@@ -225,14 +251,11 @@ end
 ---@return web.LimiterState state
 function Limiter:peek(key)
   key = short(key)
-  local away = time.monotonic() < self.away_until
-  local left = still_blocked(self, (away and self.own or self.seen):get(key))
-  if left then return false, left end
-  if away then return true, state(self, 0, self.window) end
+  if time.monotonic() < self.away_until then return peek_alone(self, key) end
   local ok, result = peek_shared(self, key)
   if ok ~= nil then return ok, result end
   went_away(self, result)
-  return true, state(self, 0, self.window)
+  return peek_alone(self, key)
 end
 
 return limiter

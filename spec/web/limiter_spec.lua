@@ -140,6 +140,31 @@ describe("a limiter", function()
     assert.is_true(l.own:size() <= 100)
   end)
 
+  it("puts no more new keys of a window into the store than it may, and limits the others alone", function()
+    local l = limiter.new { name = "spec", limit = 3, window = 60, keys = 1000 }
+    local function rows()
+      local n = 0
+      for _ in pairs(world.store.rows) do n = n + 1 end
+      return n
+    end
+    assert.is_true((l:take "ada"))
+    for i = 1, 200000 do l:take("key" .. i) end
+    collectgarbage()
+    local before = collectgarbage "count"
+    for i = 200001, 400000 do l:take("key" .. i) end
+    collectgarbage()
+    assert.is_true(collectgarbage "count" < before * 1.2)
+    assert.equal(1000, rows())
+    assert.equal(0, #world.logged)
+    assert.is_true((l:peek "late"))
+    assert.equal(3, taken(l, "late", 3))
+    assert.is_false((l:peek "late"))
+    assert.equal(0, taken(l, "late", 10))
+    world.now = world.now + 60
+    assert.equal(3, taken(l, "bob", 10))
+    assert.equal("3", world.store.get(("limiter:spec:bob:%d"):format(world.now // 60)))
+  end)
+
   it("counts a long key by its hash", function()
     local l = new(1)
     assert.is_true((l:take(("x"):rep(2000))))
