@@ -245,11 +245,48 @@ describe("host.http", function()
     local port = ":" .. up.port .. "/"
     for _, host in ipairs { "127.0.0.1", "localhost", "0x7f.1", "2130706433", "127.1", "0",
       "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "10.0.0.1",
-      "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.100.100.200", "[fe80::1]", "[fd00::1]" } do
+      "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.100.100.200", "[fe80::1]", "[fd00::1]",
+      "LOCALHOST", "0.0.0.0", "017700000001", "0177.0.0.1", "127.0x1", "0x7f000001", "[::]",
+      "[::127.0.0.1]", "[0:0:0:0:0:ffff:7f00:0001]", "[64:ff9b::127.0.0.1]", "[64:ff9b:1::a00:1]",
+      "[2002:7f00:1::]", "[fec0::1]", "[ff02::1]", "255.255.255.255", "224.0.0.1" } do
       local res, message, code = http.get("http://" .. host .. port, { timeout = 2 })
       assert.is_nil(res)
       assert.equal("refused", code, host .. ": " .. tostring(message))
     end
+    for _, host in ipairs { "localhost.", "127.0.0.1.", "10.1", "0x7f.0.0.0.1", "%31%32%37.0.0.1", "①②⑦.⓪.⓪.①" } do
+      local res, _, code = http.get("http://" .. host .. port, { timeout = 2 })
+      assert.is_nil(res, host)
+      assert.is_true(code == "refused" or code == "dns", host .. " " .. code)
+    end
+  end)
+
+  it("follows no redirect to an address that it may not reach", function()
+    local inside = server.start { listen = { "127.0.0.1:0" }, files = { ["lua/routes/secret.lua"] = [[
+      return { path = "/secret", GET = function()
+        require("host.metrics").counter("secret_total", "Requests that came here."):inc()
+        return require("web").text "secret"
+      end }]] } }
+    local outside = server.start {
+      listen = { "127.0.0.2:0", "127.0.0.1:0" }, set = { ["client.allow"] = "127.0.0.2" },
+      files = { ["lua/routes/all.lua"] = ([[
+        local http, web = require "host.http", require "web"
+        return {
+          { path = "/away", GET = function() return web.redirect("http://127.0.0.1:%d/secret", 302) end },
+          { path = "/ask", POST = function(req)
+            local res, message, code = http.get(req.body, { redirects = 3 })
+            return web.text(res and res.status .. res.body or code .. ": " .. message)
+          end },
+        }]]):format(inside.port) },
+    }
+    local function ask(path)
+      return http.post(outside.urls[2] .. "/ask", local_options { body = outside.urls[1] .. path }).body
+    end
+    assert.matches("^200", ask "/health")
+    assert.matches("^refused: ", ask "/away")
+    assert.is_nil(inside:metric "secret_total")
+    assert.equal("secret", inside:get("/secret").body)
+    outside:stop()
+    inside:stop()
   end)
 
   it("refuses URLs that could mean two hosts", function()

@@ -196,7 +196,7 @@ static bool only_digits(const char *p, const char *end)
 }
 
 /* uri-host [":" port] */
-static bool valid_host(slice host)
+bool head_is_host(slice host)
 {
     const char *p = host.p, *end = host.p + host.n;
     if (host.n == 0 || host.n > 255)
@@ -274,7 +274,7 @@ static int check_framing(exchange *x, const framing *f, const char **why)
 {
     if (f->hosts > 1 || (f->hosts == 0 && x->minor == 1))
         return refuse(400, "a request needs exactly one Host header", why);
-    if (f->hosts == 1 && !valid_host(f->host))
+    if (f->hosts == 1 && !head_is_host(f->host))
         return refuse(400, "the Host header is not a host with an optional port", why);
     if (f->lengths > 1 || (f->lengths > 0 && f->encodings > 0))
         return refuse(400, "a request needs one Content-Length or one Transfer-Encoding", why);

@@ -116,6 +116,7 @@ buf *http_worker_scratch(http_worker *w);
 int head_read(exchange *x, llhttp_t *parser, const char *head, size_t n, const char **why);
 int head_check_partial(const http_limits *limits, const char *head, size_t n, const char **why);
 bool head_is_token(const char *text, size_t n);
+bool head_is_host(slice host);               /* with or without a port */
 bool head_list_has(slice value, slice word); /* "a, b"; any case */
 bool head_is_clean(slice value);             /* no control character in it */
 int head_split(arena *memory, const char *p, const char *end, size_t limit, http_header **headers,

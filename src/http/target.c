@@ -91,8 +91,9 @@ static bool plain(slice raw)
     return true;
 }
 
-/* "http://host/path" leaves "/path"; false: a broken authority. */
-static bool skip_authority(slice *target)
+/* "http://host/path" leaves "/path"; false: a broken authority, or another one than Host names,
+ * which of two servers in a row one might go by. */
+static bool skip_authority(const exchange *x, slice *target)
 {
     const char *start = memchr(target->p, ':', target->n);
     const char *end = target->p + target->n;
@@ -103,13 +104,11 @@ static bool skip_authority(slice *target)
         return false;
     start += 3;
     const char *p = start;
-    while (p < end && *p != '/' && *p != '?') {
-        if (*p == '@')
-            return false;
+    while (p < end && *p != '/' && *p != '?')
         p++;
-    }
+    slice authority = {start, (size_t)(p - start)}, host = exchange_header(x, SLICE("host"));
     *target = (slice){p, (size_t)(end - p)};
-    return p > start;
+    return host.p != NULL ? slice_ieq(authority, host) : head_is_host(authority);
 }
 
 int target_read(exchange *x, const char **why)
@@ -122,7 +121,7 @@ int target_read(exchange *x, const char **why)
         x->path = rest;
         return slice_eq(x->method, SLICE("OPTIONS")) ? 0 : 400;
     }
-    if (rest.p[0] != '/' && !skip_authority(&rest))
+    if (rest.p[0] != '/' && !skip_authority(x, &rest))
         return 400;
     const char *mark = memchr(rest.p, '?', rest.n);
     slice raw = {rest.p, mark != NULL ? (size_t)(mark - rest.p) : rest.n};
