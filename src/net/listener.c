@@ -32,8 +32,13 @@ enum {
     LAST_BURST = 4096,
     PAUSE_MS = 100,
     COMPLAIN_MS = 1000,
-    UNSENT_MAX = 128 << 10
+    UNSENT_MAX = 128 << 10,
+    RETRY_MAX_MS = 5000
 };
+
+#ifndef TCP_RTO_MAX_MS /* Linux 6.15 */
+#define TCP_RTO_MAX_MS 44
+#endif
 
 struct listener {
     uv_poll_t poll;
@@ -135,14 +140,18 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 /* Accepted sockets inherit these. The timeout finds peers that vanished without a word: the kernel
  * takes what we write for minutes otherwise. The mark keeps what a slow peer has not taken out of
  * the kernel's buffers (megabytes a connection), in our hands, where old pictures give way to new
- * ones. They fail on a unix socket, where nobody needs them. */
+ * ones. A peer that stood still and reads again is tried every few seconds; else the kernel doubles
+ * its pauses up to two minutes. They fail on a unix socket, where nobody needs them, and the last
+ * on an older kernel. */
 static void set_options(const listener *l)
 {
     int on = 1;
     unsigned stall = (unsigned)conn_pool_limits(l->pool)->write_stall_ms, unsent = UNSENT_MAX;
+    unsigned retry = RETRY_MAX_MS;
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(l->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof stall);
     setsockopt(l->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+    setsockopt(l->fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &retry, sizeof retry);
 }
 
 listener *listener_start(conn_pool *pool, int fd, struct tls_context *tls,
