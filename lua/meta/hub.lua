@@ -46,6 +46,8 @@ function hub.history(topic, query) end
 --- seconds when absent in a table; without the table nothing is kept
 ---@field presence? boolean
 ---@field slow? string|{ ws?: string, sse?: string } "disconnect", "latest", "drop_oldest", "pause"
+---@field max_wait? number seconds after which a message that still waits is left out, and told as a
+--- gap; 0: never
 ---@field rate? integer messages a second to one subscriber; 0: any
 
 --- Replaces the rules of all topics of this node. The framework does that from lua/topics/ and
@@ -55,7 +57,7 @@ function hub.rules(list) end
 
 --- How a topic behaves.
 ---@param topic string
----@return { mode: "latest"|"log", presence: boolean, rate: integer, history: table|nil }
+---@return { mode: "latest"|"log", presence: boolean, rate: integer, max_wait: number, history: table|nil }
 function hub.rule(topic) end
 
 --- The name of a topic that belongs to a session of a tenant. No two of them share a name.

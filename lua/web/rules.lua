@@ -3,6 +3,7 @@
 -- A rule may say
 --   mode = "latest" | "log", history = { messages =, bytes =, age = seconds }, presence = true,
 --   slow = "disconnect" | "latest" | "drop_oldest" | "pause", or { ws = ..., sse = ... },
+--   max_wait = seconds after which a message that still waits is left out and told as a gap,
 --   rate = messages a second to one subscriber, publish = who, subscribe = who
 -- where who is true (anybody), false (nobody but scripts), "user" (who has a token), a table of
 -- claims such as { role = "editor" } or { role = { "editor", "admin" } }, all of which must hold,
@@ -13,9 +14,9 @@ local rules = {}
 
 local FIELDS = {
   mode = "string", history = "table", presence = "boolean", slow = true, rate = "number",
-  publish = true, subscribe = true,
+  max_wait = "number", publish = true, subscribe = true,
 }
-local NAMES = "mode, history, presence, slow, rate, publish, subscribe"
+local NAMES = "mode, history, presence, slow, max_wait, rate, publish, subscribe"
 
 local list, exact, prefixes = {}, {}, {}
 
@@ -84,6 +85,9 @@ local function check(pattern, rule, origin)
   end
   if rule.mode and rule.mode ~= "latest" and rule.mode ~= "log" then
     fail 'mode must be "latest" or "log"'
+  end
+  if rule.max_wait and not (rule.max_wait > 0 and rule.max_wait <= 3600) then
+    fail "max_wait must be a number of seconds, more than 0, up to 3600"
   end
   if rule.slow ~= nil then check_slow(rule.slow, rule.history, fail) end
   if rule.publish ~= nil then check_who(rule.publish, fail) end

@@ -188,7 +188,7 @@ local function suite(name, make)
     end)
 
     it("follows the rule of its name", function()
-      assert.same({ mode = "log", presence = false, rate = 0,
+      assert.same({ mode = "log", presence = false, rate = 0, max_wait = 0,
         history = { messages = 5, bytes = 1048576, age = 60 } }, app:get("/rule/news.x"):json())
       assert.equal("log", app:get("/rule/plain.x"):json().mode)
       assert.equal("latest", app:get("/rule/news"):json().mode)

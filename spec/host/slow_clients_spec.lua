@@ -1,5 +1,6 @@
 -- A client that does not read: what becomes of its subscription by the policy of the topic's rule.
 local json = require "host.json"
+local time = require "host.time"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 local ws = require "spec.support.ws"
@@ -11,6 +12,7 @@ local FILES = {
     ["pause.*"] = { history = { messages = 1000, bytes = 40000000 }, slow = "pause" },
     ["short.*"] = { history = { messages = 10 }, slow = { ws = "pause" } },
     ["drop.*"] = { slow = "drop_oldest" },
+    ["late.*"] = { slow = "drop_oldest", max_wait = 0.2 },
     ["latest.*"] = { slow = "latest" },
     ["cut.*"] = { slow = "disconnect" } } }]],
   ["lua/routes/spec.lua"] = [[
@@ -111,6 +113,17 @@ describe("a client that does not read #workers", function()
     assert.equal(COUNT, #numbers - 1 + lost)
     assert.equal(COUNT - 1, numbers[#numbers - 1])
     assert.is_true(app:metric "lunacast_messages_dropped_total" >= lost)
+    c:close()
+  end)
+
+  it("loses what has waited for too long, and hears how many", function()
+    local c = subscribe "late.a"
+    flood "late.a"
+    time.sleep(0.5)
+    local numbers, gaps, lost = read_all(c)
+    assert.is_true(gaps >= 1)
+    assert.equal(COUNT, #numbers - gaps + lost)
+    assert.equal("gap", numbers[#numbers - 1]) -- without the bound it would be the one before
     c:close()
   end)
 

@@ -82,6 +82,7 @@ describe("rules of topics", function()
       ["with a history"] = { history = {}, mode = "latest" },
       ["pause needs a history"] = { slow = { ws = "pause" } },
       ["not sleep"] = { slow = "sleep" },
+      ["max_wait must be a number of seconds"] = { max_wait = 0 },
       ["publish and subscribe are"] = { publish = "editors" },
     } do
       local ok, err = pcall(rules.add, { ["a.*"] = rule }, "config.lua, topics")

@@ -88,6 +88,8 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
         "Messages dropped that waited for a slow client; it was told."),
     [METRIC_MESSAGES_LOST] = COUNTER("lunacast_messages_lost_total",
         "Messages that subscribers did not get; they were told."),
+    [METRIC_MESSAGES_LATE] = COUNTER("lunacast_messages_late_total",
+        "Messages left out on a worker since they had waited for the rule's max_wait."),
     [METRIC_HISTORY_BYTES] = GAUGE("lunacast_history_bytes",
         "Memory of the topics' histories; history.max_bytes is its limit."),
     [METRIC_HISTORY_EVICTED] = COUNTER("lunacast_history_evicted_total",

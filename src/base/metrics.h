@@ -44,6 +44,7 @@ typedef enum {
     METRIC_SUBSCRIBERS_PAUSED,  /* subscriptions that wait in their topic's history */
     METRIC_MESSAGES_DROPPED,    /* messages that waited for a slow client and were dropped */
     METRIC_MESSAGES_LOST,       /* dropped since a worker was too slow */
+    METRIC_MESSAGES_LATE,       /* left out on a worker that has more to write than it can */
     METRIC_HISTORY_BYTES,       /* gauge: of all topics' histories */
     METRIC_HISTORY_EVICTED,     /* histories shortened since all together were too large */
     METRIC_SCRIPT_ERRORS,       /* handlers that raised */

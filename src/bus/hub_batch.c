@@ -22,6 +22,7 @@ hub_batch_message *hub_batch_add(hub_batch *b, frame *data, uint64_t version, hu
     hub_batch_message *m = &b->messages[b->n++];
     *m = (hub_batch_message){
         .data = data, .version = version, .position = position, .told = position};
+    b->bytes += data->len;
     return m;
 }
 

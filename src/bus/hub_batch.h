@@ -3,7 +3,9 @@
 #pragma once
 #include "hub.h"
 
-enum { HUB_TOGETHER = 64 };
+/* So many, and so many bytes unless it is one: with large messages the first subscriber must not
+ * get many before the last gets one. */
+enum { HUB_TOGETHER = 64, HUB_TOGETHER_BYTES = 32 * 1024 };
 
 typedef struct {
     frame *data;
@@ -13,12 +15,18 @@ typedef struct {
     frame *name;           /* of that one; NULL: they are the same */
 } hub_batch_message;
 
-typedef struct {
+typedef struct hub_batch {
     hub_batch_message messages[HUB_TOGETHER];
     size_t n;
     frame *encoded[HUB_TRANSPORTS][HUB_TOGETHER];
     size_t encoded_n[HUB_TRANSPORTS];
     bool replay; /* encodings are looked up in, and left in, the topic's cache */
+    size_t bytes;
+    /* What is missing before it: for those without a position so many (0: nobody knows), for the
+     * others the messages from and to these, if they don't have them. */
+    bool gap;
+    uint64_t lost;
+    hub_position late_from, late_to;
 } hub_batch;
 
 /* Takes the caller's reference on data. */

@@ -1,9 +1,13 @@
 /* Messages of which every one counts. Each worker that has subscribers to them has a queue per
  * topic, filled under the hub's lock and so in the topic's one order, emptied in the worker's next
- * turn. The queue is bounded: a worker that stands still loses the oldest, and its subscribers hear
- * how many, unless the topic has a history to take them from. Rejected: one history per topic that
- * workers read with cursors of their own, which would keep messages until the slowest worker has
- * read them.
+ * turns: a batch goes to one subscriber after the other, and the next batch when all have it. The
+ * queue is bounded: a worker that stands still loses the oldest, and its subscribers hear how many,
+ * unless the topic has a history to take them from. Rejected: one history per topic that workers
+ * read with cursors of their own, which would keep messages until the slowest worker has read them.
+ *
+ * A worker that has more to write than it can falls behind by at most the rule's max_wait: what has
+ * waited for longer is left out for everybody and told, so that nobody's delay grows with the load;
+ * the newest goes out however late it is.
  *
  * Where there is a history, each subscriber knows the position of its last message, and gets from
  * the queue only what follows on it. All else comes from the history (hub_replay.c).
@@ -14,14 +18,18 @@
 #include "hub_private.h"
 
 #include "clock.h"
+#include "log.h"
 #include "mem.h"
 #include "metrics.h"
 #include <stdlib.h>
+
+enum { WARN_MS = 10000 };
 
 typedef struct {
     list link;
     frame *data;
     uint64_t version;
+    uint64_t came_ms;
     hub_position position;
     frame *name; /* of its topic, when that is another than where it is queued (a pattern) */
 } message;
@@ -41,17 +49,51 @@ static message *first_of(list *l)
 
 /* Under the lock ---------------------------------------------------------------------------- */
 
+static void drop_first(hub_topic *t)
+{
+    message *oldest = first_of(&t->log);
+    t->log_count--;
+    t->log_bytes -= oldest->data->len;
+    free_message(oldest);
+}
+
+/* The history has it, where there is one. */
+static bool is_kept(const message *m)
+{
+    return m->position.epoch != 0 && m->name == NULL;
+}
+
 static void make_room(hub_topic *t, size_t bytes)
 {
     while (t->log_count > 0 &&
            (t->log_count >= HUB_LOG_MESSAGES || t->log_bytes + bytes > HUB_LOG_BYTES)) {
-        message *oldest = first_of(&t->log);
-        t->log_count--;
-        t->log_bytes -= oldest->data->len;
-        bool kept = oldest->position.epoch != 0 && oldest->name == NULL;
-        t->log_lost += kept ? 0 : 1; /* the history has it */
-        free_message(oldest);
+        t->log_lost += is_kept(first_of(&t->log)) ? 0 : 1;
+        drop_first(t);
     }
+}
+
+static void leave_out(hub_topic *t)
+{
+    const message *m = first_of(&t->log);
+    if (!is_kept(m))
+        t->log_lost++;
+    else if (t->late_to.epoch != m->position.epoch)
+        t->late_from = t->late_to = m->position;
+    else
+        t->late_to = m->position;
+    drop_first(t);
+}
+
+/* Returns how many; not the newest. */
+static size_t leave_out_late(hub_topic *t)
+{
+    uint64_t most = t->state->rule.max_wait_ms, now = clock_ms();
+    size_t n = 0;
+    while (most > 0 && t->log_count > 1 && first_of(&t->log)->came_ms + most < now) {
+        leave_out(t);
+        n++;
+    }
+    return n;
 }
 
 static void append(hub_topic *t, frame *data, uint64_t version, hub_position position, frame *name)
@@ -60,6 +102,7 @@ static void append(hub_topic *t, frame *data, uint64_t version, hub_position pos
     message *m = mem_alloc(sizeof *m);
     m->data = frame_hold(data);
     m->version = version;
+    m->came_ms = clock_ms();
     m->position = position;
     m->name = name != NULL ? frame_hold(name) : NULL;
     list_append(&t->log, &m->link);
@@ -106,23 +149,43 @@ void hub_log_break(topic_state *s)
     }
 }
 
-/* True: there is a gap before the messages. */
-static bool take(hub_topic *t, list *messages, uint64_t *lost)
+/* What is missing before the batch. */
+static void take_gap(hub_topic *t, hub_batch *b)
+{
+    b->gap = t->log_lost > 0 || t->log_broken;
+    b->lost = t->log_broken ? 0 : t->log_lost;
+    b->late_from = t->late_from;
+    b->late_to = t->late_to;
+    t->log_lost = 0;
+    t->log_broken = false;
+    t->late_from = t->late_to = (hub_position){0};
+}
+
+static void take_first(hub_topic *t, hub_batch *b)
+{
+    message *m = first_of(&t->log);
+    hub_batch_message *to = hub_batch_add(b, frame_hold(m->data), m->version, m->position);
+    if (m->name != NULL) {
+        to->name = frame_hold(m->name);
+        to->position = (hub_position){0};
+    }
+    drop_first(t);
+}
+
+/* Returns how many were left out before it. */
+static size_t take(hub_topic *t, hub_batch *b)
 {
     hub *h = t->port->hub;
     pthread_mutex_lock(&h->lock);
-    list_move(&t->log, messages);
-    bool gap = t->log_lost > 0 || t->log_broken;
-    *lost = t->log_broken ? 0 : t->log_lost;
-    t->log_count = t->log_bytes = 0;
-    if (t->log_lost > 0)
-        metrics_add(METRIC_MESSAGES_LOST, (int64_t)t->log_lost);
-    t->log_lost = 0;
-    t->log_broken = false;
+    size_t late = leave_out_late(t);
+    while (t->log_count > 0 && b->n < HUB_TOGETHER &&
+           (b->n == 0 || b->bytes + first_of(&t->log)->data->len <= HUB_TOGETHER_BYTES))
+        take_first(t, b);
+    take_gap(t, b);
     t->replay_behind = t->replay_behind || t->log_behind;
     t->log_behind = false;
     pthread_mutex_unlock(&h->lock);
-    return gap;
+    return late;
 }
 
 /* On the worker's loop ---------------------------------------------------------------------- */
@@ -169,9 +232,24 @@ static void deliver_slowly(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t
         hub_batch_gap(&t->log_subscribers, s, 0);
 }
 
+/* False: it is gone. */
+static bool tell_gap(hub_topic *t, hub_subscriber *s, const hub_batch *b)
+{
+    if (s->position.epoch == 0)
+        return !b->gap || hub_batch_gap(&t->log_subscribers, s, b->lost);
+    if (s->position.epoch != b->late_to.epoch || s->position.offset >= b->late_to.offset ||
+        s->position.offset + 1 < b->late_from.offset)
+        return true;
+    uint64_t lost = b->late_to.offset - s->position.offset;
+    s->position = b->late_to;
+    return hub_batch_gap(&t->log_subscribers, s, lost);
+}
+
 static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)
 {
     bool follows;
+    if (!tell_gap(t, s, b))
+        return;
     size_t from = first_new(b, s, &follows);
     if (!follows)
         list_put(&t->replays, &s->link);
@@ -181,65 +259,87 @@ static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)
         hub_batch_offer(t, s, b, from, b->n);
 }
 
-/* b == NULL: tells of `lost` messages those who can't get them from a history. A callback may
- * unsubscribe anyone. */
-static void walk(hub_topic *t, hub_batch *b, uint64_t lost)
+/* True: all have got the batch. A callback may unsubscribe anyone. */
+static bool walk(hub_topic *t)
 {
-    list rest;
-    list_move(&t->log_subscribers, &rest);
-    while (!list_empty(&rest)) {
-        hub_subscriber *s = LIST_ENTRY(rest.next, hub_subscriber, link);
+    hub_port *p = t->port;
+    while (!list_empty(&t->unserved) && p->live_left > 0) {
+        hub_subscriber *s = LIST_ENTRY(t->unserved.next, hub_subscriber, link);
         list_put(&t->log_subscribers, &s->link);
-        if (b != NULL)
-            deliver_to(t, s, b);
-        else if (s->position.epoch == 0)
-            s->transport->gap(s, lost);
+        deliver_to(t, s, t->batch);
+        hub_spend(&p->live_left, t->batch->bytes);
     }
+    return list_empty(&t->unserved);
 }
 
-static void deliver_some(hub_topic *t, list *messages)
+static void end_batch(hub_topic *t)
 {
-    hub_batch b = {.n = 0};
-    while (b.n < HUB_TOGETHER && !list_empty(messages)) {
-        message *m = first_of(messages);
-        hub_batch_message *to = hub_batch_add(&b, frame_hold(m->data), m->version, m->position);
-        if (m->name != NULL) {
-            to->name = frame_hold(m->name);
-            to->position = (hub_position){0};
-        }
-        free_message(m);
+    if (t->batch != NULL)
+        hub_batch_free(t->batch);
+    free(t->batch);
+    t->batch = NULL;
+}
+
+static void warn(hub_topic *t, size_t late)
+{
+    metrics_add(METRIC_MESSAGES_LATE, (int64_t)late);
+    if (late == 0 || (t->warned_ms != 0 && clock_ms() < t->warned_ms + WARN_MS))
+        return;
+    t->warned_ms = clock_ms();
+    log_warn("messages were left out: there is more to send than this worker can",
+             LOG_SLICE("topic", t->node.key), LOG_NUM("messages", late),
+             LOG_NUM("subscribers", t->log_subscriber_count));
+}
+
+/* False: there is nothing to give. */
+static bool begin_batch(hub_topic *t)
+{
+    t->batch = mem_alloc(sizeof *t->batch);
+    warn(t, take(t, t->batch));
+    if (t->batch->n > 0 || t->batch->gap) {
+        list_move(&t->log_subscribers, &t->unserved);
+        return true;
     }
-    walk(t, &b, 0);
-    hub_batch_free(&b);
+    end_batch(t);
+    return false;
+}
+
+static void go_on_later(hub_topic *t)
+{
+    list_put(&t->port->unfinished, &t->unfinished_link);
+    uv_async_send(&t->port->wake);
 }
 
 void hub_log_deliver(hub_topic *t)
 {
-    list messages;
-    uint64_t lost;
+    hub_port *p = t->port;
     if (t->log_subscriber_count == 0) {
         hub_log_clear(t);
         return;
     }
-    bool gap = take(t, &messages, &lost);
-    bool outermost = !t->delivering;
+    if (!list_empty(&t->unfinished_link))
+        return;
     t->delivering = true;
-    if (gap)
-        walk(t, NULL, lost);
-    while (!list_empty(&messages))
-        deliver_some(t, &messages);
+    while (p->live_left > 0 && (t->batch != NULL || begin_batch(t))) {
+        if (walk(t))
+            end_batch(t);
+    }
     hub_replay(t);
-    if (outermost)
-        t->delivering = false;
+    t->delivering = false;
+    if (p->live_left == 0 || p->past_left == 0)
+        go_on_later(t);
 }
 
 void hub_log_clear(hub_topic *t)
 {
-    list messages;
-    uint64_t lost;
-    take(t, &messages, &lost);
-    while (!list_empty(&messages))
-        free_message(first_of(&messages));
+    hub *h = t->port->hub;
+    hub_batch nothing = {.n = 0};
+    end_batch(t);
+    pthread_mutex_lock(&h->lock);
+    while (t->log_count > 0)
+        drop_first(t);
+    take_gap(t, &nothing);
+    pthread_mutex_unlock(&h->lock);
 }
 
 slice hub_topic_of(const hub_subscriber *s)

@@ -1,5 +1,10 @@
 /* A worker's side of the hub: its subscribers, and when they get what.
  *
+ * A turn: messages go out until so many bytes are given (each delivery counts for some more); what
+ * is left over goes on in the loop's next turn, the topics in rotation. So a crowd's large messages
+ * keep neither sockets nor other topics waiting, and what comes meanwhile is seen at once, with its
+ * time. Counted and not timed: the same on a busy machine.
+ *
  * Pace: a topic delivers at most max_fps values a second. The first goes out at once; what comes
  * within the slot waits and only the newest of it is sent when the slot opens. Silence: after
  * keep_alive_ms the newest value is sent again. Both lists are ordered by time, so the timers look
@@ -17,7 +22,12 @@
 #include "mem.h"
 #include <stdlib.h>
 
-enum { TICK_MS = 1000 };
+enum {
+    TICK_MS = 1000,
+    TURN_LIVE = 32 << 20, /* about 5 ms of a core */
+    TURN_PAST = 16 << 20,
+    DELIVERY = 8 << 10 /* what one costs besides its bytes, in bytes */
+};
 
 static void on_tick(uv_timer_t *timer);
 
@@ -41,6 +51,8 @@ hub_topic *hub_get_topic(hub_port *p, slice name)
     list_init(&t->log);
     list_init(&t->subscribers);
     list_init(&t->log_subscribers);
+    list_init(&t->unserved);
+    list_init(&t->unfinished_link);
     list_init(&t->replays);
     list_init(&t->paused);
     list_init(&t->unbegun);
@@ -77,6 +89,7 @@ void hub_free_if_unused(hub_topic *t)
     map_remove(&p->topics, &t->node);
     list_remove(&t->paced_link);
     list_remove(&t->quiet_link);
+    list_remove(&t->unfinished_link);
     drop_encoded(t);
     frame_drop(t->latest);
     hub_unlisten(t);
@@ -194,6 +207,7 @@ static void end_topic(hub_topic *t)
     t->delivering = true;
     end_subscribers(t, &t->subscribers);
     end_subscribers(t, &t->log_subscribers);
+    end_subscribers(t, &t->unserved);
     end_subscribers(t, &t->replays);
     end_subscribers(t, &t->paused);
     end_subscribers(t, &t->unbegun);
@@ -257,10 +271,37 @@ static hub_topic *next_dirty(hub_port *p, list *names)
     return t;
 }
 
+void hub_spend(size_t *left, size_t bytes)
+{
+    bytes += DELIVERY;
+    *left -= bytes < *left ? bytes : *left;
+}
+
+static void begin_turn(hub_port *p)
+{
+    p->live_left = TURN_LIVE;
+    p->past_left = TURN_PAST;
+}
+
+/* Who was first is last now, when it needs more. */
+static void go_on(hub_port *p)
+{
+    begin_turn(p);
+    while (!list_empty(&p->unfinished) && p->live_left > 0 && p->past_left > 0) {
+        hub_topic *t = LIST_ENTRY(p->unfinished.next, hub_topic, unfinished_link);
+        list_remove(&t->unfinished_link);
+        hub_log_deliver(t);
+        hub_free_if_unused(t);
+    }
+    if (!list_empty(&p->unfinished))
+        uv_async_send(&p->wake);
+}
+
 void hub_port_run(hub_port *p)
 {
     if (p->closing || !atomic_exchange(&p->has_mail, false))
         return;
+    begin_turn(p);
     list names;
     list_init(&names);
     hub_sync_run(p);
@@ -274,7 +315,10 @@ void hub_port_run(hub_port *p)
 
 static void on_wake(uv_async_t *async)
 {
-    hub_port_run(async->data);
+    hub_port *p = async->data;
+    if (!p->closing)
+        go_on(p);
+    hub_port_run(p);
 }
 
 /* The second's tick: silence, forgotten watches, ends of life ------------------------------- */
@@ -390,6 +434,7 @@ hub_port *hub_port_new(hub *h, uv_loop_t *loop)
     p->hub = h;
     p->loop = loop;
     list_init(&p->paced);
+    list_init(&p->unfinished);
     list_init(&p->quiet);
     list_init(&p->dirty);
     list_init(&p->refresh);

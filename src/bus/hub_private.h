@@ -56,14 +56,20 @@ struct hub_topic {
     list log;                       /* hub_log.c's messages to be delivered; under hub.lock */
     size_t log_count, log_bytes;
     uint64_t log_lost;
+    hub_position late_from,
+        late_to;     /* left out since they waited for too long; told with the next */
     bool log_broken; /* more may be lost: the link to other nodes was down */
     bool log_behind; /* the history was read from the remote: who misses some of it gets it */
     /* The rest is the worker's own. */
     list subscribers, log_subscribers;
-    list replays;       /* of messages, to be served from the history in the next turn */
-    list paused;        /* of messages, that took less than they were given */
-    bool replay_behind; /* log_behind, taken over */
-    list unbegun;       /* of messages, until the history is known well enough */
+    struct hub_batch *batch; /* of messages, that is being given; NULL: none */
+    list unserved;           /* of messages, that have not got the batch */
+    list unfinished_link;    /* the turn was over before it was: in port->unfinished */
+    uint64_t warned_ms;      /* of messages that were left out */
+    list replays;            /* of messages, to be served from the history in the next turn */
+    list paused;             /* of messages, that took less than they were given */
+    bool replay_behind;      /* log_behind, taken over */
+    list unbegun;            /* of messages, until the history is known well enough */
     struct hub_replay_cache *cache;      /* NULL: none */
     _Atomic size_t log_subscriber_count; /* as subscriber_count, which is of both kinds */
     _Atomic size_t subscriber_count;     /* written here, read by others under the lock */
@@ -89,8 +95,10 @@ struct hub_port {
     bool ticking, closing;
     map topics;
     list paced, quiet;
-    list dirty;   /* hub_topic.dirty_link, under hub.lock */
-    list refresh; /* names to refresh, under hub.lock */
+    list unfinished;             /* topics that go on in the next turn, each in its turn */
+    size_t live_left, past_left; /* bytes that this turn may still give, new ones and replayed */
+    list dirty;                  /* hub_topic.dirty_link, under hub.lock */
+    list refresh;                /* names to refresh, under hub.lock */
     _Atomic bool has_mail;
     void (*on_refresh)(slice topic, void *arg);
     void *refresh_arg;
@@ -109,8 +117,11 @@ void hub_log_append(topic_state *s, frame *data, uint64_t version, hub_position 
 /* Under the lock: the history of a live topic as this node knows it; NULL: it keeps none, or the
  * remote was not asked yet. */
 hub_history *hub_history_of(hub *h, topic_state *s);
-/* On the worker's loop, in a walk: subscribers that wait for the history are served. */
+/* On the worker's loop, in a walk: subscribers that wait for the history are served, as far as the
+ * turn allows. */
 void hub_replay(hub_topic *t);
+/* The turn has given so much to somebody. */
+void hub_spend(size_t *left, size_t bytes);
 /* The same for a pattern: the message keeps the name of its topic, and its position is only told.
  */
 void hub_log_append_named(topic_state *s, slice name, frame *data, uint64_t version,
@@ -119,7 +130,7 @@ void hub_log_append_named(topic_state *s, slice name, frame *data, uint64_t vers
 void hub_log_break(topic_state *s);
 /* On the worker's loop: what has gathered goes to its subscribers. */
 void hub_log_deliver(hub_topic *t);
-void hub_log_clear(hub_topic *t); /* when nobody appends any more */
+void hub_log_clear(hub_topic *t); /* when there is no subscriber */
 /* When nobody uses the topic any more it is freed. */
 void hub_free_if_unused(hub_topic *t);
 /* hub_watch.c, of a topic: the remote delivers it, and this number of reading is done; the topic is

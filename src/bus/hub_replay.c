@@ -36,6 +36,7 @@ static bool read_history(hub_topic *t, hub_position *at, hub_batch *b, uint64_t 
     return gap;
 }
 
+/* True: there may be more for it. */
 static bool replay_some(hub_topic *t, hub_subscriber *s)
 {
     hub_batch b = {.replay = true};
@@ -48,6 +49,7 @@ static bool replay_some(hub_topic *t, hub_subscriber *s)
         more = false;
     else if (more) {
         s->replaying = true;
+        hub_spend(&t->port->past_left, b.bytes);
         more = hub_batch_offer(t, s, &b, 0, b.n);
     } else {
         s->replaying = false;
@@ -163,7 +165,7 @@ static void begin_waiting(hub_topic *t)
 static bool take_behind(hub_topic *t, hub_position *newest)
 {
     hub *h = t->port->hub;
-    if (!t->replay_behind)
+    if (!t->replay_behind || t->batch != NULL) /* who is unserved is not behind */
         return false;
     t->replay_behind = false;
     pthread_mutex_lock(&h->lock);
@@ -186,16 +188,13 @@ static void find_behind(hub_topic *t, hub_position newest)
 
 void hub_replay(hub_topic *t)
 {
-    list rest;
     hub_position newest;
     if (take_behind(t, &newest))
         find_behind(t, newest);
     begin_waiting(t);
-    list_move(&t->replays, &rest);
-    while (!list_empty(&rest)) {
-        hub_subscriber *s = LIST_ENTRY(rest.next, hub_subscriber, link);
-        list_put(&t->replays, &s->link);
-        while (replay_some(t, s))
-            ;
+    while (!list_empty(&t->replays) && t->port->past_left > 0) {
+        hub_subscriber *s = LIST_ENTRY(t->replays.next, hub_subscriber, link);
+        if (replay_some(t, s))
+            list_put(&t->replays, &s->link); /* behind the others */
     }
 }

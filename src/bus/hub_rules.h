@@ -28,6 +28,7 @@ typedef struct {
     hub_history_limits history;
     hub_slow slow[HUB_CLASSES]; /* by the kind of subscriber */
     uint32_t rate;              /* messages a second to one subscriber; 0: any */
+    uint64_t max_wait_ms;       /* a message that waits for longer is left out; 0: for ever */
 } hub_rule;
 
 enum { HUB_RULES_MAX = 1000, HUB_HISTORY_MAX = 100000 };

@@ -6,7 +6,7 @@
  *
  *   disconnect    the client is closed
  *   latest        the newest message waits here, the others are lost
- *   drop_oldest   a queue here, within the bound, loses the oldest
+ *   drop_oldest   a queue here, within the bound and the rule's max_wait, loses the oldest
  *   pause         the hub stops and goes on from the history when the queue is empty
  *
  * What comes from the history sets no client aside: it comes at the client's pace. A loss is told
@@ -18,6 +18,7 @@
  * overtakes those that wait; a subscription touched after a write that ended its connection. */
 #include "subscriptions.h"
 
+#include "clock.h"
 #include "mem.h"
 #include "metrics.h"
 #include <stdlib.h>
@@ -29,6 +30,7 @@ enum { AHEAD_MAX = 64 * 1024 };
 typedef struct queued {
     struct queued *next;
     frame *data;
+    uint64_t came_ms;
 } queued;
 
 typedef struct {
@@ -42,6 +44,7 @@ typedef struct {
     bool held;            /* the hub waits for hub_resume */
     bool slow;            /* and the log knows */
     uint8_t policy;       /* hub_slow */
+    uint64_t max_wait_ms; /* of the topic's rule */
     subscribed *begun;    /* where to note how it began */
 } subscription;
 
@@ -89,6 +92,7 @@ static void put_last(subscription *s, frame *f)
 {
     queued *q = mem_alloc(sizeof *q);
     q->data = frame_hold(f);
+    q->came_ms = clock_ms();
     if (s->last != NULL)
         s->last->next = q;
     else
@@ -97,14 +101,23 @@ static void put_last(subscription *s, frame *f)
     s->home->waiting_bytes += cost_of(f);
 }
 
+static void lose_first(subscription *s)
+{
+    drop_first(s);
+    s->lost++;
+    note_slow(s, "dropped", METRIC_MESSAGES_DROPPED);
+}
+
+static bool is_late(const subscription *s, const queued *q)
+{
+    return s->max_wait_ms > 0 && q->came_ms + s->max_wait_ms < clock_ms();
+}
+
 static void let_wait(subscription *s, frame *f)
 {
     size_t most = s->policy == HUB_SLOW_LATEST ? 0 : s->home->queue;
-    while (s->first != NULL && s->home->waiting_bytes + cost_of(f) > most) {
-        drop_first(s);
-        s->lost++;
-        note_slow(s, "dropped", METRIC_MESSAGES_DROPPED);
-    }
+    while (s->first != NULL && (s->home->waiting_bytes + cost_of(f) > most || is_late(s, s->first)))
+        lose_first(s);
     put_last(s, f);
 }
 
@@ -198,6 +211,8 @@ static bool tell_lost(subscription *s)
 static bool flush_messages(subscription *s)
 {
     subscriptions *all = s->home;
+    while (s->first != s->last && is_late(s, s->first))
+        lose_first(s);
     if (s->first != NULL && !tell_lost(s))
         return false;
     while (s->first != NULL && has_pace(all, s->first->data->len)) {
@@ -306,7 +321,9 @@ static subscription *add(subscriptions *all, slice topic)
 {
     subscription *s = mem_alloc(sizeof *s);
     s->home = all;
-    s->policy = (uint8_t)hub_rule_of(hub_of(all->port), topic).slow[all->ops->kind];
+    hub_rule rule = hub_rule_of(hub_of(all->port), topic);
+    s->policy = (uint8_t)rule.slow[all->ops->kind];
+    s->max_wait_ms = rule.max_wait_ms;
     list_append(&all->all, &s->link);
     all->count++;
     return s;

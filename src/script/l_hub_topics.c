@@ -9,7 +9,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* rules{ { pattern, mode, history, presence, slow, rate } ... } ------------------------------ */
+/* rules{ { pattern, mode, history, presence, slow, max_wait, rate } ... }
+ * ------------------------------ */
 
 static const char rules_name[] = "host.hub.rules";
 
@@ -68,10 +69,13 @@ static void check_rule(lua_State *L, int at, hub_rule *r)
 {
     lua_Integer rate = vm_opt_integer(L, at, "rate", 0);
     luaL_argcheck(L, rate >= 0 && rate <= 1000000, 1, "a rule's 'rate' must be 0 to 1000000");
+    lua_Number wait = vm_opt_number(L, at, "max_wait", 0);
+    luaL_argcheck(L, wait >= 0 && wait <= 3600, 1, "a rule's 'max_wait' must be 0 to 3600 seconds");
     int log = hub_check_mode(L, at);
     *r = (hub_rule){.log = log > 0,
                     .presence = vm_opt_boolean(L, at, "presence", false),
-                    .rate = (uint32_t)rate};
+                    .rate = (uint32_t)rate,
+                    .max_wait_ms = (uint64_t)ceil(wait * 1000)};
     check_history(L, at, &r->history);
     check_slow(L, at, r);
     for (int i = 0; i < HUB_CLASSES; i++) {
@@ -137,17 +141,19 @@ static void push_limits(lua_State *L, const hub_history_limits *limits)
     lua_setfield(L, -2, "age");
 }
 
-/* rule(topic) -> { mode, history, presence, rate } */
+/* rule(topic) -> { mode, history, presence, rate, max_wait } */
 int hub_topic_rule(lua_State *L)
 {
     hub_rule r = hub_rule_of(hub_of(hub_check_port(L)), hub_check_topic(L, 1));
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     lua_pushstring(L, r.log ? "log" : "latest");
     lua_setfield(L, -2, "mode");
     lua_pushboolean(L, r.presence);
     lua_setfield(L, -2, "presence");
     lua_pushinteger(L, r.rate);
     lua_setfield(L, -2, "rate");
+    lua_pushnumber(L, (lua_Number)r.max_wait_ms / 1000);
+    lua_setfield(L, -2, "max_wait");
     if (r.history.messages > 0) {
         push_limits(L, &r.history);
         lua_setfield(L, -2, "history");
