@@ -11,8 +11,9 @@
  * WebSocket messages have (they may be compressed). Prints one JSON object: deliveries, server CPU
  * per delivery (all threads of PID and of its children), and the time from the start of a publish
  * to the last subscriber, and to each. */
+#include "cpu.h"
+
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -80,55 +81,6 @@ static void die(const char *what)
     fprintf(stderr, "fanload: %s (message %ld, %ld of %d saw it, %d closed): %s\n", what, sequence,
             arrived[(completed + 1) % WINDOW_MAX], options.count, closed, strerror(errno));
     exit(1);
-}
-
-/* CPU ---------------------------------------------------------------------------------------- */
-
-static double threads_cpu(int pid)
-{
-    char path[128];
-    double sum = 0;
-    snprintf(path, sizeof path, "/proc/%d/task", pid);
-    DIR *dir = opendir(path);
-    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        unsigned long long ns = 0;
-        snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", pid, e->d_name);
-        FILE *file = fopen(path, "r");
-        if (file != NULL && fscanf(file, "%llu", &ns) == 1)
-            sum += (double)ns / 1e9;
-        if (file != NULL)
-            fclose(file);
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return sum;
-}
-
-static int parent_of(int pid)
-{
-    char path[64];
-    int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "r");
-    if (file != NULL && fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
-        parent = 0;
-    if (file != NULL)
-        fclose(file);
-    return parent;
-}
-
-static double server_cpu(void)
-{
-    double sum = threads_cpu(options.pid);
-    DIR *dir = opendir("/proc");
-    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        int pid = atoi(e->d_name);
-        if (pid > 0 && parent_of(pid) == options.pid)
-            sum += threads_cpu(pid);
-    }
-    if (dir != NULL)
-        closedir(dir);
-    return sum;
 }
 
 /* Texts -------------------------------------------------------------------------------------- */
@@ -368,10 +320,10 @@ static void measure(void)
     }
     settle(1);
     deliver_until(WARM_UP, 1);
-    double cpu = options.pid ? server_cpu() : 0, began = now();
+    double cpu = options.pid ? server_cpu(options.pid) : 0, began = now();
     deliver_until(WARM_UP + options.messages, options.window);
     double wall = now() - began;
-    cpu = options.pid ? server_cpu() - cpu : 0;
+    cpu = options.pid ? server_cpu(options.pid) - cpu : 0;
     double deliveries = (double)options.messages * (options.count - closed);
     printf("{\"subscribers\":%d,\"messages\":%d,\"closed\":%d,\"per_second\":%.0f,"
            "\"cpu_us\":%.4f,\"us\":%.4f,\"last_p50_ms\":%.3f,\"last_p99_ms\":%.3f,"

@@ -1,13 +1,14 @@
--- From bench/run's raw numbers ("metric peer value", one line per round) to a table for README,
--- results.json, and a chart drawn by templates/bench.svg.
---   lunacast lua bench/report.lua RAW FOLDER
+-- From raw numbers ("metric peer value", one line per round) to rows of README's table, and to
+-- FOLDER/NAME.json; for bench/run (without NAME: results) also to a chart drawn by
+-- templates/bench.svg.
+--   lunacast lua bench/report.lua RAW FOLDER [NAME]
 local json = require "host.json"
 local template = require "web.template"
 local time = require "host.time"
 
-local raw, folder = arg[1], arg[2]
+local raw, folder, kind = arg[1], arg[2], arg[3] or "results"
 
--- goals: { peer or false for the number itself, at most }
+-- goals: { peer or false for the number itself, at most; with `least`: at least }
 local METRICS = {
   { key = "text", name = "a Lua route answering a short text", unit = "CPU µs per request",
     goals = { { "nginx+lua", 0.85 }, { "floor", 1.25 } } },
@@ -35,8 +36,27 @@ local METRICS = {
   { key = "token_new", name = "a new RS256 token verified", unit = "µs",
     goals = { { "openssl", 1.3 } } },
   { key = "start", name = "from start to ready", unit = "ms", goals = { { false, 50 } } },
+  { key = "proxied", name = "a short answer proxied", unit = "CPU µs per request",
+    goals = { { "nginx", 1.15 } } },
+  { key = "proxied_event", name = "an event (SSE) proxied, 1,000 streams", unit = "CPU µs per event",
+    goals = { { "nginx", 1 } } },
+  { key = "age", name = "the age of an event that arrives", unit = "ms, p99", goals = {} },
+  { key = "added", name = "of which the proxy has added", unit = "ms, p99", goals = { { false, 1 } } },
+  { key = "download", name = "a download of 100 MiB through", unit = "KiB more",
+    goals = { { false, 256 } } },
+  { key = "read", name = "`GET /posts/{id}` with a token, not cached", unit = "per CPU second",
+    goals = { { "FastAPI", 10, least = true } } },
+  { key = "page", name = "`GET /posts`, cached", unit = "per CPU second",
+    goals = { { "FastAPI", 20, least = true } } },
+  { key = "write", name = "`POST /posts`, durable", unit = "per CPU second",
+    goals = { { "FastAPI", 5, least = true } } },
+  { key = "refresh", name = "`POST /auth/refresh`", unit = "per CPU second",
+    goals = { { "FastAPI", 10, least = true } } },
+  { key = "beside", name = "reading a post while 32 logins hash", unit = "ms, p99",
+    goals = { { false, 20 } } },
 }
-local PEERS = { "lunacast", "nginx+lua", "nchan", "floor", "plain", "direct", "openssl" }
+local PEERS = { "lunacast", "nginx+lua", "nginx", "nchan", "floor", "plain", "direct", "openssl",
+  "FastAPI" }
 
 
 local function read()
@@ -69,25 +89,31 @@ local function summarize(found)
     end
     local ours = result.medians.lunacast
     for _, goal in ipairs(ours and metric.goals or {}) do
-      local peer, most = goal[1] or nil, goal[2]
+      local peer, bound = goal[1] or nil, goal[2]
       local value = peer and ours / result.medians[peer] or ours
-      table.insert(result.goals, { peer = peer, at_most = most, value = value, met = value <= most })
+      table.insert(result.goals, { peer = peer, bound = bound, least = goal.least, value = value,
+        met = goal.least and value >= bound or not goal.least and value <= bound })
     end
-    results[#results + 1] = result
+    if ours then results[#results + 1] = result end
   end
   return results
 end
 
 
+-- Three digits; from a thousand on all of them, in groups.
 local function number(value)
-  return ("%.3g"):format(value)
+  if value < 1000 then return ("%.3g"):format(value) end
+  local groups = ("%.0f"):format(value):reverse():gsub("%d%d%d", "%0,"):reverse()
+  return (groups:gsub("^,", ""))
 end
 
 
 local function goal_text(goal, unit)
   local verdict = goal.met and "" or " **missed**"
-  if not goal.peer then return ("at most %g %s%s"):format(goal.at_most, unit, verdict) end
-  return ("%.2f × %s (at most %.3g)%s"):format(goal.value, goal.peer, goal.at_most, verdict)
+  local bound = ("at %s %.3g"):format(goal.least and "least" or "most", goal.bound)
+  if not goal.peer then return ("%s %s%s"):format(bound, unit, verdict) end
+  return ("%s × %s (%s)%s"):format(goal.least and number(goal.value) or ("%.2f"):format(goal.value),
+    goal.peer, bound, verdict)
 end
 
 
@@ -95,16 +121,14 @@ local function print_table(results)
   print "| what | unit | lunacast | peers | ratio and goal |"
   print "|---|---|---|---|---|"
   for _, result in ipairs(results) do
-    if result.medians.lunacast then
-      local peers, goals = {}, {}
-      for _, peer in ipairs(PEERS) do
-        local value = result.medians[peer]
-        if value and peer ~= "lunacast" then peers[#peers + 1] = peer .. " " .. number(value) end
-      end
-      for _, goal in ipairs(result.goals) do goals[#goals + 1] = goal_text(goal, result.unit) end
-      print(("| %s | %s | %s | %s | %s |"):format(result.name, result.unit,
-        number(result.medians.lunacast), table.concat(peers, ", "), table.concat(goals, ", ")))
+    local peers, goals = {}, {}
+    for _, peer in ipairs(PEERS) do
+      local value = result.medians[peer]
+      if value and peer ~= "lunacast" then peers[#peers + 1] = peer .. " " .. number(value) end
     end
+    for _, goal in ipairs(result.goals) do goals[#goals + 1] = goal_text(goal, result.unit) end
+    print(("| %s | %s | %s | %s | %s |"):format(result.name, result.unit,
+      number(result.medians.lunacast), table.concat(peers, ", "), table.concat(goals, ", ")))
   end
 end
 
@@ -151,8 +175,7 @@ end
 
 local results = summarize(read())
 local machine = first_match("/proc/cpuinfo", "model name%s*:%s*([^\n]+)")
-write("results.json", json.encode({ time = time.iso8601(), machine = machine, results = results },
+write(kind .. ".json", json.encode({ time = time.iso8601(), machine = machine, results = results },
   { pretty = true, sort = true }) .. "\n")
-write("bench.svg", chart(results, machine))
 print_table(results)
-io.stderr:write(("\nwritten: %s/results.json, %s/bench.svg\n"):format(folder, folder))
+if kind == "results" then write("bench.svg", chart(results, machine)) end

@@ -1,4 +1,4 @@
-"""Drives both servers in turns: measure.py LUNACAST [--quick]. See ./run."""
+"""Drives both servers in turns: measure.py LUNACAST RAW ROUNDS SECONDS POSTS. See ./run."""
 import asyncio
 import glob
 import json
@@ -6,21 +6,16 @@ import os
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-QUICK = "--quick" in sys.argv
-ROUNDS, SECONDS, CONNECTIONS, POSTS = (1, 2, 16, 100) if QUICK else (5, 4, 32, 1000)
-LOGINS, HASH = 32, "14"
+LUNACAST, RAW = sys.argv[1:3]
+ROUNDS, SECONDS, POSTS = map(int, sys.argv[3:6])
+CONNECTIONS, LOGINS, HASH = 32, 32, "14"
 HERE = os.path.dirname(os.path.abspath(__file__))
 ACCOUNT = {"username": "ada", "password": "a good password"}
-GOALS = [
-    ("read", "GET /posts/{id}, not cached", 10), ("page", "GET /posts, cached", 20),
-    ("write", "POST /posts, durable", 5), ("refresh", "POST /auth/refresh", 10),
-]
 two_cores = os.cpu_count() >= 2
 on_server = ["taskset", "-c", "0"] if two_cores else []
 
@@ -57,7 +52,7 @@ def must(result, *wanted):
 
 class Server:
     def __init__(self, name, folder):
-        self.name, self.folder, self.results = name, folder, {}
+        self.name, self.folder, self.process = name, folder, None
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
@@ -73,14 +68,20 @@ class Server:
                 return
             except OSError:
                 time.sleep(0.05)
-        sys.exit(f"{self.name} does not start: see {self.log.name}")
+            if self.process.poll() is not None:
+                break
+        with open(self.log.name) as log:
+            sys.exit(f"{self.name} does not start: {log.read()[-1000:]}")
 
     def stop(self):
+        if self.process is None:
+            return
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
 
     def cpu(self):
         """Nanoseconds of all threads; threads that have ended are not in it."""
@@ -95,7 +96,7 @@ class Lunacast(Server):
     def command(self):
         app = os.path.join(self.folder, "app")
         os.makedirs(app)
-        return [sys.argv[1], "run", app, "--listen", f"127.0.0.1:{self.port}", "--workers", "1",
+        return [LUNACAST, "run", app, "--listen", f"127.0.0.1:{self.port}", "--workers", "1",
                 "--data", os.path.join(self.folder, "data"), "--set", "log.level=warn",
                 "--set", "watch=false", "--set", "store.durability=full", "--set", f"password.ln={HASH}"], {}
 
@@ -184,14 +185,12 @@ def wrk(server, name):
 
 async def p99_beside_logins(server):
     until = time.monotonic() + max(SECONDS, 3)
-    times, logins = [], 0
+    times = []
 
     async def log_in():
-        nonlocal logins
         c = Connection(server.port)
         while time.monotonic() < until:
             must(await c.ask("POST", "/auth/login", ACCOUNT), 200)
-            logins += 1
         c.close()
 
     async def probe():
@@ -205,35 +204,19 @@ async def p99_beside_logins(server):
 
     await asyncio.gather(probe(), *(log_in() for _ in range(LOGINS)))
     times.sort()
-    return times[int(len(times) * 0.99)], logins
+    return times[int(len(times) * 0.99)]
 
 
-def median(values):
-    return statistics.median(values)
-
-
-def report(lunacast, peer):
-    print(f"{'requests per CPU second':30} {'lunacast':>10} {'FastAPI':>10} {'ratio':>7} {'goal':>5}")
-    out = {}
-    for name, title, goal in GOALS:
-        ours, theirs = median(lunacast.results[name]), median(peer.results[name])
-        out[name] = {"lunacast": ours, "fastapi": theirs, "ratio": ours / theirs, "goal": goal}
-        verdict = "" if ours / theirs >= goal else "  missed"
-        print(f"{title:30} {ours:10.0f} {theirs:10.0f} {ours / theirs:7.1f} {goal:5}{verdict}")
-    ours, theirs = median(lunacast.results["p99"]), median(peer.results["p99"])
-    out["p99_ms"] = {"lunacast": ours, "fastapi": theirs, "goal": 20}
-    print(f"{'p99 in ms beside 32 logins':30} {ours:10.1f} {theirs:10.1f} {'':7} {'<20':>5}"
-          + ("" if ours < 20 else "  missed"))
-    os.makedirs("bench/out", exist_ok=True)
-    with open("bench/out/accounts.json", "w") as file:
-        json.dump(out, file, indent=1)
+def note(metric, server, value):
+    with open(RAW, "a") as raw:
+        raw.write(f"{metric} {server.name} {value}\n")
 
 
 async def main():
     folder = tempfile.mkdtemp()
     servers = []
     try:
-        for kind, name in (Lunacast, "lunacast"), (FastApi, "fastapi"):
+        for kind, name in (Lunacast, "lunacast"), (FastApi, "FastAPI"):
             own = os.path.join(folder, name)
             os.makedirs(own)
             server = kind(name, own)
@@ -243,17 +226,16 @@ async def main():
         for _ in range(ROUNDS):
             for server in servers:
                 for name in REQUESTS:
-                    server.results.setdefault(name, []).append(wrk(server, name))
-                server.results.setdefault("refresh", []).append(await refreshes(server))
-                p99, _ = await p99_beside_logins(server)
-                server.results.setdefault("p99", []).append(p99)
-        report(*servers)
+                    note(name, server, wrk(server, name))
+                note("refresh", server, await refreshes(server))
+                note("beside", server, await p99_beside_logins(server))
     finally:
         for server in servers:
             server.stop()
         shutil.rmtree(folder)
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
 if two_cores:
     os.sched_setaffinity(0, {1})
 asyncio.run(main())

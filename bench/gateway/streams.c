@@ -2,14 +2,19 @@
  *
  *   streams serve PORT              an upstream: /sse sends an event ten times a second, /big 100 MiB,
  *                                   everything else a short text
- *   streams read PORT PATH N SECS   N readers of PATH for so long; prints
- *                                   "events COUNT p50 MS p99 MS" of the events' ages
+ *   streams read PORT PATH N SECS [PID]
+ *                                   N readers of PATH for so long, once all are there; prints
+ *                                   "events COUNT p50 MS p99 MS cpu US": the events' ages, and
+ *                                   what each has cost the process PID and its children
  *   streams get PORT PATH           one download; prints "bytes COUNT"
  *
  * An event's data is the nanosecond (monotonic clock) at which it was sent. One thread, epoll. */
+#include "../cpu.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,35 +195,46 @@ static int by_age(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void read_events(int port, const char *path, int readers, double seconds)
+static void read_some(int fd, bool counts)
 {
     static char in[65536];
+    ssize_t got = recv(fd, in, sizeof in - 1, 0);
+    if (got <= 0) {
+        fprintf(stderr, "a stream ended\n");
+        exit(1);
+    }
+    in[got] = '\0';
+    if (counts)
+        note_ages(in, now_ns());
+}
+
+static void read_until(int ep, uint64_t end, bool counts)
+{
+    while (now_ns() < end) {
+        struct epoll_event e[256];
+        int n = epoll_wait(ep, e, 256, 10);
+        for (int i = 0; i < n; i++)
+            read_some(e[i].data.fd, counts);
+    }
+}
+
+static void read_events(int port, const char *path, int readers, double seconds, int server)
+{
     int ep = epoll_create1(0);
     ages = malloc(SAMPLES * sizeof *ages);
     for (int i = 0; i < readers; i++)
         watch(ep, open_reader(port, path), EPOLLIN, EPOLL_CTL_ADD);
-    uint64_t begin = now_ns() + 500000000u, end = begin + (uint64_t)(seconds * 1e9);
-    for (uint64_t now = 0; now < end;) {
-        struct epoll_event e[256];
-        int n = epoll_wait(ep, e, 256, 100);
-        for (int i = 0; i < n; i++) {
-            ssize_t got = recv(e[i].data.fd, in, sizeof in - 1, 0);
-            if (got <= 0) {
-                fprintf(stderr, "a stream ended\n");
-                exit(1);
-            }
-            in[got] = '\0';
-            if (now_ns() > begin)
-                note_ages(in, now_ns());
-        }
-        now = now_ns();
-    }
+    read_until(ep, now_ns() + 500000000u, false);
+    double cpu = server_cpu(server);
+    read_until(ep, now_ns() + (uint64_t)(seconds * 1e9), true);
+    cpu = server_cpu(server) - cpu;
     if (count == 0) {
         fprintf(stderr, "no events came\n");
         exit(1);
     }
     qsort(ages, count, sizeof *ages, by_age);
-    printf("events %zu p50 %.3f p99 %.3f\n", count, ages[count / 2] / 1e3, ages[count * 99 / 100] / 1e3);
+    printf("events %zu p50 %.3f p99 %.3f cpu %.3f\n", count, ages[count / 2] / 1e3,
+           ages[count * 99 / 100] / 1e3, cpu * 1e6 / (double)count);
 }
 
 static void get(int port, const char *path)
@@ -236,8 +252,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "serve") == 0)
         serve(atoi(argv[2]));
-    else if (argc == 6 && strcmp(argv[1], "read") == 0)
-        read_events(atoi(argv[2]), argv[3], atoi(argv[4]), atof(argv[5]));
+    else if ((argc == 6 || argc == 7) && strcmp(argv[1], "read") == 0)
+        read_events(atoi(argv[2]), argv[3], atoi(argv[4]), atof(argv[5]), argc == 7 ? atoi(argv[6]) : 0);
     else if (argc == 4 && strcmp(argv[1], "get") == 0)
         get(atoi(argv[2]), argv[3]);
     else
