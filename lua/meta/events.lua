@@ -11,6 +11,10 @@ local events = {}
 ---@return string
 function events.encode(event, last) end
 
+---How many handlers of this worker go on without their clients.
+---@return integer
+function events.running() end
+
 ---Are these the bytes of the last event of a stream?
 ---@param bytes string
 ---@return boolean

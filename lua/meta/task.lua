@@ -9,7 +9,16 @@ local task = {}
 ---@return integer id
 function task.spawn(fn, ...) end
 
---- Whether a task that was spawned has not ended yet.
+--- The id of the running task.
+---@return integer
+function task.current() end
+
+--- Ends a task where it waits; its `<close>` variables run. Not the running one. An id of a task that
+--- has ended does nothing.
+---@param id integer
+function task.cancel(id) end
+
+--- Whether a task has not ended yet.
 ---@param id integer
 ---@return boolean
 function task.alive(id) end

@@ -1,9 +1,10 @@
 -- Keeps this node's lease, and clears up after nodes that have died: their members leave, their
--- users are gone after the grace.
+-- users are gone after the grace, their handlers' streams end.
 local hub = require "host.hub"
 local log = require "host.log"
 local nodes = require "web.nodes"
 local presence = require "web.presence"
+local sse = require "web.sse"
 local time = require "host.time"
 local users = require "web.users"
 
@@ -23,6 +24,8 @@ local function round()
     hub.announce()
   end
   clear_up()
+  local living = nodes.living()
+  if living then sse.bury(living) end
 end
 
 

@@ -11,12 +11,16 @@
 --
 -- With `resume` the events go through a topic of their own, "stream:ID", that keeps a history: the
 -- handler goes on when its client is gone, and GET /sse/ID gives any client on any node the rest.
+-- ID names the handler's node: when that dies, those who wait for the rest are told.
 local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
 local events = require "host.events"
 local hub = require "host.hub"
 local json = require "host.json"
+local log = require "host.log"
+local metrics = require "host.metrics"
+local task = require "host.task"
 local time = require "host.time"
 local topics = require "web.topics"
 
@@ -29,7 +33,9 @@ local ID_BYTES = 18
 local TOGETHER = 64 -- events of a handler that does not wait, before others have their turn
 local GRACE, LOOK = 30, 2
 local HANDLERS = config.get "sse.handlers"
-local running = 0
+local missing = {} -- nodes that have handlers and no lease
+local ended = metrics.counter("sse_handlers_ended_total",
+  "Handlers of event streams that went on with nobody there.")
 local KEPT = 1000 -- as in lua/topics/streams.lua
 
 local HEADERS = { ["Cache-Control"] = "no-cache, no-store", ["X-Accel-Buffering"] = "no" }
@@ -93,8 +99,30 @@ local function topic_of(id)
 end
 
 
-local function publish(topic, event, last)
-  return hub.publish(topic, events.encode(event, last), LOG)
+local function publish(topic, event)
+  return hub.publish(topic, events.encode(event), LOG)
+end
+
+
+-- Of a handler that can't say it any more.
+local function publish_end(topic)
+  return hub.publish(topic, events.encode({ event = "end", data = '{"code":"error"}' }, true), LOG)
+end
+
+
+--- Ends those streams that are followed here and whose handlers' nodes have died: who was missing
+--- the last time, too.
+---@param living table<string, any> by the nodes' names
+function sse.bury(living)
+  local gone = {}
+  for _, topic in ipairs(hub.topics(topic_of "")) do
+    local node = topic:match "^stream:(%x+)%-"
+    if node and not living[node] then
+      gone[node] = true
+      if missing[node] then publish_end(topic) end
+    end
+  end
+  missing = gone
 end
 
 
@@ -106,16 +134,30 @@ local function has_viewers(topic)
 end
 
 
--- send(event) of such a handler: true, or nil, message, "gone" when nobody was there for a while.
-local function sender(topic, grace)
-  local seen, looked, sent = time.monotonic(), time.monotonic(), 0
-  return function(event)
+-- Looks after such a handler: when nobody was there for the grace time it is told so, and when it
+-- goes on for as long again, it is ended: it holds a place that others may need.
+local function watch(stream, handler)
+  local seen = time.monotonic()
+  while task.alive(handler) do
+    time.sleep(math.min(LOOK, stream.grace / 2))
     local now = time.monotonic()
-    if now - looked >= math.min(LOOK, grace / 2) then
-      looked = now
-      if has_viewers(topic) then seen = now end
+    if has_viewers(stream.topic) then seen = now end
+    stream.gone = now - seen > stream.grace
+    if now - seen > 2 * stream.grace and task.alive(handler) then
+      log.warn("a handler of events went on with nobody there; it was ended",
+        { topic = stream.topic })
+      ended:inc()
+      task.cancel(handler)
     end
-    if now - seen > grace then return nil, "nobody is there any more", "gone" end
+  end
+end
+
+
+-- send(event) of such a handler: true, or nil, message, "gone" when nobody was there for a while.
+local function sender(stream)
+  local topic, sent = stream.topic, 0
+  return function(event)
+    if stream.gone then return nil, "nobody is there any more", "gone" end
     local ok, message, code = publish(topic, event)
     if not ok then return nil, message, code end
     sent = sent + 1
@@ -125,25 +167,19 @@ local function sender(topic, grace)
 end
 
 
-local function leave()
-  running = running - 1
-end
-
-
+-- Its last event is C's, since it may be ended where it waits.
 local function runner(fn, topic, grace)
   return function(_, req)
-    running = running + 1
-    local _ <close> = setmetatable({}, { __close = leave })
-    local ok, err = pcall(fn, sender(topic, grace), req)
-    publish(topic, { event = "end", data = ok and '{"code":"ended"}' or '{"code":"error"}' }, true)
-    if not ok then error(err, 0) end
+    local stream = { topic = topic, grace = grace, gone = false }
+    task.spawn(watch, stream, task.current())
+    fn(sender(stream), req)
   end
 end
 
 
 -- They outlive their clients, so that a limit of connections is none for them.
 local function check_room()
-  if running >= HANDLERS then
+  if events.running() >= HANDLERS then
     errors.throw(503, "busy", "too many streams are being made; try again in a moment",
       { ["Retry-After"] = "5" })
   end
@@ -152,7 +188,7 @@ end
 
 local function resumable(fn, options)
   check_room()
-  local id = crypto.base64url_encode(crypto.random(ID_BYTES))
+  local id = hub.node() .. "-" .. crypto.base64url_encode(crypto.random(ID_BYTES))
   local topic, url = topic_of(id), "/sse/" .. id
   local entry = entry_of(topic, { mode = "log", history = 1 })
   local ok, message, code = publish(topic,
@@ -203,7 +239,8 @@ end
 ---@field id? string of host.hub.connection_id, where a hook has heard of it already
 ---@field keep? boolean of a function: it goes on without its client, `send` gives nil, "gone"
 ---@field resume? boolean of a function: it goes on, and clients come back to it
----@field grace? number with resume: seconds without any client after which `send` gives nil; 30
+---@field grace? number with resume: seconds without any client after which `send` gives nil; after
+--- as many again the handler is ended; 30
 
 ---@alias web.Event string|{ id?: string, event?: string, data?: string, retry?: integer }
 ---@alias web.Send fun(event: web.Event): true|nil, string|nil, string|nil
@@ -222,6 +259,7 @@ function sse.response(what, options)
     error("web.sse takes a topic, a list of topics or a function", 2)
   end
   if options.resume then return resumable(what, options) end
+  if options.keep then check_room() end
   return respond(options, { run = what, keep = options.keep })
 end
 

@@ -428,25 +428,3 @@ describe("a client of events that reads too slowly", function()
     quick:close()
   end)
 end)
-
-
-describe("handlers that go on without their client", function()
-  it("are as many as the setting sse.handlers says, and then 503", function()
-    local app = server.start { workers = 1, set = { ["sse.handlers"] = 2 }, files = { ["lua/routes/long.lua"] = [[
-return { path = "/long", POST = function()
-  return require("web").sse(function(send)
-    send "begun"
-    require("host.time").sleep(60)
-  end, { resume = true })
-end } ]] } }
-    local held = {}
-    for i = 1, 2 do
-      held[i] = app:connect()
-      held[i]:send "POST /long HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-      held[i]:read_until "begun"
-    end
-    assert.equal(503, app:post("/long").status)
-    for _, c in ipairs(held) do c:close() end
-    app:stop()
-  end)
-end)

@@ -168,7 +168,7 @@ const config_key config_keys[] = {
     {"limits.ws_rate", CONFIG_INT, "1000", 0, 1000000, ANY, false,
      "messages of a WebSocket client per second (1008); 0: any"},
     {"sse.handlers", CONFIG_INT, "1000", 1, 1000000, ANY, false,
-     "handlers of event streams that go on without their client (resume), per worker (503)"},
+     "handlers of event streams that may go on without their client (resume, keep), per worker (503)"},
     {"ws.ping", CONFIG_TIME, "25s", SECOND / 10, DAY, ANY, false,
      "a WebSocket client is pinged after this time"},
     {"ws.pong", CONFIG_TIME, "10s", SECOND / 10, DAY, ANY, false,

@@ -5,8 +5,7 @@
  *   new --worker_run--> SERVING --worker_stop--> DRAINING --no connection left, or drain over-->
  * free
  *
- * Ordered end: listeners first, then streams (with their goodbye), then idle connections, then busy
- * ones as they finish; what is left after the drain time is cut. Then tasks, VM, hub, store, loop.
+ * Ordered end: what worker_stop.c says, then tasks, VM, hub, store, loop.
  *
  * What must never happen: another thread touching anything here but through `mail`. */
 #include "worker_private.h"
@@ -70,53 +69,12 @@ static void on_after_poll(uv_check_t *handle)
     turn(handle->data);
 }
 
-/* The ordered end --------------------------------------------------------------------------- */
+/* VMs that were replaced -------------------------------------------------------------------- */
 
 static void close_handle(uv_handle_t *handle)
 {
     if (!uv_is_closing(handle))
         uv_close(handle, NULL);
-}
-
-static void drain_one(conn *c, void *arg)
-{
-    (void)arg;
-    if (!conn_closing(c))
-        http_conn_drain(c);
-}
-
-static void cut_one(conn *c, void *arg)
-{
-    (void)arg;
-    conn_abort(c);
-}
-
-static void on_drain(uv_timer_t *timer)
-{
-    worker *w = timer->data;
-    size_t open = conn_pool_count(w->conns) + ws_sessions_count() + audience_busy(w->audience);
-    if (open > 0 && clock_ms() < w->drain_until)
-        return;
-    if (open > 0) {
-        log_warn("connections were cut at the end of the drain time", LOG_NUM("count", open));
-        conn_pool_each(w->conns, cut_one, NULL);
-    }
-    uv_timer_stop(&w->drain);
-    uv_stop(&w->loop);
-}
-
-void worker_begin_stop(worker *w, uint64_t drain_ms)
-{
-    if (w->stopping)
-        return;
-    w->stopping = true;
-    w->drain_until = clock_ms() + drain_ms;
-    for (size_t i = 0; i < w->listener_count; i++)
-        listener_stop(w->listeners[i]);
-    audience_end_all(&audience_going_away);
-    proxy_end_all();
-    conn_pool_each(w->conns, drain_one, NULL);
-    uv_timer_start(&w->drain, on_drain, 0, DRAIN_LOOK_MS);
 }
 
 /* An old VM's requests may finish, for as long as a shutdown would wait; then they are cancelled.

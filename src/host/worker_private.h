@@ -1,4 +1,4 @@
-/* What worker.c and worker_mail.c share. */
+/* What worker.c, worker_mail.c and worker_stop.c share. */
 #pragma once
 #include "audience.h"
 #include "listener.h"
@@ -10,6 +10,7 @@ enum {
     LISTENERS_MAX = 32,
     SLOW_TURN_MS = 50,
     DRAIN_LOOK_MS = 20,
+    LAST_MS = 1000, /* after the drain time, for the last events of streams */
     TICK_MS = 1000,
     RETIRED_MAX = 16,
     ROUNDS = 16,

@@ -42,6 +42,7 @@ typedef struct {
     task_token token;
     int entry;            /* registry reference: who answers */
     event_stream *events; /* NULL: none */
+    bool cancelled;
 } request;
 
 /* Boot -------------------------------------------------------------------------------------- */
@@ -158,7 +159,7 @@ static void on_done(void *data)
     dispatcher *d = r->d;
     exchange *x = r->x;
     if (r->events != NULL)
-        events_over(r->events);
+        events_over(r->events, r->cancelled);
     if (r->box != NULL)
         r->box->x = NULL;
     r->box = NULL;
@@ -268,6 +269,7 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
         return answer(L, r);
     if (outcome == TASK_ERROR)
         answer_failure(L, r);
+    r->cancelled = outcome == TASK_CANCELLED;
     return 0;
 }
 

@@ -5,7 +5,11 @@
  * events_over
  *
  * send waits while the client has not taken what was sent before. When the client goes, the task is
- * cancelled, unless the table says `keep`: then send tells that nobody is there.
+ * cancelled, unless the table says `keep`: then send tells that nobody is there. With a topic
+ * beside `run` the task publishes its events there, for whoever follows it, and however the task
+ * ends the topic gets a last event: who follows it on another node would wait for ever. A worker
+ * that stops waits for the kept tasks, and then for those last events to be on their way
+ * (events_unfinished).
  *
  * An event_stream is held by the connection, by the task, and by the box that send has; the last of
  * them frees it. What must never happen: a stream left open when its task is over and no topic
@@ -13,9 +17,11 @@
 #include "l_events.h"
 
 #include "box.h"
+#include "events_kept.h"
 #include "hub.h"
 #include "l_audience.h"
 #include "l_hub.h"
+#include "log.h"
 #include "mem.h"
 #include "sse.h"
 #include "sse_event.h"
@@ -29,17 +35,26 @@ static const char box_name[] = "host.events.stream";
 static const slice end_id = SLICE_INIT("end-of-stream");
 
 struct event_stream {
+    list link;         /* in `kept`, until the task is over */
     sse *s;            /* NULL: the client is gone, or the stream has ended */
     task_token task;   /* runs `run` */
     task_token waiter; /* a send that waits for room */
     unsigned refs;
-    bool waiting, keep, fed; /* fed: by topics, which also end it */
+    bool waiting, keep;
+    bool ended, over; /* its topic has its last event; the task has ended, or is about to */
+    hub_port *port;
+    slice topic; /* that feeds it, and also ends it; n == 0: none does */
 };
+
+static _Thread_local list kept;
+static _Thread_local size_t kept_count, unsettled; /* unsettled: last events on their way */
 
 static void drop(event_stream *e)
 {
-    if (--e->refs == 0)
-        free(e);
+    if (--e->refs > 0)
+        return;
+    free((char *)e->topic.p);
+    free(e);
 }
 
 /* Events of a script ------------------------------------------------------------------------ */
@@ -138,7 +153,7 @@ static void on_close(sse *s)
     event_stream *e = sse_owner(s);
     e->s = NULL;
     wake(e);
-    if (!e->keep)
+    if (!e->keep && !e->over)
         task_cancel(e->task);
     drop(e);
 }
@@ -147,12 +162,33 @@ static const sse_ops ops = {on_writable, on_close};
 
 /* The end ----------------------------------------------------------------------------------- */
 
-void events_finish(event_stream *e)
+static void on_settled(void *ctx, int status, hub_position position)
 {
-    if (e->s == NULL || e->fed)
-        return;
+    (void)ctx;
+    (void)position;
+    unsettled--;
+    if (status != 0)
+        log_warn("the end of a stream of events could not be told: Redis is away");
+}
+
+static void publish_end(event_stream *e, slice code)
+{
+    buf data = {0}, bytes = {0};
+    buf_format(&data, "{\"code\":\"%.*s\"}", (int)code.n, code.p);
+    sse_ready(&bytes, SLICE("end"), (slice){data.data, data.len}, -1, true);
+    frame *f = frame_new(bytes.data, bytes.len);
+    unsettled++;
+    hub_publish(e->port, e->topic, f, (hub_meta){.log = true}, on_settled, NULL);
+    frame_drop(f);
+    buf_free(&data);
+    buf_free(&bytes);
+    e->ended = true;
+}
+
+static void send_end(event_stream *e)
+{
     buf bytes = {0};
-    e->keep = true; /* the task is about to end by itself */
+    e->over = true; /* the task is about to end by itself */
     /* The id with the event itself: some clients forget one that comes alone. */
     sse_event(&bytes, &(sse_fields){.id = end_id,
                                     .event = SLICE("end"),
@@ -163,13 +199,43 @@ void events_finish(event_stream *e)
     sse_end(e->s, (slice){"", 0});
 }
 
-void events_over(event_stream *e)
+void events_finish(event_stream *e)
 {
-    e->keep = true;
+    if (e->topic.n > 0)
+        publish_end(e, SLICE("ended"));
+    else if (e->s != NULL)
+        send_end(e);
+}
+
+void events_over(event_stream *e, bool cancelled)
+{
+    slice code = cancelled ? audience_going_away.word : SLICE("error");
     e->waiting = false;
-    if (e->s != NULL && !e->fed)
-        sse_end(e->s, SLICE("error"));
+    e->over = true;
+    if (e->keep) {
+        list_remove(&e->link);
+        kept_count--;
+    }
+    if (e->topic.n > 0 && !e->ended)
+        publish_end(e, code);
+    else if (e->s != NULL && e->topic.n == 0)
+        sse_end(e->s, code);
     drop(e);
+}
+
+size_t events_unfinished(void)
+{
+    return kept_count + unsettled;
+}
+
+void events_end_kept(void)
+{
+    for (size_t n = kept_count; n > 0 && !list_empty(&kept); n--) {
+        event_stream *e = LIST_ENTRY(kept.next, event_stream, link);
+        list_remove(&e->link);
+        list_append(&kept, &e->link); /* so that each has its turn, whatever becomes of it */
+        task_cancel(e->task);
+    }
 }
 
 /* The table --------------------------------------------------------------------------------- */
@@ -307,6 +373,30 @@ static event_stream **push_box(lua_State *L)
     return box;
 }
 
+static event_stream *make(lua_State *L, int stream, task_token token)
+{
+    slice topic = vm_opt_slice(L, stream, "topic", (slice){0});
+    event_stream *e = mem_alloc(sizeof *e);
+    *e = (event_stream){.task = token,
+                        .refs = 1,
+                        .keep = vm_opt_boolean(L, stream, "keep", false),
+                        .port = vm_services(vm_of(L))->hub};
+    if (topic.n > 0)
+        e->topic = (slice){mem_dup(topic.p, topic.n), topic.n};
+    return e;
+}
+
+static void begin(event_stream *e)
+{
+    e->refs += 2; /* the connection's and the task's */
+    if (!e->keep)
+        return;
+    if (kept.next == NULL)
+        list_init(&kept);
+    list_append(&kept, &e->link);
+    kept_count++;
+}
+
 event_stream *events_run(lua_State *L, int stream, exchange *x, task_token token)
 {
     lua_getfield(L, stream, "run");
@@ -314,20 +404,15 @@ event_stream *events_run(lua_State *L, int stream, exchange *x, task_token token
     lua_pushcclosure(L, send_event, 1);
     lua_getfield(L, stream, "req");
     int top = lua_gettop(L);
-    bool keep = vm_opt_boolean(L, stream, "keep", false);
     check_answer(L, stream, x); /* so that nothing raises below */
-    event_stream *e = mem_alloc(sizeof *e);
-    *e = (event_stream){.task = token, .refs = 1, .keep = keep};
-    *box = e;
+    event_stream *e = *box = make(L, stream, token);
     e->s = open_stream(L, stream, x, &ops, e);
-    lua_settop(L, top);
-    e->fed = lua_getfield(L, stream, "topic") != LUA_TNIL;
     lua_settop(L, top);
     if (e->s == NULL) {
         lua_settop(L, top - 3);
         return NULL;
     }
-    e->refs += 2; /* the connection's and the task's */
+    begin(e);
     return e;
 }
 
@@ -353,9 +438,18 @@ static int is_last(lua_State *L)
     return 1;
 }
 
+/* running(): handlers of this worker that go on without their clients, those of older scripts too.
+ */
+static int running(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)kept_count);
+    return 1;
+}
+
 int luaopen_host_events(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"encode", encode}, {"is_last", is_last}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"encode", encode}, {"is_last", is_last}, {"running", running}, {NULL, NULL}};
     luaL_newlib(L, functions);
     vm_push_slice(L, end_id);
     lua_setfield(L, -2, "END_ID");

@@ -17,4 +17,4 @@ event_stream *events_run(lua_State *L, int stream, exchange *x, task_token token
 /* `run` has returned. */
 void events_finish(event_stream *e);
 /* The task is over, however it ended; e is not the caller's any more. */
-void events_over(event_stream *e);
+void events_over(event_stream *e, bool cancelled);

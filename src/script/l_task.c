@@ -23,6 +23,17 @@ static int fill(lua_State *L, void *data)
 
 static const task_ops ops = {fill, NULL, free};
 
+static void push_id(lua_State *L, task_token token)
+{
+    lua_pushinteger(L, (lua_Integer)((uint64_t)token.generation << 32 | token.index));
+}
+
+static task_token check_id(lua_State *L)
+{
+    uint64_t id = (uint64_t)luaL_checkinteger(L, 1);
+    return (task_token){(uint32_t)id, (uint32_t)(id >> 32)};
+}
+
 /* spawn(fn, ...) -> id: runs fn as a task of its own, at the worker's next turn. What it raises is
  * logged. The id is the task's token, which finds no other task later. */
 static int task_spawn_function(lua_State *L)
@@ -36,23 +47,38 @@ static int task_spawn_function(lua_State *L)
     int ref = luaL_ref(L, LUA_REGISTRYINDEX);
     spawned *s = mem_alloc(sizeof *s);
     s->ref = ref;
-    task_token token = task_spawn(vm_of(L), &ops, s);
-    lua_pushinteger(L, (lua_Integer)((uint64_t)token.generation << 32 | token.index));
+    push_id(L, task_spawn(vm_of(L), &ops, s));
     return 1;
 }
 
 /* alive(id) -> has it not ended yet? */
 static int task_is_alive(lua_State *L)
 {
-    uint64_t id = (uint64_t)luaL_checkinteger(L, 1);
-    lua_pushboolean(L, task_alive((task_token){(uint32_t)id, (uint32_t)(id >> 32)}));
+    lua_pushboolean(L, task_alive(check_id(L)));
     return 1;
+}
+
+/* current() -> the id of the running task, for cancel and alive. */
+static int task_current(lua_State *L)
+{
+    push_id(L, task_token_of(L));
+    return 1;
+}
+
+/* cancel(id): ends it where it waits, and runs its <close> variables. */
+static int task_cancel_id(lua_State *L)
+{
+    task_cancel(check_id(L));
+    return 0;
 }
 
 int luaopen_host_task(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"spawn", task_spawn_function}, {"alive", task_is_alive}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"spawn", task_spawn_function},
+                                         {"alive", task_is_alive},
+                                         {"current", task_current},
+                                         {"cancel", task_cancel_id},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }
