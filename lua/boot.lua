@@ -1,7 +1,7 @@
 -- Runs once per VM, while it is built: loads the application and returns what C calls.
 --
---   exchange -> dispatch -> router -> middleware -> handler -> response -> C
---                   \-- raised --> failed -> response -> C
+--   exchange -> static[path][method] -> middleware -> handler -> response -> C
+--          \--> dispatch -> router ------^       \-- raised --> failed -> response -> C
 --
 -- Nothing here waits at load. A wrong file fails the load with its name, and then the VM that
 -- served before goes on serving.
@@ -26,12 +26,18 @@ local verify = require "web.verify"
 
 local app = config.app or {}
 plugins.load()
+hooks.load()
+
+-- The middleware of the application and of plugins, outermost first.
+local function outer(handler)
+  return https.wrap(plugins.wrap(middleware.wrap(app.middleware, handler, "config.lua")))
+end
+
 
 local function wrap(handler, route, origin, method)
   local name = method .. " " .. tostring(route.path)
   local checked = describe.wrap(handler, route.describe and route.describe[method], name, origin)
-  local inner = middleware.wrap(route.middleware, checked, origin)
-  return https.wrap(plugins.wrap(middleware.wrap(app.middleware, inner, "config.lua")))
+  return hooks.around(outer(middleware.wrap(route.middleware, checked, origin)))
 end
 
 local error_writers = {} -- route.errors by path
@@ -39,6 +45,17 @@ local error_writers = {} -- route.errors by path
 local function add_route(route, origin)
   if route.errors then error_writers[route.path] = route.errors end
   return routes:add(route, origin, wrap)
+end
+
+
+-- A request to a path without parameters.
+local function enter(endpoint, method)
+  local call = endpoint.call
+  local Request = request.class { method = method, path = endpoint.pattern, route = endpoint.route }
+  return function(x)
+    local req = setmetatable({ x = x }, Request)
+    return call(req), req
+  end
 end
 
 loader.routes("routes", add_route)
@@ -49,9 +66,8 @@ end
 if config.get "dev" then
   loader.routes("dev", function(route, origin) routes:add(route, origin) end)
 end
-routes:finish()
+routes:finish(enter)
 topics.load()
-hooks.load()
 verify.read()
 
 local starters = {}
@@ -63,83 +79,48 @@ loader.each("start", function(value, origin)
 end)
 
 
-local function no_such_path(req)
+local no_such_path = outer(function(req)
   errors.throw(404, "not_found", ("nothing answers %s"):format(req.path:sub(1, 200)))
-end
+end)
 
 
-local function not_allowed(req)
+local not_allowed = outer(function(req)
   local headers = { Allow = req.allow }
   if req.method == "OPTIONS" then return { status = 204, headers = headers } end
   errors.throw(405, "method_not_allowed",
     ("%s is not possible here; allowed: %s"):format(req.method, req.allow), headers)
-end
-
-no_such_path = https.wrap(plugins.wrap(middleware.wrap(app.middleware, no_such_path, "config.lua")))
-not_allowed = https.wrap(plugins.wrap(middleware.wrap(app.middleware, not_allowed, "config.lua")))
-
-local static, new_request, Request = routes.static, request.new, request.metatable
-
-
--- A handler with the hooks around it: they see what the application and its middleware see.
-local function hooked(call, req)
-  local refused, message, code, status = hooks.run("request", { req = req })
-  if refused == false then errors.throw(status or 403, code, message) end
-  local context = { req = req, response = call(req) }
-  hooks.run("response", context)
-  return context.response
-end
-
-
--- A stream of events begins where the client that comes back has left it.
-local function answer(call, req)
-  local res
-  if hooks.any "request" or hooks.any "response" then
-    res = hooked(call, req)
-  else
-    res = call(req)
-  end
-  local stream = type(res) == "table" and res.stream
-  if stream and stream.kind == "sse" then return sse.prepare(req, res) end
-  return res
-end
-
-
--- Everything but a static path with a method of its own.
-local function search(x, method, path)
-  local endpoint, params, tail = routes:find(method, path)
-  if endpoint then
-    x:route(endpoint.pattern)
-    return answer(endpoint.call, setmetatable({
-      x = x, method = method, path = path, route = endpoint.route, params = params, tail = tail,
-    }, Request))
-  end
-  local req = new_request(x, method, path)
-  if not params then return no_such_path(req) end
-  req.allow = params
-  return not_allowed(req)
-end
-
+end)
 
 topics.apply()
 
 local boot = {}
 
+--- What answers paths without parameters: path -> method -> function(x).
+boot.static = routes.static
 
---- Answers a request; a task, so it may wait.
+
+--- Answers all other requests; a task, so it may wait.
 ---@param x any the exchange
 ---@param method string
 ---@param path string decoded and normalised
 ---@return web.Response
+---@return web.Request
 function boot.dispatch(x, method, path)
-  local methods = static[path]
-  local endpoint = methods and methods[method]
-  if not endpoint then return search(x, method, path) end
-  x:route(endpoint.pattern)
-  return answer(endpoint.call, setmetatable({
-    x = x, method = method, path = path, route = endpoint.route,
-  }, Request))
+  local endpoint, params, tail = routes:find(method, path)
+  if endpoint then
+    x:route(endpoint.pattern)
+    local req = request.new(x, method, path, endpoint.route, params, tail)
+    return endpoint.call(req), req
+  end
+  local req = request.new(x, method, path)
+  if not params then return no_such_path(req), req end
+  req.allow = params
+  return not_allowed(req), req
 end
+
+
+--- What a stream of events needs of its request before C opens it.
+boot.stream = sse.prepare
 
 boot.verify = verify.all
 boot.control = require("web.control").load()

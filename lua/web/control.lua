@@ -11,20 +11,18 @@ local control = {}
 
 
 --- Loads lua/control/; the function that answers a request.
----@return fun(x: any, method: string, path: string): web.Response
+---@return fun(x: any, method: string, path: string): web.Response, web.Request
 function control.load()
   local routes = router.new(sockets.handler)
   loader.routes("control", function(route, origin) routes:add(route, origin) end)
-  routes:finish()
   return function(x, method, path)
     local endpoint, params, tail = routes:find(method, path)
     if not endpoint then
       errors.throw(404, "not_found", ("this server has no %s %s; is it of the same version as the "
         .. "command?"):format(method, path))
     end
-    local req = request.new(x, method, path)
-    req.params, req.tail, req.route = params, tail, endpoint.route
-    return endpoint.call(req)
+    local req = request.new(x, method, path, endpoint.route, params, tail)
+    return endpoint.call(req), req
   end
 end
 

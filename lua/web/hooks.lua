@@ -8,7 +8,8 @@
 -- The first refusal wins and ends the run. A hook that raises is logged; where it may refuse, it
 -- has refused, since nobody knows what it wanted to forbid. Functions run in the order of their
 -- files' names, then as they were added. Lists are replaced, never changed, so that a hook may be
--- taken away while it runs.
+-- taken away while it runs. Those around requests are added while the scripts are loaded: what
+-- answers a route is put together then (`around`).
 local errors = require "web.errors"
 local loader = require "web.loader"
 local log = require "host.log"
@@ -26,6 +27,7 @@ local NAMES = {
 }
 
 local lists = {}
+local loaded = false
 
 
 local function known()
@@ -71,6 +73,9 @@ end
 ---@return fun() undo takes it away; harmless the second time
 function hooks.add(name, fn, origin)
   check(name, fn, "", 3)
+  if loaded and (name == "request" or name == "response") then
+    error(("the hook %s is added while scripts are loaded, not later"):format(name), 2)
+  end
   local entry = append(name, fn, origin or "a plugin")
   return function() remove(name, entry) end
 end
@@ -118,6 +123,26 @@ function hooks.run(name, context)
       verdict(name, list[i], pcall(list[i].fn, context))
     if refused == false then return false, message, code, status end
   end
+end
+
+
+local function hooked(handler, req)
+  local refused, message, code, status = hooks.run("request", { req = req })
+  if refused == false then errors.throw(status or 403, code, message) end
+  local context = { req = req, response = handler(req) }
+  hooks.run("response", context)
+  return context.response
+end
+
+
+--- The handler with the hooks request and response around it, or as it is when there are none; no
+--- more are added from now on.
+---@param handler web.Handler
+---@return web.Handler
+function hooks.around(handler)
+  loaded = true
+  if not hooks.any "request" and not hooks.any "response" then return handler end
+  return function(req) return hooked(handler, req) end
 end
 
 

@@ -1,5 +1,6 @@
--- What a handler gets. A request is a table with three fields; everything else is computed when it
--- is first read and then kept, so that a route that needs nothing pays for nothing.
+-- What a handler gets. A request is a table with the exchange in it; what is the same for all
+-- requests to an endpoint stands behind its metatable (a class, made at load), and everything else
+-- is computed when it is first read and then kept. So a route that needs nothing pays for nothing.
 --
 -- Reading `body` or `json` waits for the body and ends the request with 400, 413 or 415 where it is
 -- not what it should be, so that a handler deals with good input only.
@@ -36,30 +37,41 @@ local lazy = {}
 -- Methods: called as req:name(...).
 local methods = {}
 
-local Request = {}
-Request.__name = "web.Request"
 
-function Request.__index(req, key)
-  local method = methods[key]
-  if method then return method end
-  local compute = lazy[key]
-  if not compute then return nil end
-  local value = compute(req)
-  rawset(req, key, value)
-  return value
+--- The metatable of requests that have these fields in common.
+---@param common { method?: string, path?: string, route?: web.Route }
+---@return table
+function request.class(common)
+  return {
+    __name = "web.Request",
+    __index = function(req, key)
+      local known = common[key] or methods[key]
+      if known then return known end
+      local compute = lazy[key]
+      if not compute then return nil end
+      local value = compute(req)
+      rawset(req, key, value)
+      return value
+    end,
+  }
 end
+
+local Request = request.class {}
 
 
 --- A request around an exchange.
 ---@param x any
 ---@param method string
 ---@param path string
+---@param route? web.Route
+---@param params? table<string, string>
+---@param tail? string
 ---@return web.Request
-function request.new(x, method, path)
-  return setmetatable({ x = x, method = method, path = path }, Request)
+function request.new(x, method, path, route, params, tail)
+  return setmetatable({
+    x = x, method = method, path = path, route = route, params = params, tail = tail,
+  }, Request)
 end
-
-request.metatable = Request
 
 
 function lazy.params()

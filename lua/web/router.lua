@@ -1,10 +1,11 @@
 -- From method and path to a handler.
 --
--- A static path is found by table look-ups (`static[path][method]`); paths with `{name}` segments
--- and `**` tails are found in a tree of segments, where a literal segment beats a parameter and a
+-- All paths are found in a tree of segments, where a literal segment beats a parameter and a
 -- parameter beats a tail. A search visits each node of the tree at most twice, whatever the path.
--- Rejected: patterns tried in the order of their registration, where the order of files decides
--- what is served; one big regular expression, which can't say which two routes collide.
+-- Those without `{name}` and `**` also stand in `static`, where C finds them by two look-ups
+-- (src/script/dispatch.c). Rejected: patterns tried in the order of their registration, where the
+-- order of files decides what is served; one big regular expression, which can't say which two
+-- routes collide.
 --
 -- Built once at load; two routes that would answer the same request are an error that names both.
 -- What must never happen: a path that depends on the order in which files were read.
@@ -36,7 +37,7 @@ end
 ---@param socket? fun(handlers: table, plain: function|nil, path: string, origin: string): function
 --- makes the GET handler of a route with WS
 function router.new(socket)
-  return setmetatable({ static = {}, root = new_node(), endpoints = {}, socket = socket }, router)
+  return setmetatable({ root = new_node(), endpoints = {}, socket = socket }, router)
 end
 
 
@@ -139,19 +140,24 @@ local function methods_of(route, origin)
 end
 
 
+-- What stands in `static` for the path of a node.
+local function enter_static(self, node, path)
+  local methods = node.methods
+  local entry = {}
+  for method, endpoint in pairs(methods or {}) do entry[method] = self.enter(endpoint, method) end
+  if entry.GET and not entry.HEAD then entry.HEAD = self.enter(methods.GET, "HEAD") end
+  self.static[path] = methods and entry
+end
+
+
 -- Takes endpoints away again, from the tree and from the table of static paths.
-local function remover(self, node, made)
-  local function forget(methods)
-    for method, endpoint in pairs(methods) do
-      if made[endpoint] then methods[method] = nil end
-    end
-    return next(methods) == nil
-  end
+local function remover(self, node, path, made)
   return function()
-    if node.methods and forget(node.methods) then node.methods = nil end
-    for path, methods in pairs(self.static) do
-      if forget(methods) then self.static[path] = nil end
+    for method, endpoint in pairs(node.methods or {}) do
+      if made[endpoint] then node.methods[method] = nil end
     end
+    if node.methods and next(node.methods) == nil then node.methods = nil end
+    if self.static and self.static[path] then enter_static(self, node, path) end
     for i = #self.endpoints, 1, -1 do
       if made[self.endpoints[i]] then table.remove(self.endpoints, i) end
     end
@@ -183,25 +189,22 @@ function router:add(route, origin, wrap)
     self.endpoints[#self.endpoints + 1] = endpoint
     made[endpoint] = true
   end
-  return remover(self, node, made)
+  return remover(self, node, route.path, made)
 end
 
 
-local function copy_static(node, path, static)
-  if node.methods then
-    local entry = {}
-    for method, endpoint in pairs(node.methods) do entry[method] = endpoint end
-    entry.HEAD = entry.HEAD or entry.GET
-    static[path] = entry
-  end
-  for text, child in pairs(node.literal) do copy_static(child, path .. "/" .. text, static) end
+local function enter_all(self, node, path)
+  enter_static(self, node, path)
+  for text, child in pairs(node.literal) do enter_all(self, child, path .. "/" .. text) end
 end
 
 
---- Call once after the last add: makes the table of static paths.
-function router:finish()
-  copy_static(self.root, "", self.static)
-  return self
+--- Call once after the last add: makes the table of static paths, path -> method -> what `enter`
+--- makes of the endpoint. A GET stands for HEAD where there is none.
+---@param enter fun(endpoint: web.Endpoint, method: string): any
+function router:finish(enter)
+  self.static, self.enter = {}, enter
+  enter_all(self, self.root, "")
 end
 
 
@@ -254,7 +257,7 @@ local function allow_header(allowed)
 end
 
 
---- Finds what answers a request that is not in `static`.
+--- Finds what answers a request.
 ---@param method string
 ---@param path string decoded and normalised
 ---@return web.Endpoint|nil endpoint

@@ -348,11 +348,14 @@ function fakes.exchange(options)
 end
 
 
---- Calls a boot's dispatch as C does, with `failed` for what is raised.
+--- Calls what a boot has for a request as C does, with `failed` for what is raised.
 function fakes.request(boot, method, path, options)
   local x = fakes.exchange(options)
   local traceback
-  local ok, res = xpcall(boot.dispatch, function(err)
+  local methods = boot.static and boot.static[path]
+  local enter = methods and methods[method]
+  if enter then x:route(path) end
+  local ok, res = xpcall(enter or boot.dispatch, function(err)
     traceback = debug.traceback(tostring(err))
     return err
   end, x, method, path)

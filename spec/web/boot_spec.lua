@@ -43,6 +43,19 @@ describe("boot", function()
     assert.equal("b/c", get(boot, "/f/b/c").body)
   end)
 
+  it("gives C what answers paths without parameters, by path and method", function()
+    local route = { path = "/a", GET = function(req)
+      return web.text(("%s %s %s"):format(req.method, req.path, req.route.path))
+    end }
+    local static = boot_with({ ["routes.a"] = { route, { path = "/b/{x}", GET = route.GET } } }).static
+    local res, req = static["/a"].GET(fakes.exchange())
+    assert.equal("GET /a /a", res.body)
+    assert.equal(route, req.route)
+    assert.equal("HEAD /a /a", static["/a"].HEAD(fakes.exchange()).body)
+    assert.is_nil(static["/a"].PUT)
+    assert.is_nil(static["/b/{x}"])
+  end)
+
   it("answers 404 with the common error shape", function()
     local res = get(boot_with {}, "/nowhere")
     assert.equal(404, res.status)

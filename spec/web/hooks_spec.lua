@@ -94,6 +94,16 @@ describe("hooks", function()
     assert.is_true(hooks.any "close")
   end)
 
+  it("around requests are put there once, while the scripts are loaded", function()
+    local function handler(req) return req .. "!" end
+    assert.equal(handler, hooks.around(handler))
+    assert.has_error(function() hooks.add("request", print) end,
+      "the hook request is added while scripts are loaded, not later")
+    load_with { ["hooks.a"] = { response = function(c) c.response = c.response .. "?" end } }
+    assert.equal("hi!?", hooks.around(handler)("hi"))
+    hooks.add("close", print)
+  end)
+
   it("fail the load when a file names no hook, or is no table", function()
     assert.has_error(function() load_with { ["hooks.a"] = { conect = print } } end,
       "lua/hooks/a.lua: no hook is named conect; there are close, connect, gone, message, "

@@ -5,10 +5,16 @@ local router = require "web.router"
 local function handler() end
 
 
+local function itself(endpoint)
+  return endpoint
+end
+
+
 local function with(...)
   local r = router.new()
   for i, path in ipairs { ... } do r:add({ path = path, GET = handler }, "file" .. i) end
-  return r:finish()
+  r:finish(itself)
+  return r
 end
 
 
@@ -24,6 +30,21 @@ describe("the router", function()
     assert.equal("/a/b", r.static["/a/b"].GET.pattern)
     assert.equal("/", r.static["/"].GET.pattern)
     assert.is_nil(r.static["/a/"])
+  end)
+
+  it("takes what was added away again, also from that table", function()
+    local r = router.new()
+    r:add({ path = "/a", GET = handler }, "one")
+    local undo = r:add({ path = "/a", PUT = handler }, "two")
+    local undo_other = r:add({ path = "/b", GET = handler }, "three")
+    r:finish(itself)
+    undo()
+    undo_other()
+    undo()
+    assert.is_nil(r.static["/a"].PUT)
+    assert.equal("/a", r.static["/a"].HEAD.pattern)
+    assert.is_nil(r.static["/b"])
+    assert.is_nil((found(r, "/b")))
   end)
 
   it("answers HEAD with GET where there is no HEAD", function()
@@ -71,7 +92,6 @@ describe("the router", function()
     local paths = { "/a/**", "/a/{x}", "/a/b", "/{y}/b" }
     local forth, back = with(table.unpack(paths)), router.new()
     for i = #paths, 1, -1 do back:add({ path = paths[i], GET = handler }, "f") end
-    back:finish()
     for _, path in ipairs { "/a/b", "/a/c", "/b/b", "/a/b/c", "/c/c" } do
       assert.equal((found(forth, path)), (found(back, path)))
     end
@@ -81,7 +101,6 @@ describe("the router", function()
     local r = router.new()
     r:add({ path = "/a/b", GET = handler }, "one")
     r:add({ path = "/a/{x}", POST = handler }, "two")
-    r:finish()
     assert.equal("/a/{x}", (found(r, "/a/b", "POST")))
   end)
 
@@ -89,7 +108,6 @@ describe("the router", function()
     local r = router.new()
     r:add({ path = "/a/b", GET = handler }, "one")
     r:add({ path = "/a/{x}", POST = handler, DELETE = handler }, "two")
-    r:finish()
     local endpoint, allow = r:find("PUT", "/a/b")
     assert.is_nil(endpoint)
     assert.equal("DELETE, GET, HEAD, OPTIONS, POST", allow)
@@ -101,7 +119,7 @@ describe("the router", function()
     local r = router.new()
     r:add({ path = "/a/{x}", GET = handler }, "one")
     r:add({ path = "/a/{y}", PUT = handler }, "two")
-    local _, params = r:finish():find("PUT", "/a/1")
+    local _, params = r:find("PUT", "/a/1")
     assert.same({ y = "1" }, params)
   end)
 

@@ -16,8 +16,7 @@ void access_configure(bool log)
 void access_on_done(exchange *x, int status, uint64_t us, uint64_t bytes, void *arg)
 {
     (void)arg;
-    const char *pattern = exchange_route(x);
-    slice route = slice_of(pattern != NULL ? pattern : ""), method = exchange_method(x);
+    slice route = exchange_route(x), method = exchange_method(x);
     metrics_request(route, method, status, us);
     if (lines)
         log_info("request", LOG_TEXT("kind", "api"), LOG_SLICE("request_id", exchange_id(x)),

@@ -18,7 +18,7 @@ void exchange_born(exchange *x, http_conn *hc)
     x->hc = hc;
     x->handler = hc->handler;
     x->started_us = clock_us();
-    x->method = x->target = x->path = x->query = SLICE("");
+    x->method = x->target = x->path = x->query = x->route = SLICE("");
     x->minor = 1;
     x->status = 200;
     atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
@@ -161,12 +161,12 @@ void *exchange_data(const exchange *x)
     return x->data;
 }
 
-void exchange_set_route(exchange *x, const char *route)
+void exchange_set_route(exchange *x, slice route)
 {
     x->route = route;
 }
 
-const char *exchange_route(const exchange *x)
+slice exchange_route(const exchange *x)
 {
     return x->route;
 }

@@ -84,8 +84,8 @@ arena *exchange_arena(exchange *x);
 void exchange_set_data(exchange *x, void *data);
 void *exchange_data(const exchange *x);
 /* Route pattern for logs and metrics, "/hello/{name}"; must outlive the exchange. */
-void exchange_set_route(exchange *x, const char *route);
-const char *exchange_route(const exchange *x); /* NULL: none */
+void exchange_set_route(exchange *x, slice route);
+slice exchange_route(const exchange *x); /* empty: none */
 
 /* The request's body ------------------------------------------------------------------------ */
 typedef enum {

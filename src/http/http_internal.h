@@ -60,10 +60,10 @@ struct exchange {
     http_worker *worker;
     exchange *next_spare;
     void *data;
-    const char *route;
     slice method, target, path, query, id, accept_encoding;
-    slice peer; /* p NULL: not asked for yet */
-    slice hop;  /* of Forwarded: what a trusted proxy says of the peer */
+    slice route; /* empty: none is known */
+    slice peer;  /* p NULL: not asked for yet */
+    slice hop;   /* of Forwarded: what a trusted proxy says of the peer */
     http_header *headers;
     size_t header_count;
     uint64_t started_us;

@@ -1,8 +1,12 @@
 /* The request path between C and Lua.
  *
- *   on_exchange -> task: boot.dispatch(x, method, path) -> response table -> render -> release
- *                        \-- raised, or the table is wrong --> boot.failed(...) -> render ->
- * release on_abandon (peer gone) -> box nulled -> task cancelled -> release
+ *   on_exchange -> task: boot.static[path][method](x), or boot.dispatch(x, method, path)
+ *     -> response table, request -> render -> release
+ *     \-- raised, or the table is wrong --> boot.failed(...) -> render -> release
+ *   on_abandon (peer gone) -> box nulled -> task cancelled -> release
+ *
+ * Paths without parameters are found here, in the tables that boot.lua has filled: a request for
+ * one runs no Lua but its own.
  *
  * The answer is rendered inside the task's own resume, so that one protected call covers the whole
  * request. A request's record lies in the exchange's arena; the box that scripts hold lies at the
@@ -30,7 +34,8 @@ struct dispatcher {
     size_t refs;
     /* registry references */
     int dispatch, control, failed, prepare, start, reloaded, refused, refresh, verify, save,
-        restore, news;
+        restore, news, stream;
+    int routes; /* boot.static, or LUA_NOREF */
     bool verifies, has_ws;
     dispatcher_ws_functions ws;
 };
@@ -40,7 +45,7 @@ typedef struct {
     exchange *x;
     exchange_box *box;
     task_token token;
-    int entry;            /* registry reference: who answers */
+    bool control;         /* it came by the control socket */
     event_stream *events; /* NULL: none */
     bool cancelled;
 } request;
@@ -53,6 +58,14 @@ static int field_ref(lua_State *L, const char *name, bool needed)
         return luaL_ref(L, LUA_REGISTRYINDEX);
     if (needed || !lua_isnil(L, -1))
         luaL_error(L, "boot.lua must return a table with a function '%s'", name);
+    lua_pop(L, 1);
+    return LUA_NOREF;
+}
+
+static int table_ref(lua_State *L, const char *name)
+{
+    if (lua_getfield(L, -1, name) == LUA_TTABLE)
+        return luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pop(L, 1);
     return LUA_NOREF;
 }
@@ -91,6 +104,8 @@ static int boot(lua_State *L)
     d->save = field_ref(L, "save", false);
     d->restore = field_ref(L, "restore", false);
     d->news = field_ref(L, "news", false);
+    d->stream = field_ref(L, "stream", false);
+    d->routes = table_ref(L, "static");
     read_ws(L, d);
     app_env_lock(L);
     if (d->verifies && d->verify != LUA_NOREF) {
@@ -141,15 +156,42 @@ const dispatcher_ws_functions *dispatcher_ws(const dispatcher *d)
 
 /* Requests ---------------------------------------------------------------------------------- */
 
+enum { BOX = 1, RESPONSE, REQUEST }; /* on the stack, when the handler has returned */
+
+/* Box, method and path are on the stack. Pushes what answers them, or nothing. */
+static bool push_static(lua_State *L, const request *r)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->routes);
+    lua_pushvalue(L, BOX + 2);
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        lua_pushvalue(L, BOX + 1);
+        if (lua_rawget(L, -2) == LUA_TFUNCTION)
+            return true;
+    }
+    lua_settop(L, BOX + 2);
+    return false;
+}
+
 static int fill(lua_State *L, void *data)
 {
     request *r = data;
+    const dispatcher *d = r->d;
     r->token = task_token_of(L);
     r->box = exchange_box_push(L, r->x);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, r->entry);
-    lua_pushvalue(L, 1);
     vm_push_slice(L, exchange_method(r->x));
     vm_push_slice(L, exchange_path(r->x));
+    if (!r->control && d->routes != LUA_NOREF && push_static(L, r)) {
+        exchange_set_route(r->x, exchange_path(r->x));
+        lua_replace(L, BOX + 1);
+        lua_settop(L, BOX + 1);
+        lua_pushvalue(L, BOX);
+        return 1;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX,
+                r->control && d->control != LUA_NOREF ? d->control : d->dispatch);
+    lua_insert(L, BOX + 1);
+    lua_pushvalue(L, BOX);
+    lua_insert(L, BOX + 2);
     return 3;
 }
 
@@ -188,7 +230,9 @@ static int after_events(lua_State *L, int status, lua_KContext context)
 
 static int answer_events(lua_State *L, request *r)
 {
-    lua_getfield(L, 2, "stream");
+    lua_getfield(L, RESPONSE, "stream");
+    if (!events_answer(L, lua_gettop(L), r->x))
+        return 0;
     r->events = events_run(L, lua_gettop(L), r->x, r->token);
     if (r->events == NULL)
         return 0;
@@ -196,18 +240,47 @@ static int answer_events(lua_State *L, request *r)
     return after_events(L, LUA_OK, (lua_KContext)r);
 }
 
-static int answer(lua_State *L, request *r)
+/* boot.stream has made the stream ready, or has another answer in its place. */
+static int after_stream(lua_State *L, int status, lua_KContext context)
 {
-    response_kind kind = response_render(L, 2, r->x);
-    if (kind == RESPONSE_EVENTS)
+    (void)status;
+    request *r = (request *)context;
+    if (lua_rawequal(L, -1, RESPONSE))
         return answer_events(L, r);
-    if (kind != RESPONSE_CHUNKS)
-        return 0;
+    response_render(L, lua_gettop(L), r->x);
+    return 0;
+}
+
+static int prepare_events(lua_State *L, request *r)
+{
+    if (r->d->stream == LUA_NOREF || !lua_istable(L, REQUEST))
+        return answer_events(L, r);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->stream);
+    lua_pushvalue(L, REQUEST);
+    lua_pushvalue(L, RESPONSE);
+    lua_callk(L, 2, 1, (lua_KContext)r, after_stream);
+    return after_stream(L, LUA_OK, (lua_KContext)r);
+}
+
+static int answer_chunks(lua_State *L, request *r)
+{
     exchange_chunks_begin(r->x);
-    lua_getfield(L, 2, "chunks");
-    exchange_push_writer(L, 1);
+    lua_getfield(L, RESPONSE, "chunks");
+    exchange_push_writer(L, BOX);
     lua_callk(L, 1, 0, (lua_KContext)r, after_chunks);
     return after_chunks(L, LUA_OK, (lua_KContext)r);
+}
+
+static int answer(lua_State *L, request *r)
+{
+    switch (response_render(L, RESPONSE, r->x)) {
+    case RESPONSE_EVENTS:
+        return prepare_events(L, r);
+    case RESPONSE_CHUNKS:
+        return answer_chunks(L, r);
+    default:
+        return 0;
+    }
 }
 
 /* Stack: error value, traceback. Sends what boot.failed makes of it; leaves at the top whether it
@@ -273,10 +346,10 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
     return 0;
 }
 
-static void begin(exchange *x, dispatcher *d, int entry)
+static void begin(exchange *x, dispatcher *d, bool control)
 {
     request *r = arena_alloc(exchange_arena(x), sizeof *r);
-    *r = (request){.d = d, .x = x, .entry = entry};
+    *r = (request){.d = d, .x = x, .control = control};
     dispatcher_hold(d);
     exchange_set_data(x, r);
     static const task_ops ops = {fill, on_end, on_done};
@@ -285,14 +358,12 @@ static void begin(exchange *x, dispatcher *d, int entry)
 
 void dispatcher_on_exchange(exchange *x, void *arg)
 {
-    dispatcher *d = arg;
-    begin(x, d, d->dispatch);
+    begin(x, arg, false);
 }
 
 void dispatcher_on_control(exchange *x, void *arg)
 {
-    dispatcher *d = arg;
-    begin(x, d, d->control != LUA_NOREF ? d->control : d->dispatch);
+    begin(x, arg, true);
 }
 
 dispatcher *dispatcher_of(const exchange *x)

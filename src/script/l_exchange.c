@@ -121,11 +121,15 @@ static int x_route(lua_State *L)
 {
     exchange *x = exchange_box_check(L, 1);
     if (lua_isnoneornil(L, 2)) {
-        lua_pushstring(L, exchange_route(x));
+        slice route = exchange_route(x);
+        if (route.n == 0)
+            return 0;
+        vm_push_slice(L, route);
         return 1;
     }
     slice pattern = vm_check_slice(L, 2);
-    exchange_set_route(x, arena_copy(exchange_arena(x), pattern.p, pattern.n));
+    pattern.p = arena_copy(exchange_arena(x), pattern.p, pattern.n);
+    exchange_set_route(x, pattern);
     return 0;
 }
 

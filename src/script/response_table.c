@@ -107,7 +107,7 @@ static response_kind start_stream(lua_State *L, int stream, exchange *x)
 {
     slice kind = vm_opt_slice(L, stream, "kind", SLICE("mixed"));
     if (slice_eq(kind, SLICE("sse")))
-        return events_answer(L, stream, x) ? RESPONSE_EVENTS : RESPONSE_DONE;
+        return RESPONSE_EVENTS;
     if (!slice_eq(kind, SLICE("mixed")))
         luaL_error(L, "no stream of kind '%s': there are mixed and sse", kind.p);
     start_mixed(L, stream, x);

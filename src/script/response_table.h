@@ -6,7 +6,7 @@
 typedef enum {
     RESPONSE_DONE,   /* the exchange is answered */
     RESPONSE_CHUNKS, /* the head is begun; the table has a function `chunks` */
-    RESPONSE_EVENTS, /* the same; its table `stream` has a function `run` (l_events.h) */
+    RESPONSE_EVENTS, /* nothing was sent yet: its table `stream` is for l_events.h */
 } response_kind;
 
 /* Renders the table at `index`. Raises, with nothing sent, when it is not a response: wrong type of

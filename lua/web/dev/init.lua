@@ -118,8 +118,10 @@ end
 ---@param boot table
 function dev.install(boot)
   local dispatch, failed, reloaded = boot.dispatch, boot.failed, boot.reloaded
+  boot.static = nil -- so that all answers come by here
   function boot.dispatch(x, method, path)
-    return dev.page(dispatch(x, method, path), method)
+    local res, req = dispatch(x, method, path)
+    return dev.page(res, method), req
   end
   function boot.failed(...)
     local res, meant = failed(...)
