@@ -1,5 +1,6 @@
 /* Requests that must be refused, and a few odd ones that must not: each is sent whole, byte by byte
  * and in random splits, and must get the same answer. */
+#include "http_internal.h"
 #include "http_rig.h"
 
 #include <setjmp.h>
@@ -259,9 +260,27 @@ static void a_good_request_before_a_bad_one_is_answered(void **state)
     assert_int_equal(rig_stop(&r), 0);
 }
 
+static void a_control_byte_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    char value[] = "text, 20 bytes\tof it";
+    const size_t n = sizeof value - 1;
+    for (size_t at = 0; at < n; at++) {
+        char kept = value[at];
+        for (int byte = 0; byte < 256; byte++) {
+            value[at] = (char)byte;
+            bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
+            assert_int_equal(head_is_clean((slice){value, n}), !control);
+        }
+        value[at] = kept;
+    }
+    assert_true(head_is_clean((slice){NULL, 0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_control_byte_is_found_wherever_it_stands),
         cmocka_unit_test(each_request_gets_its_answer_in_any_split),
         cmocka_unit_test(a_good_request_before_a_bad_one_is_answered),
     };

@@ -114,6 +114,8 @@ void exchange_status(exchange *x, int status);
 /* -1: CR, LF, NUL or a bad token in name or value, or a header that is the host's; nothing is added
  * and the caller answers 500. Repeats are kept (Set-Cookie). */
 int exchange_add_header(exchange *x, slice name, slice value);
+/* The same for Content-Type. */
+int exchange_add_type(exchange *x, slice type);
 /* Every answer to this request carries the header, an error too, unless it has one of that name;
  * Vary and Set-Cookie are added. The same name again: replaces. -1: as above, or there are too
  * many. */

@@ -182,11 +182,11 @@ int head_split(arena *memory, const char *p, const char *end, size_t limit, http
     return 0;
 }
 
-static bool host_byte(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           strchr("-._~!$&'()*+,;=%", c) != NULL;
-}
+static const bool host_bytes[256] = {
+    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['-'] = 1, ['.'] = 1,
+    ['_'] = 1,         ['~'] = 1,         ['!'] = 1,         ['$'] = 1, ['&'] = 1,
+    ['\''] = 1,        ['('] = 1,         [')'] = 1,         ['*'] = 1, ['+'] = 1,
+    [','] = 1,         [';'] = 1,         ['='] = 1,         ['%'] = 1};
 
 static bool only_digits(const char *p, const char *end)
 {
@@ -208,7 +208,7 @@ bool head_is_host(slice host)
         if (p == end || *p++ != ']')
             return false;
     } else {
-        while (p < end && *p != '\0' && host_byte(*p))
+        while (p < end && host_bytes[(unsigned char)*p])
             p++;
     }
     if (p == end)

@@ -78,11 +78,16 @@ static bool of_host(slice name)
     return false;
 }
 
+static void note_type(exchange *x, slice type, size_t at)
+{
+    x->type_at = at;
+    x->type_n = type.n;
+}
+
 static void note(exchange *x, slice name, slice value, size_t at)
 {
     if (name.n == 12 && slice_ieq(name, SLICE("content-type"))) {
-        x->type_at = at;
-        x->type_n = value.n;
+        note_type(x, value, at);
     } else if (name.n == 4 && slice_ieq(name, SLICE("etag"))) {
         x->etag_at = value.n > 0 && *value.p == '"' ? at : 0;
     } else if (slice_ieq(name, SLICE("content-encoding")) ||
@@ -96,18 +101,32 @@ bool response_header_fits(slice name, slice value)
     return head_is_token(name.p, name.n) && head_is_clean(value) && !of_host(name);
 }
 
-int exchange_add_header(exchange *x, slice name, slice value)
+static void put_header(exchange *x, slice name, slice value)
 {
-    if (!response_header_fits(name, value))
-        return -1;
     char *room = buf_reserve(&x->out, name.n + value.n + 4);
     memcpy(room, name.p, name.n);
     memcpy(room + name.n, ": ", 2);
     if (value.n > 0)
         memcpy(room + name.n + 2, value.p, value.n);
     memcpy(room + name.n + 2 + value.n, "\r\n", 2);
-    note(x, name, value, x->out.len + name.n + 2);
     x->out.len += name.n + value.n + 4;
+}
+
+int exchange_add_header(exchange *x, slice name, slice value)
+{
+    if (!response_header_fits(name, value))
+        return -1;
+    note(x, name, value, x->out.len + name.n + 2);
+    put_header(x, name, value);
+    return 0;
+}
+
+int exchange_add_type(exchange *x, slice type)
+{
+    if (!head_is_clean(type))
+        return -1;
+    note_type(x, type, x->out.len + sizeof "Content-Type: " - 1);
+    put_header(x, SLICE("Content-Type"), type);
     return 0;
 }
 
@@ -448,7 +467,7 @@ void exchange_fail(exchange *x, int status, const char *code, const char *messag
     x->body_fault = 0;
     x->keep = x->keep && !close;
     exchange_status(x, status);
-    exchange_add_header(x, SLICE("Content-Type"), SLICE("application/json"));
+    exchange_add_type(x, SLICE("application/json"));
     if (status == 503)
         exchange_add_header(x, SLICE("Retry-After"), SLICE("1"));
     exchange_finish(x, (slice){body.data, body.len});

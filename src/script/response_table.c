@@ -30,18 +30,28 @@ static void check_status(lua_State *L, int status)
         luaL_error(L, "a response's status must be an integer from 200 to 599");
 }
 
-static void add_header(lua_State *L, exchange *x, slice name, int value)
+static slice header_text(lua_State *L, slice name, int value)
 {
     slice text;
     text.p = lua_tolstring(L, value, &text.n);
     if (text.p == NULL)
         luaL_error(L, "header '%s' must be a string or a list of strings, got %s", name.p,
                    luaL_typename(L, value));
-    if (exchange_add_header(x, name, text) != 0)
+    return text;
+}
+
+static void check_added(lua_State *L, int result, slice name)
+{
+    if (result != 0)
         luaL_error(L,
                    "header '%s' is refused: it holds a control character, is no header name, or "
                    "is the server's own",
                    name.p);
+}
+
+static void add_header(lua_State *L, exchange *x, slice name, int value)
+{
+    check_added(L, exchange_add_header(x, name, header_text(L, name, value)), name);
 }
 
 static void add_header_list(lua_State *L, exchange *x, slice name, int values)
@@ -79,8 +89,9 @@ static void add_headers(lua_State *L, int index, exchange *x)
 
 static void add_type(lua_State *L, int index, exchange *x)
 {
+    static const slice name = SLICE_INIT("Content-Type");
     if (lua_getfield(L, index, "type") != LUA_TNIL)
-        add_header(L, x, SLICE("Content-Type"), lua_gettop(L));
+        check_added(L, exchange_add_type(x, header_text(L, name, -1)), name);
     lua_pop(L, 1);
 }
 

@@ -323,7 +323,7 @@ static int guarded_setmetatable(lua_State *L)
         return luaL_error(L, "cannot change a protected metatable");
     lua_settop(L, 2);
     if (type == LUA_TTABLE) {
-        lua_pushliteral(L, "__gc");
+        lua_pushvalue(L, lua_upvalueindex(1));
         if (lua_rawget(L, 2) != LUA_TNIL)
             return luaL_error(L, "__gc is not available to scripts; use a <close> variable");
         lua_pop(L, 1);
@@ -412,7 +412,8 @@ static void close_doors(lua_State *L)
     remove_fields(L, "string", string);
     lua_pushcfunction(L, text_load);
     lua_setglobal(L, "load");
-    lua_pushcfunction(L, guarded_setmetatable);
+    lua_pushliteral(L, "__gc");
+    lua_pushcclosure(L, guarded_setmetatable, 1);
     lua_setglobal(L, "setmetatable");
     lua_pushcfunction(L, late_xpcall);
     lua_setglobal(L, "xpcall");
