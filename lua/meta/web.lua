@@ -80,6 +80,13 @@ function exchange:minor() end
 ---@return "too_large"|"too_slow"|"aborted"|nil code
 function exchange:body(limit) end
 
+--- The whole body as JSON, decoded; waits. Null is host.json's null.
+---@param limit? integer bytes
+---@return any|nil value
+---@return string|nil message
+---@return "wrong_type"|"empty_body"|"bad_json"|"too_large"|"too_slow"|"aborted"|nil code
+function exchange:json(limit) end
+
 --- The next piece of the body; nil at its end; waits.
 ---@return string|nil piece
 ---@return string|nil message

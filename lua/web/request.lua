@@ -5,10 +5,11 @@
 -- Reading `body` or `json` waits for the body and ends the request with 400, 413 or 415 where it is
 -- not what it should be, so that a handler deals with good input only.
 local errors = require "web.errors"
-local json = require "host.json"
 local query = require "web.query"
 
 local throw = errors.throw
+
+local JSON_REFUSALS = { wrong_type = 415, empty_body = 400, bad_json = 400 }
 
 ---@class web.Request
 ---@field x web.Exchange
@@ -22,7 +23,7 @@ local throw = errors.throw
 ---@field query_all table<string, string[]>
 ---@field cookies table<string, string>
 ---@field body string waits
----@field json any the decoded body; waits
+---@field json any the body as it was sent, decoded; waits
 ---@field form table<string, string> the decoded form body; waits
 ---@field id string request id, also in the log and in X-Request-ID
 ---@field peer string the client's address; of trusted proxies, whom they name (proxy.trusted)
@@ -50,7 +51,7 @@ function request.class(common)
       local compute = lazy[key]
       if not compute then return nil end
       local value = compute(req)
-      rawset(req, key, value)
+      req[key] = value
       return value
     end,
   }
@@ -86,14 +87,14 @@ end
 
 function lazy.query(req)
   local first, all = query.parse(req.x:query())
-  rawset(req, "query_all", all)
+  req.query_all = all
   return first
 end
 
 
 function lazy.query_all(req)
   local first, all = query.parse(req.x:query())
-  rawset(req, "query", first)
+  req.query = first
   return all
 end
 
@@ -135,31 +136,18 @@ function lazy.body(req)
 end
 
 
--- "application/json; charset=utf-8" -> "application/json"
-local function media_type(req)
-  local value = req.x:header "content-type"
-  if value == "application/json" then return value end
-  return value and value:match("^%s*([^;%s]*)"):lower()
-end
-
-
 function lazy.json(req)
-  local kind = media_type(req)
-  if kind and kind ~= "application/json" and not kind:find "^application/[%w.-]+%+json$" then
-    throw(415, "wrong_type", ('the body must be JSON; send "Content-Type: application/json", '
-      .. 'not "%s"'):format(kind:sub(1, 100)))
-  end
-  local body = req.body
-  if body == "" then throw(400, "empty_body", "the body is empty; JSON is expected") end
-  local value, message = json.decode(body)
-  if value == nil then throw(400, "bad_json", "the body is not JSON: " .. message) end
-  return value
+  local route = req.route
+  local value, message, code = req.x:json(route and route.body_limit)
+  if value ~= nil then return value end
+  if JSON_REFUSALS[code] then throw(JSON_REFUSALS[code], code, message) end
+  return errors.throw_world(message, code, "the body could not be read")
 end
 
 
 function lazy.form(req)
-  local kind = media_type(req)
-  if kind ~= "application/x-www-form-urlencoded" then
+  local kind = (req.x:header "content-type" or ""):match "^%s*([^;%s]*)"
+  if kind:lower() ~= "application/x-www-form-urlencoded" then
     throw(415, "wrong_type", "the body must be a form (application/x-www-form-urlencoded)")
   end
   return (query.parse(req.body))

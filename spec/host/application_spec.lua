@@ -1,6 +1,7 @@
 -- A user's application: files in a folder, beside and over the framework's own.
 local http = require "spec.support.http"
 local server = require "spec.support.server"
+local time = require "host.time"
 local wait = require "spec.support.wait"
 
 
@@ -36,6 +37,9 @@ describe("an application's folder", function()
               return web.text(tostring(n))
             end },
           { path = "/small", body_limit = 10, POST = function(req) return web.text(req.body) end },
+          { path = "/json", POST = function(req)
+              return web.json { got = req.json, again = req.json, text = req.body }
+            end },
           { path = "/go", GET = function() return web.redirect "/items/1" end },
           { path = "/html", GET = function() return web.html "<p>hi" end },
           { path = "/page/{name}", GET = function(req)
@@ -129,6 +133,47 @@ describe("an application's folder", function()
   it("limits bodies by route", function()
     assert.equal("0123456789", app:post("/small", { body = "0123456789" }).body)
     assert.equal(413, app:post("/small", { body = "0123456789a" }).status)
+  end)
+
+  describe("decodes JSON bodies", function()
+    local function post(body, kind)
+      return app:post("/json", { body = body, headers = { ["Content-Type"] = kind } })
+    end
+
+    local function refused(status, code, res)
+      assert.equal(status, res.status)
+      assert.equal(code, res:json().code)
+      return res:json().error
+    end
+
+    it("of the kinds that are JSON, with and without a type", function()
+      for _, kind in ipairs { "application/json", "application/json; charset=utf-8", " Application/JSON",
+        "application/merge-patch+json", "application/vnd.a.b+json;v=1" } do
+        assert.same({ a = { 1 } }, post('{"a":[1]}', kind):json().got)
+      end
+      assert.same({ got = 7, again = 7, text = " 7 " }, post(" 7 "):json())
+    end)
+
+    it("that come in pieces", function()
+      local c = app:connect()
+      c:send "POST /json HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+      for piece in ('{"a":[2]}'):gmatch "..?.?" do
+        time.sleep(0.02)
+        c:send(piece)
+      end
+      assert.same({ a = { 2 } }, http.read_response(c):json().got)
+      c:close()
+    end)
+
+    it("and refuses others, saying why", function()
+      for _, kind in ipairs { "text/plain", "application/x-www-form-urlencoded", "json", "application/+json" } do
+        assert.truthy(refused(415, "wrong_type", post("{}", kind)):find(kind, 1, true))
+      end
+      assert.truthy(refused(400, "bad_json", post '{"a":'):find "line 1")
+      refused(400, "bad_json", post "{} x")
+      refused(400, "empty_body", post "")
+      refused(400, "bad_json", post(("["):rep(65)))
+    end)
   end)
 
   it("redirects and sends HTML", function()

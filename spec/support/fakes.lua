@@ -341,6 +341,16 @@ function fakes.exchange(options)
     if type(options.body) == "table" then return table.unpack(options.body, 1, 3) end
     return options.body or ""
   end
+  function x:json(limit)
+    local kind = headers["content-type"] or "application/json"
+    if not kind:find "json$" then return nil, "not " .. kind, "wrong_type" end
+    local body, message, code = self:body(limit)
+    if not body then return nil, message, code end
+    if body == "" then return nil, "the body is empty", "empty_body" end
+    local value, problem = package.loaded["host.json"].decode(body)
+    if value == nil then return nil, problem, "bad_json" end
+    return value
+  end
   function x.read()
     return table.remove(options.pieces or {}, 1)
   end

@@ -48,25 +48,16 @@ describe("a request", function()
     refuses(400, "aborted", function() return new({ body = { nil, "gone", "aborted" } }).body end)
   end)
 
-  it("decodes JSON, with and without a content type", function()
+  it("decodes JSON", function()
     assert.equal(1, new({ body = '{"a":1}' }).json.a)
-    for _, kind in ipairs { "application/json", "application/json; charset=utf-8",
-      "Application/JSON", "application/merge-patch+json" } do
-      assert.equal(1, new({ body = '{"a":1}', headers = { ["Content-Type"] = kind } }).json.a)
-    end
+    refuses(413, "too_large", function() return new({ body = { nil, "over 1 MiB", "too_large" } }).json end)
   end)
 
-  it("answers 415 for another content type", function()
-    for _, kind in ipairs { "text/plain", "application/x-www-form-urlencoded", "", "json" } do
-      refuses(415, "wrong_type", function()
-        return new({ body = "{}", headers = { ["Content-Type"] = kind } }).json
-      end)
-    end
-  end)
-
-  it("answers 400 for JSON that is none, and says where", function()
+  it("answers 415 for another content type, and 400 for JSON that is none", function()
+    refuses(415, "wrong_type", function()
+      return new({ body = "{}", headers = { ["Content-Type"] = "text/plain" } }).json
+    end)
     refuses(400, "bad_json", function() return new({ body = '{"a":' }).json end)
-    refuses(400, "bad_json", function() return new({ body = "{} x" }).json end)
     refuses(400, "empty_body", function() return new({ body = "" }).json end)
   end)
 

@@ -3,8 +3,8 @@
  * is gone; every method goes through exchange_box_check. */
 #include "l_exchange.h"
 
-#include "box.h"
 #include "forwarded.h"
+#include "l_json.h"
 #include "mem.h"
 #include "task.h"
 #include "ws.h"
@@ -12,10 +12,12 @@
 
 static const char box_name[] = "host.exchange";
 
+/* By what it holds, not by its metatable as luaL_checkudata does: a third of the cost, and this
+ * runs several times a request. */
 exchange *exchange_box_check(lua_State *L, int arg)
 {
-    exchange_box *box = box_test(L, arg, box_name);
-    if (box == NULL)
+    const exchange_box *box = lua_type(L, arg) == LUA_TUSERDATA ? lua_touserdata(L, arg) : NULL;
+    if (box == NULL || lua_rawlen(L, arg) != sizeof *box || box->kind != box_name)
         luaL_typeerror(L, arg, box_name);
     if (box->x == NULL)
         luaL_error(L, "this request is over: its exchange must not be kept");
@@ -165,20 +167,28 @@ static int x_check_ws(lua_State *L)
 
 /* Bodies ------------------------------------------------------------------------------------ */
 
+typedef struct body_wait body_wait;
+
+/* What a script gets of a body: how it is asked for, and how it is pushed. */
 typedef struct {
+    body_status (*ask)(exchange *x, size_t limit, slice *data, body_wait *w);
+    int (*push)(lua_State *L, slice data);
+} body_form;
+
+struct body_wait {
     exchange *x;
     task_token token;
+    const body_form *form;
     body_status status;
     char *data;
     size_t n;
-} body_wait;
+};
 
-static int push_body(lua_State *L, body_status status, slice data)
+static int push_body(lua_State *L, const body_form *form, body_status status, slice data)
 {
     switch (status) {
     case BODY_WHOLE:
-        vm_push_slice(L, data);
-        return 1;
+        return form->push(L, data);
     case BODY_END:
         lua_pushnil(L);
         return 1;
@@ -194,7 +204,7 @@ static int push_body(lua_State *L, body_status status, slice data)
 static int push_wait(lua_State *L, void *data)
 {
     body_wait *w = data;
-    return push_body(L, w->status, (slice){w->data, w->n});
+    return push_body(L, w->form, w->status, (slice){w->data, w->n});
 }
 
 static void free_wait(void *data)
@@ -223,32 +233,97 @@ static void cancel_body(void *data)
     free(w);
 }
 
-static int read_body(lua_State *L, bool whole)
+/* Most bodies have come with their heads: only one that is waited for needs a record. */
+static int read_body(lua_State *L, exchange *x, const body_form *form)
 {
-    exchange *x = exchange_box_check(L, 1);
     lua_Integer limit = luaL_optinteger(L, 2, 0);
     luaL_argcheck(L, limit >= 0, 2, "a limit in bytes, 0 for the configured one");
+    slice data = {0};
+    body_status status = form->ask(x, (size_t)limit, &data, NULL);
+    if (status != BODY_WAIT)
+        return push_body(L, form, status, data);
     task_token token = task_token_of(L);
     body_wait *w = mem_alloc(sizeof *w);
-    w->x = x;
-    w->token = token;
-    slice data = {0};
-    body_status status = whole ? exchange_read_all(x, (size_t)limit, &data, on_body, w)
-                               : exchange_read_some(x, &data, on_body, w);
-    if (status == BODY_WAIT)
-        return task_park(L, cancel_body, w);
-    free(w);
-    return push_body(L, status, data);
+    *w = (body_wait){.x = x, .token = token, .form = form};
+    form->ask(x, (size_t)limit, &data, w);
+    return task_park(L, cancel_body, w);
+}
+
+static body_status ask_whole(exchange *x, size_t limit, slice *data, body_wait *w)
+{
+    return exchange_read_all(x, limit, data, w != NULL ? on_body : NULL, w);
+}
+
+static body_status ask_piece(exchange *x, size_t limit, slice *data, body_wait *w)
+{
+    (void)limit;
+    return exchange_read_some(x, data, w != NULL ? on_body : NULL, w);
+}
+
+static int push_text(lua_State *L, slice data)
+{
+    vm_push_slice(L, data);
+    return 1;
 }
 
 static int x_body(lua_State *L)
 {
-    return read_body(L, true);
+    static const body_form form = {ask_whole, push_text};
+    return read_body(L, exchange_box_check(L, 1), &form);
 }
 
 static int x_read(lua_State *L)
 {
-    return read_body(L, false);
+    static const body_form form = {ask_piece, push_text};
+    return read_body(L, exchange_box_check(L, 1), &form);
+}
+
+static int push_json(lua_State *L, slice data)
+{
+    if (data.n == 0)
+        return vm_fail(L, "empty_body", "the body is empty; JSON is expected");
+    if (json_decode(L, data))
+        return 1;
+    lua_pushnil(L);
+    lua_pushfstring(L, "the body is not JSON: %s", lua_tostring(L, -2));
+    lua_pushliteral(L, "bad_json");
+    return 3;
+}
+
+/* "application/json; charset=utf-8" -> "application/json" */
+static slice media_type(slice value)
+{
+    while (value.n > 0 && (*value.p == ' ' || *value.p == '\t'))
+        value = (slice){value.p + 1, value.n - 1};
+    size_t n = 0;
+    while (n < value.n && value.p[n] != ';' && value.p[n] != ' ' && value.p[n] != '\t')
+        n++;
+    return (slice){value.p, n};
+}
+
+/* JSON itself, or a kind of it: "application/merge-patch+json". */
+static bool is_json(slice type)
+{
+    static const slice before = SLICE_INIT("application/"), after = SLICE_INIT("+json");
+    if (slice_ieq(type, SLICE("application/json")))
+        return true;
+    return type.n > before.n + after.n && slice_ieq((slice){type.p, before.n}, before) &&
+           slice_ieq((slice){type.p + type.n - after.n, after.n}, after);
+}
+
+/* The body decoded, from where it lies: no script needs its text. */
+static int x_json(lua_State *L)
+{
+    static const body_form form = {ask_whole, push_json};
+    exchange *x = exchange_box_check(L, 1);
+    slice header = exchange_header(x, SLICE("content-type"));
+    slice type = media_type(header);
+    if (header.p != NULL && !is_json(type))
+        return vm_fail(
+            L, "wrong_type",
+            "the body must be JSON; send \"Content-Type: application/json\", not \"%.*s\"",
+            type.n < 100 ? (int)type.n : 100, type.p);
+    return read_body(L, x, &form);
 }
 
 static void cancel_chunk(void *data)
@@ -308,6 +383,7 @@ static void push_metatable(lua_State *L)
                                        {"wants_ws", x_wants_ws},
                                        {"check_ws", x_check_ws},
                                        {"body", x_body},
+                                       {"json", x_json},
                                        {"read", x_read},
                                        {NULL, NULL}};
     lua_createtable(L, 0, 3);
@@ -324,7 +400,7 @@ static void push_metatable(lua_State *L)
 exchange_box *exchange_box_push(lua_State *L, exchange *x)
 {
     exchange_box *box = lua_newuserdatauv(L, sizeof *box, 0);
-    box->x = x;
+    *box = (exchange_box){box_name, x};
     if (lua_rawgetp(L, LUA_REGISTRYINDEX, box_name) == LUA_TNIL) {
         lua_pop(L, 1);
         push_metatable(L);

@@ -4,7 +4,8 @@
 #include "vm.h"
 
 typedef struct {
-    exchange *x; /* NULL: the request is over */
+    const void *kind; /* first, and the same in all boxes: tells them from other userdata */
+    exchange *x;      /* NULL: the request is over */
 } exchange_box;
 
 /* Pushes a new box around x. */

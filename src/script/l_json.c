@@ -180,6 +180,30 @@ static lua_Integer check_depth(lua_State *L, int arg, lua_Integer depth)
     return depth;
 }
 
+/* The settings of the first instance, which scripts share: a key of the registry. */
+static const char shared_settings;
+
+static bool decode(decoder *d, slice text, lua_Integer depth)
+{
+    luaL_getmetatable(d->L, JSON_ARRAY_TYPE);
+    d->array_mt = lua_gettop(d->L);
+    json_open(&d->reader, text, (unsigned)depth);
+    return push_value(d, json_next(&d->reader)) && json_next(&d->reader) == JSON_END;
+}
+
+bool json_decode(lua_State *L, slice text)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &shared_settings);
+    const json_settings *settings = lua_touserdata(L, -1);
+    decoder d = {.L = L};
+    if (decode(&d, text, settings != NULL ? settings->decode_depth : DEFAULT_DEPTH))
+        return true;
+    char message[256];
+    json_describe(&d.reader, message, sizeof message);
+    lua_pushstring(L, message);
+    return false;
+}
+
 static int decode_failed(lua_State *L, const decoder *d)
 {
     char message[256];
@@ -200,12 +224,7 @@ static int l_decode(lua_State *L)
     if (size < 0 || text.n > (size_t)size)
         return vm_fail(L, "json", "the text has %zu bytes, the limit is %lld (option max_size)",
                        text.n, (long long)size);
-    luaL_getmetatable(L, JSON_ARRAY_TYPE);
-    d.array_mt = 2;
-    json_open(&d.reader, text, (unsigned)depth);
-    if (!push_value(&d, json_next(&d.reader)) || json_next(&d.reader) != JSON_END)
-        return decode_failed(L, &d);
-    return 1;
+    return decode(&d, text, depth) ? 1 : decode_failed(L, &d);
 }
 
 /* Encoding, and the module -------------------------------------------------------------------- */
@@ -295,6 +314,11 @@ static int l_new(lua_State *L)
     lua_createtable(L, 0, 12);
     json_settings *settings = lua_newuserdatauv(L, sizeof *settings, 0);
     *settings = (json_settings){.decode_depth = DEFAULT_DEPTH, .encode_depth = DEFAULT_DEPTH};
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &shared_settings) == LUA_TNIL) {
+        lua_pushvalue(L, -2);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &shared_settings);
+    }
+    lua_pop(L, 1);
     json_push_scratch(L);
     luaL_setfuncs(L, functions, 2);
     lua_pushlightuserdata(L, NULL);

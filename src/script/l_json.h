@@ -19,6 +19,9 @@ typedef struct {
 
 /* The value that stands for an empty array without being a table. */
 void *json_empty_array(void);
+/* Pushes the value of a text, by the settings of `require "host.json"`; false: pushes what is wrong
+ * with it. The text lies outside of Lua and must stay. */
+bool json_decode(lua_State *L, slice text);
 /* Pushes the buffer that encode writes into; it is kept between calls. */
 void json_push_scratch(lua_State *L);
 /* Pushes the value at `arg` as JSON, using the scratch userdata at `scratch`; raises. */
