@@ -1,13 +1,15 @@
 /* Request bytes through the real connection code over a socket pair: once whole, once in pieces
  * whose sizes the first byte seeds. Besides what the sanitizers see: nothing may be left over, and
  * the statuses must not depend on the split (except where a body turns out bad after its handler
- * was asked, or 100 Continue is a matter of time).
+ * was asked, or 100 Continue is a matter of time). The client's socket counts as a trusted proxy,
+ * so that what it says of its clients is read too; an address comes out of that, or its own.
  *
  *   cmake -B build-fuzz -DLUNACAST_FUZZ=ON -DLUNACAST_SANITIZE=ON -DCMAKE_C_COMPILER=clang
  *   build-fuzz/http_fuzz spec/fuzz/corpus/http_fuzz
  *
  * spec/c/http_corpus_spec.c replays the corpus with any compiler. */
 #include "../c/http_rig.h"
+#include "forwarded.h"
 
 enum { MAX_STATUSES = 64, LONGEST_INPUT = 32768 };
 
@@ -79,17 +81,44 @@ static bool timing_matters(const char *data, size_t n)
     return memchr(data, '%', n) != NULL; /* those words in disguise */
 }
 
+static void check_address(slice peer, slice network)
+{
+    uint8_t address[ADDRESS_BYTES];
+    if (!slice_eq(peer, SLICE("unix")) && !address_parse(peer, address))
+        abort();
+    if (network.n < 4 || memchr(network.p, '\r', network.n) != NULL)
+        abort();
+}
+
+static void on_exchange(exchange *x, void *arg)
+{
+    slice host = forwarded_host(x);
+    check_address(forwarded_peer(x), forwarded_network(x));
+    if (forwarded_is_tls(x) && host.n > 255)
+        abort();
+    rig_on_exchange(x, arg);
+}
+
+static void start_rig(void)
+{
+    static const char *const proxies[] = {"unix", "10.0.0.0/8", NULL};
+    char error[200];
+    rig_start(&fuzz_rig);
+    fuzz_rig.handler.on_exchange = on_exchange;
+    strcpy(fuzz_rig.file, "/proc/self/exe");
+    fuzz_rig.file_size = 200000;
+    if (forwarded_trust(proxies, error, sizeof error) != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     if (size < 2 || size > LONGEST_INPUT)
         return 0;
-    if (fuzz_rig.pool == NULL) {
-        rig_start(&fuzz_rig);
-        strcpy(fuzz_rig.file, "/proc/self/exe");
-        fuzz_rig.file_size = 200000;
-    }
+    if (fuzz_rig.pool == NULL)
+        start_rig();
     const char *data = (const char *)bytes + 1;
     statuses whole = {.n = 0}, split = {.n = 0};
     srand(*bytes);
