@@ -3,6 +3,7 @@ local http = require "spec.support.http"
 local server = require "spec.support.server"
 local upstream = require "spec.support.upstream"
 local wait = require "spec.support.wait"
+local wire = require "spec.support.wire"
 local ws = require "spec.support.ws"
 
 local ROUTES = [[
@@ -291,6 +292,24 @@ describe("web.proxy", function()
       assert.not_equal(records[1].connection, records[2].connection)
     end)
   end
+
+  it("answers 502 to a head of 1 MiB, long before it has all of it", function()
+    for _, head in ipairs { ("X: %s\r\n"):format(("x"):rep(1 << 20)), ("X: y\r\n"):rep(200000) } do
+      local raw = wire.listen()
+      local c = http.connect(app)
+      c:send(http.format("GET", "/loop?port=" .. raw.port))
+      local near = raw:accept(10)
+      near:read_until "\r\n\r\n"
+      near:post("HTTP/1.1 200 OK\r\n" .. head .. "Content-Length: 0\r\n\r\n")
+      local res = http.read_response(c)
+      assert.equal(502, res.status)
+      assert.equal("upstream_bad_response", res:json().code)
+      assert.is_true(near:ends_within(5))
+      near:close()
+      raw:close()
+      c:close()
+    end
+  end)
 
   for name, case in pairs {
     ["a body of known length"] = { "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "close" },
