@@ -3,6 +3,7 @@ local jwk = require "host.jwk"
 local jwt = require "host.jwt"
 local json = require "host.json"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 -- The other service: serves what it was told to, and counts.
 local ISSUER = [[
@@ -16,6 +17,7 @@ return {
     if how == "down" then web.throw(500, "down", "down") end
     if how == "redirect" then return web.redirect("/elsewhere") end
     if how == "slow" then time.sleep(1) end
+    if how == "dead" then time.sleep(30) end
     if how == "large" then return web.text(("x"):rep(200000)) end
     if how == "rubbish" then return web.text("{") end
     return { status = 200, type = "application/json", body = store.get "keys" }
@@ -118,6 +120,21 @@ describe("tokens of another service", function()
       assert.equal(401, who(assert(jwk.generate "ES256")).status)
       assert.equal(200, who(key).status, how)
     end
+  end)
+
+  it("are taken at once while another request waits for a service that says nothing", function()
+    assert.equal(200, who(key).status)
+    issuer:put("/set/how", { body = "dead" })
+    local now = os.time()
+    local stranger = jwt.sign({ sub = "ann", tenant_id = "acme", iat = now, exp = now + 60 },
+      assert(jwk.generate "ES256"))
+    local c = app:connect()
+    c:send(("GET /who HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n"):format(stranger))
+    wait.till(function() return fetched() == 2 end, "the second fetch")
+    assert.equal(200, who(key).status)
+    assert.equal("", c:peek())
+    assert.matches("^HTTP/1.1 401", c:read_all(20)) -- after the 5 s that a fetch may take
+    c:close()
   end)
 
   it("are refused, not waited for, when their keys were never there", function()
