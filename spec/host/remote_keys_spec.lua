@@ -62,7 +62,7 @@ describe("tokens of another service", function()
   end
 
   before_each(function()
-    issuer = server.start { workers = 1, files = { ["lua/routes/keys.lua"] = ISSUER } }
+    issuer = server.start { workers = 1, set = { drain = "100ms" }, files = { ["lua/routes/keys.lua"] = ISSUER } }
     app = start()
     publish(key)
   end)
