@@ -104,7 +104,7 @@ class Lunacast(Server):
 class FastApi(Server):
     def command(self):
         return [sys.executable, "-m", "uvicorn", "peer:app", "--app-dir", HERE, "--port", str(self.port),
-                "--no-access-log", "--log-level", "warning"], \
+                "--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "300"], \
             {"DATABASE": os.path.join(self.folder, "sql.db"), "PASSWORD_LN": HASH}
 
 

@@ -17,7 +17,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 SECRET = secrets.token_urlsafe(48)
 COST = 1 << int(os.environ.get("PASSWORD_LN", "14"))
-engine = create_engine("sqlite:///" + os.environ["DATABASE"])
+# As many connections as there are threads: with the default of 15 they wait for each other.
+engine = create_engine("sqlite:///" + os.environ["DATABASE"], pool_size=40, max_overflow=0)
 sessions = sessionmaker(engine, expire_on_commit=False)
 
 
