@@ -12,6 +12,8 @@ static double threads_cpu(int pid)
     DIR *dir = opendir(path);
     for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
         unsigned long long ns = 0;
+        if (e->d_name[0] == '.')
+            continue; /* ".." is the process: its main thread again */
         snprintf(path, sizeof path, "/proc/%d/task/%.20s/schedstat", pid, e->d_name);
         FILE *file = fopen(path, "r");
         if (file != NULL && fscanf(file, "%llu", &ns) == 1)
