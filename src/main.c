@@ -52,7 +52,8 @@ typedef struct {
     bool scripted;       /* a command in Lua: what is not ours here is its */
     bool markdown, json; /* of config */
     config *config;
-    char **rest; /* the words for a command in Lua */
+    char *problem; /* lunacast dev: what is wrong with config.lua, which is left out */
+    char **rest;   /* the words for a command in Lua */
     int rest_count;
 } call;
 
@@ -252,12 +253,16 @@ static int set_development(config *c, char *error, size_t size)
     return 0;
 }
 
-/* The settings from all sources. FAILED with a message, or USAGE, which was said. */
-static int gather(call *c, char *error, size_t error_size)
+static bool is_development(const call *c)
 {
-    bool dev = strcmp(c->command, "dev") == 0;
-    if ((dev && set_development(c->config, error, error_size) != 0) ||
-        config_file_load(c->config, c->folder, error, error_size) != 0 ||
+    return strcmp(c->command, "dev") == 0;
+}
+
+/* The settings from all sources. FAILED with a message, or USAGE, which was said. */
+static int gather(call *c, bool with_file, char *error, size_t error_size)
+{
+    if ((is_development(c) && set_development(c->config, error, error_size) != 0) ||
+        (with_file && config_file_load(c->config, c->folder, error, error_size) != 0) ||
         config_set_environment(c->config, environ, error, error_size) != 0)
         return FAILED;
     int code = read_arguments(c, c->argc, c->argv, true);
@@ -272,7 +277,7 @@ static config *gather_again(void *arg, char *error, size_t error_size)
     call again = *(const call *)arg;
     again.config = config_new();
     snprintf(error, error_size, "the command line can't be read again");
-    if (gather(&again, error, error_size) == OK)
+    if (gather(&again, true, error, error_size) == OK)
         return again.config;
     config_drop(again.config);
     return NULL;
@@ -288,7 +293,14 @@ static int load_settings(call *c, int argc, char **argv)
         return code;
     c->argc = argc;
     c->argv = argv;
-    code = gather(c, error, sizeof error);
+    code = gather(c, true, error, sizeof error);
+    if (code == FAILED && is_development(c)) {
+        char ignored[1024];
+        c->problem = mem_dup(error, strlen(error));
+        config_drop(c->config);
+        c->config = config_new();
+        code = gather(c, false, ignored, sizeof ignored);
+    }
     if (code != OK)
         return code == FAILED ? fail(FAILED, error) : code;
     configure_log(c->config);
@@ -426,7 +438,7 @@ static int dispatch(call *c, int argc, char **argv)
         return code;
     if (strcmp(c->command, "config") == 0)
         return print_config(c);
-    const host_settings settings = {c->config, gather_again, c};
+    const host_settings settings = {c->config, gather_again, c, is_development(c), c->problem};
     return host_run(&settings, c->folder);
 }
 
@@ -441,5 +453,6 @@ int main(int argc, char **argv)
     call c = {.command = argc > 1 ? argv[1] : "", .config = config_new()};
     int code = argc > 1 ? dispatch(&c, argc - 1, argv + 1) : run_command(&c, "", false, 0, NULL);
     config_drop(c.config);
+    free(c.problem);
     return code;
 }

@@ -4,7 +4,8 @@ return {
   usage = "dev [DIR] [options]",
   about = [[
 Browser pages reload when a route, template or file is saved; an error is an overlay with its
-source, and http://127.0.0.1:3000/_dev lists what the application has. Not for production.]],
+source, and http://127.0.0.1:3000/_dev lists what the application has. One that does not start shows
+why, and starts when it is fixed. Not for production.]],
   native = true,
   options = require("commands.run").options,
   examples = { "lunacast dev", "lunacast dev shop --listen :8080" },

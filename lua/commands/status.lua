@@ -64,8 +64,9 @@ return {
       print_workers(call, status.workers)
     end
     if wrong then
-      call:note("\nthe files are wrong since %s, the scripts of before serve on:\n%s",
-        units.moment(status.scripts.failed_since), trouble(wrong))
+      call:note("\nthe files are wrong since %s, %s:\n%s",
+        units.moment(status.scripts.failed_since), status.scripts.standing_in
+          and "nothing is served yet" or "the scripts of before serve on", trouble(wrong))
     end
     return (wrong or not status.store.ok) and 1 or 0
   end,

@@ -1,6 +1,7 @@
 -- GET /status: how the server is: its scripts, workers, connections, store.
 local config = require "host.config"
 local control = require "host.control"
+local dev = require "web.dev"
 local json = require "host.json"
 local metrics = require "host.metrics"
 local redis = require "host.redis"
@@ -23,6 +24,7 @@ local function scripts()
     generation = state.generation,
     since = state.since,
     failed_since = state.failed_since,
+    standing_in = dev.standing_in,
     error = state.error and source.explain(state.error),
   }
 end

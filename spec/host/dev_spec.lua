@@ -125,6 +125,110 @@ describe("development mode", function()
     app:stop()
   end)
 
+  -- lunacast dev on an application of these files; give() waits until it is ready (again).
+  local function develop(files)
+    local folder = server.folder()
+    server.write(folder, files)
+    local p, seen = process.spawn(uv.fs_realpath(server.BINARY), { "dev", folder, "--listen", "127.0.0.1:0" }), 0
+    return folder, p, function()
+      local port
+      wait.till(function()
+        local _, last, found = p.out:find("ready on http://127.0.0.1:(%d+)\n", seen + 1)
+        seen, port = last or seen, tonumber(found)
+        return port
+      end, "ready in " .. p.out .. p.err)
+      return { host = "127.0.0.1", port = port }
+    end
+  end
+
+  local FINE = "return { path = '/fine', GET = function() return { body = 'fine' } end }"
+
+  -- What does not start: files, what each page says of it, the file and line in /_dev/events, and
+  -- the same files in order.
+  local BROKEN = {
+    ["a route"] = {
+      { ["lua/routes/a.lua"] = "return {\n  path = = 1\n}" },
+      "lua/routes/a.lua:2: unexpected symbol near", "lua/routes/a.lua", 2,
+      { ["lua/routes/a.lua"] = FINE },
+    },
+    ["a missing module"] = {
+      { ["lua/routes/a.lua"] = "local x = require 'no.such'\n" .. FINE }, "no file '.-lua/no/such.lua'", nil, nil,
+      { ["lua/routes/a.lua"] = FINE },
+    },
+    ["a template"] = {
+      { ["lua/routes/a.lua"] = FINE, ["templates/card.svg"] = "<svg>\n{{ x | no_such }}</svg>" },
+      "templates/card.svg:2: .-no_such", "templates/card.svg", 2,
+      { ["templates/card.svg"] = "<svg/>" },
+    },
+    ["a plugin's settings"] = {
+      { ["config.lua"] = "return { plugins = { { 'badge', nonsense = 1 } } }", ["lua/routes/a.lua"] = FINE },
+      'config.lua:1: plugin "badge": nonsense is no setting', nil, nil, { ["config.lua"] = "return {}" },
+    },
+    ["config.lua"] = {
+      { ["config.lua"] = "return {\n  log.level = 1\n}", ["lua/routes/a.lua"] = FINE },
+      "config.lua:2: ", "config.lua", 2, { ["config.lua"] = "return {}" },
+    },
+    ["a setting"] = {
+      { ["config.lua"] = "return { max_fbs = 1 }", ["lua/routes/a.lua"] = FINE }, "max_fbs", nil, nil,
+      { ["config.lua"] = "return { max_fps = 10 }" },
+    },
+    ["a migration"] = {
+      { ["lua/routes/a.lua"] = FINE, ["migrations/0001_x.sql"] = "create tabel x (y text);" },
+      "migrations/0001_x.sql: line 1: ", nil, nil,
+      { ["migrations/0001_x.sql"] = "create table x (y text);" },
+    },
+  }
+
+  for what, case in pairs(BROKEN) do
+    it(("shows what is wrong with %s that keeps the application from starting, and starts it when it is fixed")
+      :format(what), function()
+      local folder, p, ready = develop(case[1])
+      local address = ready()
+      local res = http.request(address, "GET", "/anything")
+      assert.equal(500, res.status)
+      assert.matches(case[2], res.body)
+      local page = http.request(address, "GET", "/", { headers = { Accept = "text/html" } })
+      assert.matches('<script src="/_dev/client.js"', page.body)
+      assert.equal(200, http.request(address, "GET", "/_dev/client.js").status)
+      assert.matches("Nothing is served yet", http.request(address, "GET", "/_dev").body)
+      local events = http.events(address, "/_dev/events")
+      local state = json.decode(events:next().data)
+      events:close()
+      assert.is_true(state.standing_in)
+      if case[3] then assert.equal(case[3], state.error.file) end
+      if case[4] then assert.equal(case[4], state.error.line) end
+
+      server.write(folder, case[5])
+      address = ready()
+      assert.equal("fine", http.request(address, "GET", "/fine").body)
+      assert.is_false(http.request(address, "GET", "/_dev", { headers = { Accept = "application/json" } })
+        :json().state.standing_in)
+      p:kill "sigterm"
+      assert.equal(0, (p:wait(40)))
+    end)
+  end
+
+  it("shows the next problem when there are several", function()
+    local folder, p, ready = develop { ["lua/routes/a.lua"] = "return nonsense(" }
+    assert.matches("a.lua:1: unexpected symbol", http.request(ready(), "GET", "/").body)
+    server.write(folder, { ["lua/routes/a.lua"] = "\n\nerror 'and now this'" })
+    assert.matches("a.lua:3: and now this", http.request(ready(), "GET", "/").body)
+    p:kill "sigterm"
+    assert.equal(0, (p:wait(40)))
+  end)
+
+  it("an address that is taken ends it, as it ends `lunacast run`", function()
+    local app = start { ["lua/routes/page.lua"] = FINE }
+    local taken = "127.0.0.1:" .. app.port
+    for _, command in ipairs { "dev", "run" } do
+      local folder = server.folder()
+      server.write(folder, { ["lua/routes/a.lua"] = "return nonsense(" })
+      local p = process.spawn(uv.fs_realpath(server.BINARY), { command, folder, "--listen", taken })
+      assert.equal(1, (p:wait(40)))
+    end
+    app:stop()
+  end)
+
   it("is what `lunacast dev` begins, with a log for people", function()
     local folder = server.folder()
     server.write(folder, { ["lua/routes/page.lua"] = PAGE:format "one" })

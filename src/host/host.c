@@ -7,6 +7,12 @@
  *   nothing; then the certificate is read again, and the log's files are opened again. The old ones
  * stay where the new ones are wrong.
  *
+ * In development an application that does not start is no end: a server with lua/web/dev/stand_in
+ * for its scripts shows the problem. When the files change it goes, and the application is started
+ * from the beginning, since anything may have been wrong: settings, migrations, a script.
+ *
+ *   live(application) --does not start--> live(stand-in) --files change--> live(application) ...
+ *
  * What must never happen: the ready line before every address accepts; a worker's thread left when
  * the store closes. */
 #include "host_private.h"
@@ -40,6 +46,8 @@ static void on_change(void *arg)
     (void)arg;
     kill(getpid(), SIGUSR1);
 }
+
+typedef enum { SIGNALLED, NOT_STARTED, FILES_CHANGED } outcome;
 
 /* Workers ----------------------------------------------------------------------------------- */
 
@@ -101,7 +109,7 @@ static void block_signals(sigset_t *waited)
     signal(SIGPIPE, SIG_IGN);
 }
 
-static int start_workers(host *h)
+static int start_workers(host *h, char *error, size_t size)
 {
     for (int i = 0; i < h->seat_count; i++) {
         seat *s = &h->seats[i];
@@ -119,8 +127,8 @@ static int start_workers(host *h)
         if (s->worker != NULL)
             continue;
         if (h->go)
-            fprintf(stderr, "lunacast: %s\n",
-                    s->started ? s->error : "cannot start a thread; lower the setting workers");
+            snprintf(error, size, "%s",
+                     s->started ? s->error : "cannot start a thread; lower the setting workers");
         h->go = false;
     }
     for (int i = 0; i < h->seat_count; i++)
@@ -215,11 +223,25 @@ static void *exit_at_second_signal(void *arg)
     _exit(128 + number);
 }
 
-static void serve_until_signal(host *h, const sigset_t *waited)
+static void stop_workers(host *h, uint64_t drain_ms)
+{
+    reload_state_stop(&h->reloads);
+    for (int i = 0; i < h->seat_count; i++)
+        worker_reloaded(h->seats[i].worker, RELOADS_STOPPED);
+    for (int i = 0; i < h->seat_count; i++)
+        worker_stop(h->seats[i].worker, drain_ms);
+}
+
+/* A server that stands in goes when the files change, and its successor tries them. */
+static outcome serve_until_signal(host *h, const sigset_t *waited)
 {
     int number = 0;
     while (number != SIGTERM && number != SIGINT) {
         sigwait(waited, &number);
+        if (h->problem != NULL && (number == SIGHUP || number == SIGUSR1)) {
+            stop_workers(h, 0);
+            return FILES_CHANGED;
+        }
         if (number == SIGHUP || number == SIGUSR1)
             host_reload(h);
         if (number == SIGHUP) {
@@ -229,14 +251,11 @@ static void serve_until_signal(host *h, const sigset_t *waited)
     }
     log_info("stopping", LOG_TEXT("signal", number == SIGTERM ? "SIGTERM" : "SIGINT"),
              LOG_NUM("drain_ms", config_ms(h->config, "drain")));
-    reload_state_stop(&h->reloads);
-    for (int i = 0; i < h->seat_count; i++)
-        worker_reloaded(h->seats[i].worker, RELOADS_STOPPED);
     pthread_t second;
     if (pthread_create(&second, NULL, exit_at_second_signal, NULL) == 0)
         pthread_detach(second);
-    for (int i = 0; i < h->seat_count; i++)
-        worker_stop(h->seats[i].worker, config_ms(h->config, "drain"));
+    stop_workers(h, config_ms(h->config, "drain"));
+    return SIGNALLED;
 }
 
 /* The whole --------------------------------------------------------------------------------- */
@@ -283,37 +302,85 @@ static void close_all(host *h)
     free(h->seats);
 }
 
+/* One server, from open to closed; h says with what and in whose place. */
+static outcome live(host *h, const char *folder, uint64_t generation, char *error, size_t size)
+{
+    sigset_t waited;
+    block_signals(&waited);
+    setup_limits(&h->shared, h->config, folder);
+    access_configure(config_bool(h->config, "log.access"));
+    h->control.fd = -1;
+    h->seat_count = setup_workers(h->config);
+    h->seats = mem_alloc((size_t)h->seat_count * sizeof *h->seats);
+    h->shared.script.files = file_set_new();
+    host_open_api(h, generation);
+    if (h->problem != NULL) {
+        h->shared.script.boot = "web.dev.stand_in";
+        reload_state_begin(&h->reloads);
+        reload_state_end(&h->reloads, h->problem);
+    }
+    uv_sem_init(&h->booted, 0);
+    uv_sem_init(&h->may_serve, 0);
+    outcome end = NOT_STARTED;
+    if (open_all(h, error, size) == 0) {
+        if (start_workers(h, error, size) == 0) {
+            print_ready(h);
+            end = serve_until_signal(h, &waited);
+        }
+        join_workers(h);
+    }
+    close_all(h);
+    file_set_drop(h->shared.script.files);
+    log_files_close();
+    return end;
+}
+
+static outcome live_with(const host_settings *settings, config *c, const char *folder,
+                         const char *problem, char *error, size_t size)
+{
+    static uint64_t lives;
+    host h = {.settings = settings, .config = config_hold(c), .problem = problem};
+    outcome end = live(&h, folder, ++lives, error, size);
+    config_drop(h.config);
+    return end;
+}
+
+/* Shows the problem until the files change, then tries them, and so on. */
+static outcome stand_in(const host_settings *settings, config *c, const char *folder, char *problem,
+                        size_t size)
+{
+    config_hold(c);
+    outcome end = NOT_STARTED;
+    while (end == NOT_STARTED) {
+        char error[ERROR_BYTES];
+        log_error("the application does not start", LOG_TEXT("error", problem));
+        end = live_with(settings, c, folder, problem, error, sizeof error);
+        if (end != FILES_CHANGED)
+            break;
+        end = NOT_STARTED;
+        config *next = settings->read(settings->arg, problem, size);
+        if (next == NULL)
+            continue;
+        config_drop(c);
+        c = next;
+        end = live_with(settings, c, folder, NULL, problem, size);
+    }
+    config_drop(c);
+    return end;
+}
+
 int host_run(const host_settings *settings, const char *folder)
 {
-    host h = {.settings = settings, .config = config_hold(settings->config)};
-    h.control.fd = -1;
-    config *c = h.config;
-    sigset_t waited;
-    char error[ERROR_BYTES];
-    block_signals(&waited);
-    setup_limits(&h.shared, c, folder);
-    access_configure(config_bool(c, "log.access"));
-    h.seat_count = setup_workers(c);
-    h.seats = mem_alloc((size_t)h.seat_count * sizeof *h.seats);
-    h.shared.script.files = file_set_new();
-    host_open_api(&h);
-    uv_sem_init(&h.booted, 0);
-    uv_sem_init(&h.may_serve, 0);
-    int code = 1;
-    if (open_all(&h, error, sizeof error) != 0) {
-        fprintf(stderr, "lunacast: %s\n", error);
-    } else {
-        if (start_workers(&h) == 0) {
-            print_ready(&h);
-            serve_until_signal(&h, &waited);
-            code = 0;
-        }
-        join_workers(&h);
-    }
-    close_all(&h);
-    file_set_drop(h.shared.script.files);
-    config_drop(h.config);
-    code = code == 0 ? audit() : code;
-    log_files_close();
-    return code;
+    char problem[ERROR_BYTES];
+    outcome end = NOT_STARTED;
+    if (settings->problem != NULL)
+        snprintf(problem, sizeof problem, "%s", settings->problem);
+    else
+        end = live_with(settings, settings->config, folder, NULL, problem, sizeof problem);
+    if (end == NOT_STARTED && settings->stand_in)
+        end = stand_in(settings, settings->config, folder, problem, sizeof problem);
+    if (end == SIGNALLED)
+        return audit();
+    fprintf(stderr, "lunacast: %s\n", problem);
+    return 1;
 }

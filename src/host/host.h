@@ -1,5 +1,6 @@
 /* The process: N workers, signals, ordered start and shutdown. */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 
 struct config;
@@ -10,6 +11,8 @@ typedef struct {
     struct config *config;
     struct config *(*read)(void *arg, char *error, size_t error_size);
     void *arg;
+    bool stand_in;       /* lunacast dev: what can't start yet is shown until it can */
+    const char *problem; /* with stand_in: why the settings can't be read; NULL: they were */
 } host_settings;
 
 /* Runs the server on the application in `folder` until a signal ends it. Prints the ready line on

@@ -39,6 +39,8 @@ struct host {
     uv_sem_t booted;    /* posted by each worker */
     uv_sem_t may_serve; /* posted by the main thread for each worker */
     bool go;            /* under may_serve: serve, or leave */
+    const char
+        *problem; /* why the application does not start: this server shows it; NULL: it does */
 };
 
 /* The certificate of the settings; *tls NULL: none is set. -1 with a message. */
@@ -48,5 +50,5 @@ void host_reload_tls(host *h);
 /* On the main thread. */
 void host_reload(host *h);
 /* What scripts may ask of the process; before the workers start, and after their end. */
-void host_open_api(host *h);
+void host_open_api(host *h, uint64_t generation);
 void host_close_api(host *h);

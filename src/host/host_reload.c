@@ -199,12 +199,12 @@ static void advance(void *arg, uint64_t ms)
         worker_advance(h->seats[i].worker, ms);
 }
 
-void host_open_api(host *h)
+void host_open_api(host *h, uint64_t generation)
 {
     h->api = (host_api){
         .arg = h, .reload = ask_reload, .look = look, .worker = look_at_worker, .advance = advance};
     h->shared.host = &h->api;
-    reload_state_init(&h->reloads);
+    reload_state_init(&h->reloads, generation);
     h->shared.boards = mem_alloc((size_t)h->seat_count * sizeof(worker_board));
     for (int i = 0; i < h->seat_count; i++)
         pthread_mutex_init(&h->shared.boards[i].lock, NULL);

@@ -9,10 +9,10 @@
 #include "clock.h"
 #include <stdio.h>
 
-void reload_state_init(reload_state *s)
+void reload_state_init(reload_state *s, uint64_t generation)
 {
     pthread_mutex_init(&s->lock, NULL);
-    s->facts.generation = 1;
+    s->facts.generation = generation;
     s->facts.since_ms = clock_wall_ms();
 }
 

@@ -10,7 +10,7 @@ typedef struct {
     host_facts facts;
 } reload_state;
 
-void reload_state_init(reload_state *s);
+void reload_state_init(reload_state *s, uint64_t generation);
 void reload_state_deinit(reload_state *s);
 
 /* The number of the attempt that will have seen every file as it is now; 0: the server is stopping,

@@ -53,13 +53,13 @@ static void on_event(uv_fs_event_t *handle, const char *name, int events, int st
     uv_timer_start(&w->settle, on_settled, left < DEBOUNCE_MS ? left : DEBOUNCE_MS, 0);
 }
 
-/* What counts in the application's folder, which holds other things too (data, logs); the last one
- * where pages in a browser follow too. */
-static const char *const below[] = {"lua", "templates", "plugins", "public"};
+/* What counts in the application's folder, which holds other things too (data, logs); those after
+ * the third in development. */
+static const char *const below[] = {"lua", "templates", "plugins", "public", "migrations"};
 
 static size_t count_below(const watch *w)
 {
-    return sizeof below / sizeof *below - (w->page_files ? 0 : 1);
+    return w->page_files ? sizeof below / sizeof *below : 3;
 }
 
 static void on_root_event(uv_fs_event_t *handle, const char *name, int events, int status)

@@ -89,7 +89,8 @@ static int boot(lua_State *L)
 {
     dispatcher *d = lua_touserdata(L, 1);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "boot");
+    const char *module = vm_settings(d->vm)->boot;
+    lua_pushstring(L, module != NULL ? module : "boot");
     lua_call(L, 1, 1);
     luaL_checktype(L, -1, LUA_TTABLE);
     d->dispatch = field_ref(L, "dispatch", true);

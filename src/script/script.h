@@ -58,6 +58,7 @@ typedef struct {
     uint64_t warn_us;    /* a resume longer than this is logged */
     uint64_t limit_us;   /* CPU time after which a resume is ended with an error */
     const char *folder;  /* the application's folder; its lua/ is searched first */
+    const char *boot;    /* the module that answers requests; NULL: "boot" */
     bool dev;
     bool trusted; /* a command line script: all of Lua's libraries, and its own globals */
 } vm_options;

@@ -51,7 +51,8 @@
     const place = add(box, "p", "");
     if (error.file) add(place, "code", error.file + (error.line ? ":" + error.line : ""));
     const since = new Date(state.since * 1000).toLocaleTimeString();
-    place.append(` The scripts of ${since} serve on. Save the file, and this goes away.`);
+    place.append(state.standing_in ? " Nothing is served yet." : ` The scripts of ${since} serve on.`,
+      " Save the file, and this goes away.");
     if (error.excerpt) source(box, error.excerpt);
     if (error.trace) add(box, "pre", error.trace);
     const close = add(box, "button", "Close");

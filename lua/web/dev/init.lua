@@ -14,6 +14,7 @@ local source = require "web.source"
 local dev = {}
 
 dev.TOPIC = "_dev"
+dev.standing_in = false -- the application does not start: see stand_in.lua
 local PAGE_MAX = 4 * 1024 * 1024 -- a larger page stays as it is
 local TAG = '<script src="/_dev/client.js" data-scripts="%s"></script>'
 
@@ -31,6 +32,7 @@ function dev.state()
   return {
     scripts = scripts_id(state),
     generation = state.generation,
+    standing_in = dev.standing_in,
     since = state.since,
     failed_since = state.failed_since,
     error = state.error and source.explain(state.error) or nil,
