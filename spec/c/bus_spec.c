@@ -3,6 +3,7 @@
 
 #include "hub.h"
 #include "redis_bus.h"
+#include <time.h>
 
 static redis_server server;
 
@@ -77,7 +78,8 @@ static void node_open(node *n)
     uv_timer_init(&n->loop, &n->alive);
     uv_timer_start(&n->alive, on_alive, 1000, 1000);
     n->options = redis_at(&server, "", "");
-    n->hub = hub_new(&(hub_options){.max_fps = 0, .keep_alive_ms = 1000000});
+    n->hub =
+        hub_new(&(hub_options){.max_fps = 0, .keep_alive_ms = 1000000, .history_bytes = 1 << 30});
     n->bus = redis_bus_new(n->hub, n->options);
     n->port = hub_port_new(n->hub, &n->loop);
     redis_bus_attach(n->bus, n->port, &n->loop);
@@ -109,7 +111,7 @@ static void turn(void)
 
 #define UNTIL(condition)                           \
     do {                                           \
-        uint64_t deadline = clock_ms() + 10000;    \
+        uint64_t deadline = clock_ms() + 60000;    \
         while (!(condition)) {                     \
             turn();                                \
             if (clock_ms() > deadline)             \
@@ -309,10 +311,16 @@ static void viewers_that_come_while_redis_is_away_are_joined_later(void **state)
     close_both();
 }
 
-static void twenty_thousand_topics_are_joined_again_quickly(void **state)
+/* CPU time of this process, which both nodes are in: the machine may have other things to do. */
+static int cpu_ms(void)
+{
+    return (int)(clock() / (CLOCKS_PER_SEC / 1000));
+}
+
+static void a_hundred_thousand_topics_are_joined_again_quickly(void **state)
 {
     (void)state;
-    enum { TOPICS = 20000 };
+    enum { TOPICS = 100000 };
     viewer *viewers = mem_alloc(TOPICS * sizeof *viewers);
     char topic[32];
     open_both();
@@ -323,15 +331,81 @@ static void twenty_thousand_topics_are_joined_again_quickly(void **state)
     UNTIL(channels() == TOPICS && nodes[1].refreshed >= TOPICS);
     nodes[1].refreshed = 0;
     redis_cli(&server, "client kill type pubsub");
-    uint64_t before = clock_ms();
+    int before = cpu_ms();
     UNTIL(nodes[1].refreshed == TOPICS);
-    print_message("           joined again in %d ms\n", (int)(clock_ms() - before));
-    assert_in_range(clock_ms() - before, 0, 5000);
-    publish(&nodes[0], "topic:19999", "x", 1);
+    print_message("           joined again in %d ms of CPU\n", cpu_ms() - before);
+    assert_in_range(cpu_ms() - before, 0, 5000);
+    publish(&nodes[0], "topic:99999", "x", 1);
     UNTIL(viewers[TOPICS - 1].count == 1);
     for (int i = 0; i < TOPICS; i++)
         hub_unsubscribe(&viewers[i].subscriber);
     UNTIL(channels() == 0);
+    close_both();
+    free(viewers);
+}
+
+static size_t take(hub_subscriber *s, frame *const *encoded, size_t n)
+{
+    (void)encoded;
+    LIST_ENTRY(s, viewer, subscriber)->count += (int)n;
+    return n;
+}
+
+static int followers; /* that have begun */
+
+static void begun(hub_subscriber *s, hub_position at, hub_recovery recovery)
+{
+    (void)s, (void)at, (void)recovery;
+    followers++;
+}
+
+static void no_gap(hub_subscriber *s, uint64_t lost)
+{
+    (void)s, (void)lost;
+    fail_msg("a gap");
+}
+
+static const hub_transport of_messages = {
+    .name = "log", .encode = encode, .index = 1, .messages = take, .gap = no_gap, .begun = begun};
+
+static void say(node *n, const char *topic)
+{
+    frame *f = frame_new("m", 1);
+    hub_publish(n->port, slice_of(topic), f, (hub_meta){.log = true}, on_published, NULL);
+    frame_drop(f);
+}
+
+static void
+more_histories_than_the_link_has_room_for_are_read_again_beside_other_commands(void **state)
+{
+    (void)state;
+    enum { TOPICS = REDIS_QUEUE_MAX + 2000 };
+    viewer *viewers = mem_alloc(TOPICS * sizeof *viewers);
+    char topic[32];
+    open_both();
+    for (size_t i = 0; i < 2; i++) {
+        hub_rules rules = {0};
+        hub_rule rule = {.log = true, .history = {.messages = 9, .bytes = 999, .age_ms = 60000}};
+        hub_rules_add(&rules, SLICE("log:*"), &rule);
+        hub_set_rules(nodes[i].hub, &rules);
+    }
+    for (int i = 0; i < TOPICS; i++) {
+        snprintf(topic, sizeof topic, "log:%d", i);
+        hub_subscribe_log(nodes[1].port, slice_of(topic), &viewers[i].subscriber, &of_messages,
+                          NULL);
+    }
+    UNTIL(nodes[1].refreshed >= TOPICS && followers == TOPICS);
+    nodes[1].refreshed = 0;
+    redis_cli(&server, "client kill type pubsub");
+    say(&nodes[0], topic);
+    published = publish_failed = 0;
+    UNTIL(nodes[1].refreshed == TOPICS);
+    for (int i = 0; i < 10; i++)
+        say(&nodes[1], "log:0");
+    UNTIL(viewers[TOPICS - 1].count == 1 && viewers[0].count == 10);
+    assert_int_equal(publish_failed, 0);
+    for (int i = 0; i < TOPICS; i++)
+        hub_unsubscribe(&viewers[i].subscriber);
     close_both();
     free(viewers);
 }
@@ -348,7 +422,8 @@ int main(void)
         SPEC(after_a_restart_of_redis_all_is_joined_again_and_refreshed),
         SPEC(a_frozen_redis_is_noticed_by_the_subscribe_link),
         SPEC(viewers_that_come_while_redis_is_away_are_joined_later),
-        SPEC(twenty_thousand_topics_are_joined_again_quickly),
+        SPEC(a_hundred_thousand_topics_are_joined_again_quickly),
+        SPEC(more_histories_than_the_link_has_room_for_are_read_again_beside_other_commands),
     };
     return cmocka_run_group_tests(specs, NULL, NULL);
 }

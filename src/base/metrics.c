@@ -110,6 +110,8 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_REDIS_CONNECTED] = GAUGE("lunacast_redis_connected", "Links to Redis that are up."),
     [METRIC_REDIS_RECONNECTS] = COUNTER("lunacast_redis_reconnects_total",
         "Times that a link to Redis was made again."),
+    [METRIC_REDIS_UNANSWERED] = COUNTER("lunacast_redis_unanswered_total",
+        "Commands given up: too many waited, their time was over, or the link was lost."),
     [METRIC_SQL_FAILURES] = COUNTER("lunacast_sql_failures_total",
         "Statements that the database could not do: unavailable, busy, timeout or full."),
     [METRIC_SQL_REFUSED] = COUNTER("lunacast_sql_refused_total",

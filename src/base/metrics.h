@@ -57,10 +57,11 @@ typedef enum {
     METRIC_STORE_BYTES,     /* gauge */
     METRIC_REDIS_CONNECTED, /* gauge: links that are up */
     METRIC_REDIS_RECONNECTS,
-    METRIC_SQL_FAILURES,    /* statements answered unavailable, busy, timeout or full */
-    METRIC_SQL_REFUSED,     /* no connection was free in time */
-    METRIC_SQL_ABANDONED,   /* transactions that we had to roll back */
-    METRIC_SQL_CONNECTIONS, /* gauge: to PostgreSQL */
+    METRIC_REDIS_UNANSWERED, /* commands given up */
+    METRIC_SQL_FAILURES,     /* statements answered unavailable, busy, timeout or full */
+    METRIC_SQL_REFUSED,      /* no connection was free in time */
+    METRIC_SQL_ABANDONED,    /* transactions that we had to roll back */
+    METRIC_SQL_CONNECTIONS,  /* gauge: to PostgreSQL */
     METRIC_TOKEN_CACHE_HITS,
     METRIC_TOKEN_CACHE_MISSES,
     METRIC_TOKEN_CACHE_ENTRIES, /* gauge */

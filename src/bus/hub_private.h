@@ -42,7 +42,8 @@ struct hub {
     hub_histories histories;
     uint32_t pattern_lengths[HUB_TOPIC_MAX + 1]; /* hub_pattern.c: how many of each length */
     size_t pattern_count;
-    list syncs; /* topic_state.sync_link: whose history is to be read from the remote */
+    list syncs;      /* topic_state.sync_link: whose history is to be read from the remote */
+    size_t readings; /* under way */
     uint64_t last_sync;
 };
 

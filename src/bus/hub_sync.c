@@ -8,8 +8,9 @@
  *   reading --failed--> (the second's tick) --> reading
  *
  * Readings are begun from a worker's turn, on that worker's link (hub_sync_run), since the wish may
- * come up on any thread. A reading has a number; who needs to know what there is *now* waits for
- * one with a number that was not given yet.
+ * come up on any thread; so many at a time that other commands find room on the link, though every
+ * topic has to be read after a lost link. A reading has a number; who needs to know what there is
+ * *now* waits for one with a number that was not given yet.
  *
  * Owner: the hub; all under its lock. What must never happen: a message counted in after a hole; a
  * held message forgotten without a reading that follows. */
@@ -18,6 +19,8 @@
 #include "clock.h"
 #include "mem.h"
 #include <stdlib.h>
+
+enum { READINGS_MAX = 256 };
 
 typedef struct {
     list link;
@@ -41,11 +44,8 @@ bool hub_sync_kept(const hub *h, const topic_state *s)
 
 /* Wishes ------------------------------------------------------------------------------------ */
 
-static void queue_reading(hub *h, topic_state *s)
+static void wake_a_port(hub *h)
 {
-    if (s->reading || !list_empty(&s->sync_link))
-        return;
-    list_append(&h->syncs, &s->sync_link);
     for (size_t i = 0; i < h->port_count; i++) {
         hub_port *p = h->ports[i];
         if (p == NULL || p->closing)
@@ -54,6 +54,14 @@ static void queue_reading(hub *h, topic_state *s)
             uv_async_send(&p->wake);
         return;
     }
+}
+
+static void queue_reading(hub *h, topic_state *s)
+{
+    if (s->reading || !list_empty(&s->sync_link))
+        return;
+    list_append(&h->syncs, &s->sync_link);
+    wake_a_port(h);
 }
 
 uint64_t hub_sync_want(hub *h, topic_state *s)
@@ -212,15 +220,18 @@ static void on_page(void *ctx, int status, const hub_history_page *page)
     topic_state *s = hub_find_state(h, (slice){r->name, r->n});
     if (s != NULL && s->reading && s->sync_begun == r->number)
         finish_reading(h, s, status, page);
+    if (h->readings-- == READINGS_MAX && !list_empty(&h->syncs))
+        wake_a_port(h);
     pthread_mutex_unlock(&h->lock);
     free(r);
 }
 
-/* Under the lock; NULL: none is wanted. */
+/* Under the lock; NULL: none is wanted, or enough are under way. */
 static reading *begin_reading(hub *h, hub_remote_query *query)
 {
-    if (list_empty(&h->syncs))
+    if (list_empty(&h->syncs) || h->readings == READINGS_MAX)
         return NULL;
+    h->readings++;
     topic_state *s = LIST_ENTRY(h->syncs.next, topic_state, sync_link);
     list_remove(&s->sync_link);
     s->reading = true;

@@ -50,6 +50,7 @@ void redis_queue_fail(redis_queue *q, redis_command *c, const char *problem, boo
 {
     c->problem = problem;
     c->unsure = unsure;
+    metrics_add(METRIC_REDIS_UNANSWERED, 1);
     list_remove(&c->link);
     list_append(&q->failed, &c->link);
 }

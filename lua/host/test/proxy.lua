@@ -1,7 +1,8 @@
 -- A way to a server that can be disturbed: delays, silence, cuts, another server behind it.
 --   local way = proxy.new(redis.address)
 --   local app = test.app { redis = way }
---   way:delay(0.5)   way:drop()   way:cut()   way:to(other.address)   way:mend()
+--   way:delay(0.5)   way:slice(100, 0.1)   way:drop()   way:cut()   way:mend()
+--   way:to(other.address)
 -- Bytes pass in the order in which they came. One task per direction and connection.
 local peer = require "host.peer"
 local task = require "host.task"
@@ -26,13 +27,27 @@ local function is_over(socket)
 end
 
 
+-- Passes bytes on, in pieces. False: there is no use in going on.
+local function pass(self, pair, data, to)
+  local at = 1
+  while at <= #data do
+    if self.pause > 0 then time.sleep(self.pause) end
+    local piece = data:sub(at, self.most and at + self.most - 1)
+    if pair.cut or not to:write(piece) then return false end
+    at = at + #piece
+    self.budget = self.budget and self.budget - #piece
+    if self.budget and self.budget <= 0 then self:cut() end
+  end
+  return true
+end
+
+
 -- Until one side ends or the pair is cut.
 local function pump(self, pair, from, to)
   while not pair.cut and not self.closed do
     local data = self.dropping and "" or from:take()
     if data ~= "" then
-      if self.pause > 0 then time.sleep(self.pause) end
-      if pair.cut or not to:write(data) then break end
+      if not pass(self, pair, data, to) then break end
     elseif is_over(from) then
       break
     else
@@ -94,15 +109,26 @@ function Proxy:delay(seconds)
 end
 
 
+--- Bytes pass in pieces of so many, and each one takes so much longer: 1 KB/s is slice(1000, 1).
+---@param bytes integer
+---@param seconds number
+function Proxy:slice(bytes, seconds)
+  self.most, self.pause = bytes, seconds
+end
+
+
 --- Nothing passes any more, and nothing is closed: a black hole.
 function Proxy:drop()
   self.dropping = true
 end
 
 
---- All connections end; with `refuse` new ones end at once, until `mend`.
----@param options? { refuse?: boolean }
+--- All connections end; with `refuse` new ones end at once, until `mend`; with `after` they end
+--- when so many more bytes have passed, in the middle of whatever they are.
+---@param options? { refuse?: boolean, after?: integer }
 function Proxy:cut(options)
+  self.budget = options and options.after
+  if self.budget then return end
   for pair in pairs(self.pairs) do pair.cut = true end
   self.refusing = options ~= nil and options.refuse or false
 end
@@ -119,6 +145,7 @@ end
 --- Everything passes again.
 function Proxy:mend()
   self.pause, self.dropping, self.refusing = 0, false, false
+  self.most, self.budget = nil, nil
 end
 
 
