@@ -86,6 +86,38 @@ describe("a body that is made to cost much", function()
 end)
 
 
+describe("a picture of a script's own", function()
+  it("is not shown where it could forge a part of the stream", function()
+    local app = server.start { workers = 1, files = { ["lua/routes/lamp.lua"] = [[
+      local hub, web = require "host.hub", require "web"
+      return { path = "/lamp", GET = function() return web.mixed "lamp" end,
+        POST = function(req)
+          hub.publish("lamp", req.body)
+          return web.empty()
+        end }]] } }
+    local function show(text) assert.equal(204, app:post("/lamp", { body = text }).status) end
+    local viewer = app:stream "/lamp"
+    show "<svg>1</svg>"
+    assert.equal("<svg>1</svg>", viewer:next())
+    local forged = "--frame\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>"
+    for _, text in ipairs { "<svg>\n" .. forged, "<svg>\r" .. forged, "<svg>\r\n" .. forged, forged } do
+      show(text)
+      app:logged "could forge a part"
+    end
+    local late = app:connect()
+    late:send(http.format("GET", "/lamp"))
+    assert.is_truthy(late:read_until "\r\n\r\n--frame\r\nContent-Type: image/svg+xml\r\n\r\n")
+    show "<svg>a--frame -\n-frame</svg>"
+    assert.equal("<svg>a--frame -\n-frame</svg>", viewer:next())
+    assert.equal("<svg>a--frame -\n-frame</svg>", late:read_until("</svg>"))
+    assert.is_true(app:metric "lunacast_pictures_forged_total" >= 1)
+    viewer:close()
+    late:close()
+    app:stop()
+  end)
+end)
+
+
 -- Lua's hash of a string, whose seed the server draws at its start.
 local function hashed(h, text)
   for i = #text, 1, -1 do

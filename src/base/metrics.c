@@ -64,6 +64,8 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_VIEWERS] = GAUGE("lunacast_viewers", "Open picture streams."),
     [METRIC_PICTURES_RENDERED] = COUNTER("lunacast_pictures_rendered_total", "Pictures rendered."),
     [METRIC_PICTURES_SENT] = COUNTER("lunacast_pictures_sent_total", "Pictures sent to viewers."),
+    [METRIC_PICTURES_FORGED] = COUNTER("lunacast_pictures_forged_total",
+        "Pictures not shown to a viewer, since a line of them begins with the stream's boundary."),
     [METRIC_PICTURES_SKIPPED] = COUNTER("lunacast_pictures_skipped_total",
         "Pictures that a slow viewer did not get, since a newer one came."),
     [METRIC_WEBSOCKETS] = GAUGE("lunacast_websockets", "Open WebSockets."),

@@ -31,6 +31,7 @@ typedef enum {
     METRIC_VIEWERS,           /* gauge: open picture streams */
     METRIC_PICTURES_RENDERED,
     METRIC_PICTURES_SENT,
+    METRIC_PICTURES_FORGED,     /* not shown: they could forge a part of the stream */
     METRIC_PICTURES_SKIPPED,    /* replaced by a newer one before they could be sent */
     METRIC_WEBSOCKETS,          /* gauge: open WebSockets */
     METRIC_WS_RECEIVED,         /* messages from clients */

@@ -10,5 +10,7 @@
 /* The head of a part, which is also the tail of the one before. */
 extern const slice mixed_opening;
 
+/* A line of it begins with the boundary: what follows would be read as a part of its own. */
+bool mixed_could_forge(slice picture);
 /* picture + CRLF + the next part's head. NULL: memory is out. */
 frame *mixed_encode(const frame *picture);

@@ -11,7 +11,9 @@
  * happen: a stream subscribed after its connection's on_close. */
 #include "mixed.h"
 
+#include "clock.h"
 #include "http_slots.h"
+#include "log.h"
 #include "mem.h"
 #include "metrics.h"
 #include "mixed_part.h"
@@ -138,11 +140,28 @@ static const conn_ops viewer_ops = {on_data, on_drain, on_deadline, on_close};
 
 /* Beginning --------------------------------------------------------------------------------- */
 
+/* The built-in pictures are refused before; this is what a script has published. */
+static void note_forgery(slice topic)
+{
+    static _Thread_local uint64_t noted; /* once a second at most */
+    uint64_t now = clock_ms();
+    metrics_add(METRIC_PICTURES_FORGED, 1);
+    if (noted != 0 && now - noted < 1000)
+        return;
+    noted = now;
+    log_warn("a picture is not shown: a line of it begins with \"--frame\", which could forge a "
+             "part of the stream",
+             LOG_SLICE("topic", topic));
+}
+
 static frame *encode(slice topic, const frame *data, uint64_t version, hub_position position)
 {
     (void)position;
-    (void)topic;
     (void)version;
+    if (mixed_could_forge((slice){data->data, data->len})) {
+        note_forgery(topic);
+        return NULL;
+    }
     return mixed_encode(data);
 }
 
