@@ -181,6 +181,17 @@ static int open_reader(int port, const char *path)
     return fd;
 }
 
+static bool has_begun[MAX_FD]; /* an event has come */
+static int begun;
+
+static void note_begin(int fd, const char *in)
+{
+    if (has_begun[fd] || strstr(in, "data: ") == NULL)
+        return;
+    has_begun[fd] = true;
+    begun++;
+}
+
 static void note_ages(const char *in, uint64_t at)
 {
     for (const char *p = in; (p = strstr(p, "data: ")) != NULL && count < SAMPLES; p += 6) {
@@ -206,6 +217,8 @@ static void read_some(int fd, bool counts)
     in[got] = '\0';
     if (counts)
         note_ages(in, now_ns());
+    else
+        note_begin(fd, in);
 }
 
 static void read_until(int ep, uint64_t end, bool counts)
@@ -224,7 +237,8 @@ static void read_events(int port, const char *path, int readers, double seconds,
     ages = malloc(SAMPLES * sizeof *ages);
     for (int i = 0; i < readers; i++)
         watch(ep, open_reader(port, path), EPOLLIN, EPOLL_CTL_ADD);
-    read_until(ep, now_ns() + 500000000u, false);
+    for (uint64_t late = now_ns() + 20000000000u; begun < readers && now_ns() < late;)
+        read_until(ep, now_ns() + 100000000u, false);
     double cpu = server_cpu(server);
     read_until(ep, now_ns() + (uint64_t)(seconds * 1e9), true);
     cpu = server_cpu(server) - cpu;
