@@ -13,6 +13,7 @@ local FILES = {
     ["short.*"] = { history = { messages = 10 }, slow = { ws = "pause" } },
     ["drop.*"] = { slow = "drop_oldest" },
     ["late.*"] = { slow = "drop_oldest", max_wait = 0.2 },
+    ["rate.*"] = { slow = "drop_oldest", rate = 20 },
     ["latest.*"] = { slow = "latest" },
     ["cut.*"] = { slow = "disconnect" } } }]],
   ["lua/routes/spec.lua"] = [[
@@ -134,6 +135,27 @@ describe("a client that does not read #workers", function()
     assert.equal(1, gaps)
     assert.equal("gap", numbers[#numbers - 1])
     assert.equal(COUNT, #numbers - 1 + lost)
+    c:close()
+  end)
+
+  it("hears of a gap where it is, after what waits since before it", function()
+    local c = subscribe "rate.a"
+    flood "rate.a"
+    time.sleep(1.5) -- there may be another one then
+    app:post("/flood/rate.a?count=1&size=1", { body = "" })
+    c.wire:resume()
+    local last, gap, done = 0, false, false
+    repeat
+      local message = json.decode(c:read_text())
+      if message.gap then
+        gap = true
+      else
+        local n = message.data.n
+        done = n == 1 and last > 0
+        assert.is_true(n == last + 1 or gap, ("%d after %d"):format(n, last))
+        last, gap = n, false
+      end
+    until done
     c:close()
   end)
 

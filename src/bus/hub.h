@@ -41,6 +41,7 @@ struct hub_subscriber {
     const struct hub_transport *transport;
     bool log;              /* subscribed to messages */
     bool replaying;        /* what it is given now comes from the history: it sets the pace */
+    bool more;             /* of a gap that is told now: messages follow at once */
     hub_position position; /* of the last message it took; none: the topic keeps no history */
     bucket rate;           /* of the topic's rule, for messages */
     bool over_rate;        /* it was told that some are left out */

@@ -134,12 +134,13 @@ bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from,
     return true;
 }
 
-bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost)
+bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost, bool more)
 {
     list here;
     list_init(&here);
     list_put(&here, &s->link);
     metrics_add(METRIC_MESSAGES_LOST, (int64_t)lost);
+    s->more = more;
     s->transport->gap(s, lost);
     bool stays = !list_empty(&here);
     if (stays)

@@ -37,8 +37,9 @@ void hub_batch_free(hub_batch *b);
  * is in `live`, or paused, or gone. True: it is in `live`. */
 bool hub_batch_offer(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t from, size_t to);
 
-/* Tells s of lost messages; afterwards it is in `where`, or gone: false. */
-bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost);
+/* Tells s of lost messages, and whether others follow at once; afterwards it is in `where`, or
+ * gone: false. */
+bool hub_batch_gap(list *where, hub_subscriber *s, uint64_t lost, bool more);
 
 /* What replays encoded lately, so that thousands who come back together share it. Made at the first
  * replay, dropped by the second's tick when nobody has used it since. */

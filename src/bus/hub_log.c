@@ -229,20 +229,21 @@ static void deliver_slowly(hub_topic *t, hub_subscriber *s, hub_batch *b, size_t
     bool told = s->over_rate;
     s->over_rate = true;
     if (!told)
-        hub_batch_gap(&t->log_subscribers, s, 0);
+        hub_batch_gap(&t->log_subscribers, s, 0, false);
 }
 
 /* False: it is gone. */
 static bool tell_gap(hub_topic *t, hub_subscriber *s, const hub_batch *b)
 {
+    bool more = b->n > 0 && t->rate == 0;
     if (s->position.epoch == 0)
-        return !b->gap || hub_batch_gap(&t->log_subscribers, s, b->lost);
+        return !b->gap || hub_batch_gap(&t->log_subscribers, s, b->lost, more);
     if (s->position.epoch != b->late_to.epoch || s->position.offset >= b->late_to.offset ||
         s->position.offset + 1 < b->late_from.offset)
         return true;
     uint64_t lost = b->late_to.offset - s->position.offset;
     s->position = b->late_to;
-    return hub_batch_gap(&t->log_subscribers, s, lost);
+    return hub_batch_gap(&t->log_subscribers, s, lost, more);
 }
 
 static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)

@@ -45,7 +45,7 @@ static bool replay_some(hub_topic *t, hub_subscriber *s)
     bool gap = read_history(t, &at, &b, &lost);
     bool more = b.n > 0;
     s->position = at;
-    if (gap && !hub_batch_gap(&t->replays, s, lost))
+    if (gap && !hub_batch_gap(&t->replays, s, lost, b.n > 0))
         more = false;
     else if (more) {
         s->replaying = true;

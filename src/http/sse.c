@@ -235,11 +235,11 @@ static void put_gap(buf *out, slice id, slice topic, uint64_t lost)
     buf_free(&data);
 }
 
-static void gap(hub_subscriber *subscriber, uint64_t lost)
+static void gap(subscriptions *all, hub_subscriber *subscriber, uint64_t lost)
 {
     buf out = {0};
     put_gap(&out, (slice){0}, hub_topic_of(subscriber), lost);
-    sse_send(of(subscriptions_of(subscriber)), (slice){out.data, out.len});
+    sse_send(of(all), (slice){out.data, out.len});
     buf_free(&out);
 }
 
@@ -267,7 +267,7 @@ static void begun(hub_subscriber *subscriber, hub_position at, hub_recovery reco
 #define TRANSPORT(encode, slot)                                                                \
     {                                                                                          \
         "sse", encode, subscriptions_deliver, subscriptions_end, slot, subscriptions_messages, \
-            gap, begun                                                                         \
+            subscriptions_gap, begun                                                           \
     }
 
 /* [form][messages]; a slot is used for values or for messages, so both may have the same. */
@@ -288,7 +288,7 @@ static void topic_ended(subscriptions *all, slice topic, const hub_transport *tr
         sse_end(s, SLICE("ended"));
 }
 
-static const subscriptions_ops topic_ops = {HUB_CLASS_SSE, write_frame, has_room, topic_ended};
+static const subscriptions_ops topic_ops = {HUB_CLASS_SSE, write_frame, has_room, gap, topic_ended};
 
 bool sse_subscribe(sse *s, slice topic, sse_form form, const subscribing *how)
 {

@@ -9,10 +9,10 @@
  *   drop_oldest   a queue here, within the bound and the rule's max_wait, loses the oldest
  *   pause         the hub stops and goes on from the history when the queue is empty
  *
- * What comes from the history sets no client aside: it comes at the client's pace. A loss is told
- * before the message that follows it. What waits here are references, which count for the
- * connection with what they refer to (waiting_bytes), so that one slow client costs at most the
- * bound and what its connection holds.
+ * What comes from the history sets no client aside: it comes at the client's pace. A loss, here or
+ * before, is told before the message that follows it, and after those that wait since before it.
+ * What waits here are references, which count for the connection with what they refer to
+ * (waiting_bytes), so that one slow client costs at most the bound and what its connection holds.
  *
  * What must never happen: a subscription that waits for a drain which does not come; a message that
  * overtakes those that wait; a subscription touched after a write that ended its connection. */
@@ -26,11 +26,13 @@
 /* What is given to the connection can't be taken back, so that it gets little ahead of the kernel:
  * the rest waits here, where it may be dropped. */
 enum { AHEAD_MAX = 64 * 1024 };
+static const uint64_t unknown = UINT64_MAX; /* a number of lost messages */
 
 typedef struct queued {
     struct queued *next;
     frame *data;
     uint64_t came_ms;
+    uint64_t lost; /* before it */
 } queued;
 
 typedef struct {
@@ -40,7 +42,7 @@ typedef struct {
     frame *waiting;       /* the newest value, until the client has taken what was before */
     uint64_t version;     /* of the newest value that was given to it */
     queued *first, *last; /* messages that wait */
-    uint64_t lost;        /* before the first of them */
+    uint64_t lost;        /* after the last of them */
     bool held;            /* the hub waits for hub_resume */
     bool slow;            /* and the log knows */
     uint8_t policy;       /* hub_slow */
@@ -93,6 +95,8 @@ static void put_last(subscription *s, frame *f)
     queued *q = mem_alloc(sizeof *q);
     q->data = frame_hold(f);
     q->came_ms = clock_ms();
+    q->lost = s->lost;
+    s->lost = 0;
     if (s->last != NULL)
         s->last->next = q;
     else
@@ -101,10 +105,18 @@ static void put_last(subscription *s, frame *f)
     s->home->waiting_bytes += cost_of(f);
 }
 
+static uint64_t add_lost(uint64_t a, uint64_t b)
+{
+    return a == unknown || b == unknown ? unknown : a + b;
+}
+
 static void lose_first(subscription *s)
 {
+    uint64_t lost = add_lost(s->first->lost, 1);
     drop_first(s);
-    s->lost++;
+    uint64_t *next = s->first != NULL ? &s->first->lost : &s->lost;
+    *next = add_lost(*next, lost);
+    metrics_add(METRIC_MESSAGES_LOST, 1);
     note_slow(s, "dropped", METRIC_MESSAGES_DROPPED);
 }
 
@@ -134,11 +146,32 @@ static bool has_pace(const subscriptions *all, size_t n)
 
 /* Messages ---------------------------------------------------------------------------------- */
 
-static void send_all(subscriptions *all, frame *const *encoded, size_t n)
+/* What is missing before the next one; false: the connection has ended. */
+static bool tell_lost(subscription *s, uint64_t *lost)
 {
-    for (size_t i = 0; i < n && !all->closed; i++) {
-        if (all->ops->has_room(all, encoded[i]->len))
-            all->ops->write(all, encoded[i]);
+    subscriptions *all = s->home;
+    uint64_t n = *lost;
+    *lost = 0;
+    if (n > 0)
+        all->ops->gap(all, &s->subscriber, n == unknown ? 0 : n);
+    return !all->closed;
+}
+
+/* False: the connection has ended. */
+static bool write_next(subscription *s, frame *f)
+{
+    subscriptions *all = s->home;
+    if (tell_lost(s, &s->lost))
+        all->ops->write(all, f);
+    return !all->closed;
+}
+
+static void send_all(subscription *s, frame *const *encoded, size_t n)
+{
+    const subscriptions_ops *ops = s->home->ops;
+    for (size_t i = 0; i < n; i++) {
+        if (!ops->has_room(s->home, encoded[i]->len) || !write_next(s, encoded[i]))
+            return;
     }
 }
 
@@ -152,7 +185,7 @@ static size_t send_at_its_pace(subscription *s, frame *const *encoded, size_t n)
                 note_slow(s, "paused", METRIC_SUBSCRIBERS_PAUSED);
             return i;
         }
-        all->ops->write(all, encoded[i]);
+        write_next(s, encoded[i]);
     }
     return n;
 }
@@ -162,7 +195,7 @@ static void send_or_wait(subscription *s, frame *const *encoded, size_t n)
     subscriptions *all = s->home;
     for (size_t i = 0; i < n && !all->closed; i++) {
         if (s->first == NULL && has_pace(all, encoded[i]->len))
-            all->ops->write(all, encoded[i]);
+            write_next(s, encoded[i]);
         else
             let_wait(s, encoded[i]);
     }
@@ -175,13 +208,13 @@ size_t subscriptions_messages(hub_subscriber *subscriber, frame *const *encoded,
     subscription *s = of(subscriber);
     subscriptions *all = s->home;
     size_t taken = n;
-    bool corked = n > 1 && conn_cork(all->c);
+    bool corked = (n > 1 || s->lost > 0) && conn_cork(all->c);
     if (subscriber->replaying || (s->policy == HUB_SLOW_PAUSE && subscriber->position.epoch != 0))
         taken = send_at_its_pace(s, encoded, n);
     else if (s->policy == HUB_SLOW_LATEST || s->policy == HUB_SLOW_DROP_OLDEST)
         send_or_wait(s, encoded, n);
     else
-        send_all(all, encoded, n);
+        send_all(s, encoded, n);
     if (corked)
         conn_uncork(all->c);
     return taken;
@@ -194,16 +227,25 @@ void subscriptions_begun(hub_subscriber *subscriber, hub_position at, hub_recove
         *note = (subscribed){at, recovery};
 }
 
+/* What follows at once leaves together with it; what waits goes before it. */
+void subscriptions_gap(hub_subscriber *subscriber, uint64_t lost)
+{
+    subscription *s = of(subscriber);
+    s->lost = add_lost(s->lost, lost > 0 ? lost : unknown);
+    if (!subscriber->more && s->first == NULL)
+        tell_lost(s, &s->lost);
+}
+
 /* False: the connection has ended. */
-static bool tell_lost(subscription *s)
+static bool write_first(subscription *s)
 {
     subscriptions *all = s->home;
-    uint64_t lost = s->lost;
-    s->lost = 0;
-    if (lost == 0)
-        return true;
-    metrics_add(METRIC_MESSAGES_LOST, (int64_t)lost);
-    s->subscriber.transport->gap(&s->subscriber, lost);
+    if (!tell_lost(s, &s->first->lost))
+        return false;
+    frame *next = frame_hold(s->first->data);
+    drop_first(s);
+    all->ops->write(all, next);
+    frame_drop(next);
     return !all->closed;
 }
 
@@ -213,17 +255,11 @@ static bool flush_messages(subscription *s)
     subscriptions *all = s->home;
     while (s->first != s->last && is_late(s, s->first))
         lose_first(s);
-    if (s->first != NULL && !tell_lost(s))
-        return false;
     while (s->first != NULL && has_pace(all, s->first->data->len)) {
-        frame *next = frame_hold(s->first->data);
-        drop_first(s);
-        all->ops->write(all, next);
-        frame_drop(next);
-        if (all->closed)
+        if (!write_first(s))
             return false;
     }
-    return s->first == NULL;
+    return s->first == NULL && tell_lost(s, &s->lost);
 }
 
 /* Newest values ----------------------------------------------------------------------------- */
@@ -262,7 +298,7 @@ static bool flush_value(subscription *s)
     return !all->closed;
 }
 
-void subscriptions_drained(subscriptions *all)
+static void go_on(subscriptions *all)
 {
     LIST_FOR_EACH_SAFE (it, &all->all) {
         subscription *s = LIST_ENTRY(it, subscription, link);
@@ -276,6 +312,14 @@ void subscriptions_drained(subscriptions *all)
                 return;
         }
     }
+}
+
+void subscriptions_drained(subscriptions *all)
+{
+    bool corked = conn_cork(all->c);
+    go_on(all);
+    if (corked)
+        conn_uncork(all->c);
 }
 
 /* Coming and going -------------------------------------------------------------------------- */

@@ -15,6 +15,9 @@ typedef struct {
     /* For policy "disconnect": false, and the connection has ended, when n bytes more are too many
      * for the client; a single message over the bound may go when nothing waits. */
     bool (*has_room)(subscriptions *all, size_t n);
+    /* So many messages (0: nobody knows) of this one's topic are missing before the next. May end
+     * the connection. */
+    void (*gap)(subscriptions *all, hub_subscriber *s, uint64_t lost);
     /* A topic is over (deleted, expired); it is no longer subscribed to. May be NULL. */
     void (*ended)(subscriptions *all, slice topic, const hub_transport *transport);
 } subscriptions_ops;
@@ -59,5 +62,6 @@ void subscriptions_each(const subscriptions *all, void (*fn)(slice topic, void *
 subscriptions *subscriptions_of(hub_subscriber *s);
 void subscriptions_deliver(hub_subscriber *s, frame *encoded, uint64_t version);
 size_t subscriptions_messages(hub_subscriber *s, frame *const *encoded, size_t n);
+void subscriptions_gap(hub_subscriber *s, uint64_t lost);
 void subscriptions_begun(hub_subscriber *s, hub_position at, hub_recovery recovery);
 void subscriptions_end(hub_subscriber *s, slice topic);

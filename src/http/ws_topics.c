@@ -89,35 +89,19 @@ static frame *encode_message_packed(slice topic, const frame *data, uint64_t ver
     return put_message(topic, data, position, true);
 }
 
-static void gap(hub_subscriber *s, uint64_t lost)
-{
-    ws *w = of(subscriptions_of(s));
-    w->ops->on_gap(w, hub_topic_of(s), lost);
-}
-
-static void gap_in_envelope(hub_subscriber *s, uint64_t lost)
-{
-    buf text = {0};
-    envelope_gap(&text, hub_topic_of(s), lost);
-    ws_send(of(subscriptions_of(s)), WS_TEXT, (slice){text.data, text.len});
-    buf_free(&text);
-}
-
-#define TRANSPORT(encode, slot, gap)                                                               \
-    {                                                                                              \
-        "ws", encode, subscriptions_deliver, subscriptions_end, slot, subscriptions_messages, gap, \
-            subscriptions_begun                                                                    \
+#define TRANSPORT(encode, slot)                                                               \
+    {                                                                                         \
+        "ws", encode, subscriptions_deliver, subscriptions_end, slot, subscriptions_messages, \
+            subscriptions_gap, subscriptions_begun                                            \
     }
 
 /* [in an envelope][compressed][messages] */
 static const hub_transport transports[2][2][2] = {
-    {{TRANSPORT(encode, SLOT_WS, gap), TRANSPORT(encode, SLOT_WS, gap)},
-     {TRANSPORT(encode_packed, SLOT_WS_PACKED, gap),
-      TRANSPORT(encode_packed, SLOT_WS_PACKED, gap)}},
-    {{TRANSPORT(encode_value, SLOT_WS_ENVELOPE, gap_in_envelope),
-      TRANSPORT(encode_message, SLOT_WS_ENVELOPE, gap_in_envelope)},
-     {TRANSPORT(encode_value_packed, SLOT_WS_ENVELOPE_PACKED, gap_in_envelope),
-      TRANSPORT(encode_message_packed, SLOT_WS_ENVELOPE_PACKED, gap_in_envelope)}},
+    {{TRANSPORT(encode, SLOT_WS), TRANSPORT(encode, SLOT_WS)},
+     {TRANSPORT(encode_packed, SLOT_WS_PACKED), TRANSPORT(encode_packed, SLOT_WS_PACKED)}},
+    {{TRANSPORT(encode_value, SLOT_WS_ENVELOPE), TRANSPORT(encode_message, SLOT_WS_ENVELOPE)},
+     {TRANSPORT(encode_value_packed, SLOT_WS_ENVELOPE_PACKED),
+      TRANSPORT(encode_message_packed, SLOT_WS_ENVELOPE_PACKED)}},
 };
 
 /* Subscriptions ------------------------------------------------------------------------------ */
@@ -132,20 +116,36 @@ static bool has_room(subscriptions *all, size_t n)
     return ws_has_room(of(all), n);
 }
 
+static bool is_named(const hub_transport *transport)
+{
+    return transport->index == SLOT_WS_ENVELOPE || transport->index == SLOT_WS_ENVELOPE_PACKED;
+}
+
+static void gap(subscriptions *all, hub_subscriber *s, uint64_t lost)
+{
+    ws *w = of(all);
+    buf text = {0};
+    if (!is_named(s->transport)) {
+        w->ops->on_gap(w, hub_topic_of(s), lost);
+        return;
+    }
+    envelope_gap(&text, hub_topic_of(s), lost);
+    ws_send(w, WS_TEXT, (slice){text.data, text.len});
+    buf_free(&text);
+}
+
 /* Who hears of topics in envelopes hears of their ends, too. */
 static void topic_ended(subscriptions *all, slice topic, const hub_transport *transport)
 {
-    bool named =
-        transport->index == SLOT_WS_ENVELOPE || transport->index == SLOT_WS_ENVELOPE_PACKED;
     buf text = {0};
-    if (!named)
+    if (!is_named(transport))
         return;
     envelope_end(&text, topic);
     ws_send(of(all), WS_TEXT, (slice){text.data, text.len});
     buf_free(&text);
 }
 
-static const subscriptions_ops ops = {HUB_CLASS_WS, write_frame, has_room, topic_ended};
+static const subscriptions_ops ops = {HUB_CLASS_WS, write_frame, has_room, gap, topic_ended};
 
 void ws_topics_init(ws *w)
 {

@@ -270,6 +270,20 @@ void conn_commit(conn *c, size_t n)
     give_back(&pool->spare);
 }
 
+static void send_frame(conn *c, slice before, frame *f)
+{
+    size_t sent = 0, skip = before.n == 0 ? 1 : 0;
+    struct iovec iov[2] = {{(void *)(uintptr_t)before.p, before.n}, {f->data, f->len}};
+    if (c->head == NULL)
+        sent = give(c, iov + skip, 2 - skip);
+    size_t of_before = sent < before.n ? sent : before.n;
+    if (!sendable(c))
+        return;
+    enqueue_copy(c, before.p + of_before, before.n - of_before, c->tls != NULL);
+    if (sent - of_before < f->len)
+        enqueue_frame(c, f, sent - of_before);
+}
+
 void conn_write_frame(conn *c, frame *f)
 {
     if (c->state != CONN_OPEN || f->len == 0)
@@ -279,12 +293,7 @@ void conn_write_frame(conn *c, frame *f)
         conn_write(c, f->data, f->len);
         return;
     }
-    if (corked)
-        conn_send_batch(c);
-    struct iovec iov = {f->data, f->len};
-    size_t sent = c->head == NULL && c->state == CONN_OPEN ? give(c, &iov, 1) : 0;
-    if (sent < f->len && c->state == CONN_OPEN)
-        enqueue_frame(c, f, sent);
+    send_frame(c, take_batch(c), f);
 }
 
 size_t conn_queued(const conn *c)
