@@ -1,10 +1,8 @@
 /* What a driver is, and what all drivers share: the operation, and the port that answers it on its
  * loop. Private to this folder. */
 #pragma once
-#include "list.h"
-#include "soon.h"
+#include "answers.h"
 #include "store.h"
-#include <pthread.h>
 
 typedef enum {
     STORE_GET,
@@ -57,15 +55,9 @@ struct store {
 struct store_port {
     store *store;
     uv_loop_t *loop;
-    void *link;     /* the driver's, of this port */
-    size_t pending; /* submitted, not answered */
-    list ready;     /* finished on this loop */
+    void *link; /* the driver's, of this port */
     bool closing;
-    int open; /* wake and answers, until they are closed */
-    uv_async_t wake;
-    soon answers;
-    pthread_mutex_t lock; /* guards mailbox */
-    list mailbox;         /* finished on another thread */
+    answers answers;
 };
 
 /* The answer, on the port's loop. */

@@ -2,7 +2,7 @@
  * answers.
  *
  *   sql_query() -> op -> driver->submit -> (thread | connection of the pool)
- *       -> ready list or mailbox of the port -> drain, on the port's loop -> done
+ *       -> answers of the port, on its loop -> done
  *
  *   a transaction: BEGINNING --answer--> OPEN --commit, rollback--> ENDING --answer--> ENDED
  *                                          |
@@ -23,10 +23,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TICK_MS = 100 };
+enum { TICK_MS = 100, OWN_PARTS = 2 /* answers and tick; drivers hold more */ };
 
 static void start_rollback(sql_tx *tx);
-static void close_when_done(sql_port *p);
 
 /* Transactions -------------------------------------------------------------------------------- */
 
@@ -104,16 +103,6 @@ static void count(const sql_op *op, sql_code code)
         metrics_add(METRIC_SQL_FAILURES, 1);
 }
 
-/* Only calls that wait for their answer keep the loop alive. */
-static void count_pending(sql_port *p, int by)
-{
-    p->pending += (size_t)by;
-    if (p->pending > 0)
-        uv_ref((uv_handle_t *)&p->wake);
-    else
-        uv_unref((uv_handle_t *)&p->wake);
-}
-
 static void drop_op(sql_op *op)
 {
     if (--op->refs > 0)
@@ -154,8 +143,9 @@ static void settle_tx(sql_op *op)
         r->code = sql_op_say(op, tx->failure, "%s", tx->message);
 }
 
-static void answer(sql_op *op)
+static void answer(list *link)
 {
+    sql_op *op = LIST_ENTRY(link, sql_op, link);
     sql_port *p = op->port;
     sql_tx *tx = op->tx;
     sql_kind kind = op->kind;
@@ -172,35 +162,7 @@ static void answer(sql_op *op)
     if (op->done != NULL)
         op->done(&op->result, op->arg);
     drop_op(op);
-    count_pending(p, -1);
-}
-
-static void drain(void *port)
-{
-    sql_port *p = port;
-    list ops;
-    list_move(&p->ready, &ops);
-    while (!list_empty(&ops)) {
-        sql_op *op = LIST_ENTRY(ops.next, sql_op, link);
-        list_remove(&op->link);
-        answer(op);
-    }
-    close_when_done(p);
-}
-
-static void on_wake(uv_async_t *wake)
-{
-    sql_port *p = wake->data;
-    list posted;
-    pthread_mutex_lock(&p->lock);
-    list_move(&p->mailbox, &posted);
-    pthread_mutex_unlock(&p->lock);
-    while (!list_empty(&posted)) {
-        list *node = posted.next;
-        list_remove(node);
-        list_append(&p->ready, node);
-    }
-    drain(p);
+    answers_count(&p->answers, -1);
 }
 
 static void settle(sql_op *op, sql_code code)
@@ -217,18 +179,13 @@ void sql_op_finish(sql_op *op, sql_code code)
 {
     settle(op, code);
     atomic_store(&op->begun, true); /* nothing to take back any more */
-    list_append(&op->port->ready, &op->link);
-    soon_arm(&op->port->answers);
+    answers_add(&op->port->answers, &op->link);
 }
 
 void sql_op_post(sql_op *op, sql_code code)
 {
-    sql_port *p = op->port;
     settle(op, code);
-    pthread_mutex_lock(&p->lock);
-    list_append(&p->mailbox, &op->link);
-    uv_async_send(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    answers_post(&op->port->answers, &op->link);
 }
 
 /* Time ---------------------------------------------------------------------------------------- */
@@ -262,7 +219,7 @@ static void on_tick(uv_timer_t *timer)
         look_after(LIST_ENTRY(it, sql_tx, link), now);
     if (p->db->driver->port_tick != NULL)
         p->db->driver->port_tick(p, now);
-    if (p->pending == 0 && list_empty(&p->transactions) && p->parts == 3) {
+    if (p->answers.pending == 0 && list_empty(&p->transactions) && p->parts == OWN_PARTS) {
         uv_timer_stop(&p->tick);
         p->ticking = false;
     }
@@ -285,15 +242,13 @@ void sql_port_hold(sql_port *p)
 
 void sql_port_release(sql_port *p)
 {
-    if (--p->parts > 0)
-        return;
-    pthread_mutex_destroy(&p->lock);
-    free(p);
+    if (--p->parts == 0)
+        free(p);
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void on_tick_closed(uv_handle_t *tick)
 {
-    sql_port_release(handle->data);
+    sql_port_release(tick->data);
 }
 
 static void on_answers_closed(void *port)
@@ -301,16 +256,16 @@ static void on_answers_closed(void *port)
     sql_port_release(port);
 }
 
-static void close_when_done(sql_port *p)
+static void close_when_done(void *port)
 {
-    if (!p->closing || p->gone || p->pending > 0 || !list_empty(&p->transactions))
+    sql_port *p = port;
+    if (!p->closing || p->gone || p->answers.pending > 0 || !list_empty(&p->transactions))
         return;
     p->gone = true;
     if (p->db->driver->port_close != NULL)
         p->db->driver->port_close(p);
-    uv_close((uv_handle_t *)&p->wake, on_handle_closed);
-    uv_close((uv_handle_t *)&p->tick, on_handle_closed);
-    soon_close(&p->answers, on_answers_closed);
+    uv_close((uv_handle_t *)&p->tick, on_tick_closed);
+    answers_close(&p->answers, on_answers_closed);
 }
 
 sql_port *sql_port_new(sql_db *db, uv_loop_t *loop)
@@ -318,18 +273,13 @@ sql_port *sql_port_new(sql_db *db, uv_loop_t *loop)
     sql_port *p = mem_alloc(sizeof *p);
     p->db = db;
     p->loop = loop;
-    p->parts = 3;
+    p->parts = OWN_PARTS;
     list_init(&p->all);
     list_init(&p->transactions);
-    list_init(&p->ready);
-    list_init(&p->mailbox);
-    pthread_mutex_init(&p->lock, NULL);
-    uv_async_init(loop, &p->wake, on_wake);
     uv_timer_init(loop, &p->tick);
-    uv_unref((uv_handle_t *)&p->wake);
     uv_unref((uv_handle_t *)&p->tick);
-    p->wake.data = p->tick.data = p;
-    soon_init(&p->answers, loop, drain, p);
+    p->tick.data = p;
+    answers_init(&p->answers, loop, p, answer, close_when_done);
     if (db->driver->port_open != NULL)
         db->driver->port_open(p);
     return p;
@@ -387,7 +337,7 @@ static sql_op *new_op(sql_port *p, sql_tx *tx, sql_kind kind, slice text, sql_do
     memcpy(op->bytes, text.n > 0 ? text.p : "", text.n);
     op->text = (slice){op->bytes, text.n};
     list_append(&p->all, &op->all_link);
-    count_pending(p, 1);
+    answers_count(&p->answers, 1);
     tick(p);
     return op;
 }

@@ -1,11 +1,9 @@
 /* What a driver of the relational contract is, and what both share: the operation, the transaction,
  * and the port that answers on its loop. Private to this folder. */
 #pragma once
-#include "list.h"
-#include "soon.h"
+#include "answers.h"
 #include "sql.h"
 #include "sql_rows.h"
-#include <pthread.h>
 #include <stdatomic.h>
 
 typedef enum { SQL_QUERY, SQL_BEGIN, SQL_COMMIT, SQL_ROLLBACK } sql_kind;
@@ -79,14 +77,11 @@ struct sql_port {
     sql_db *db;
     uv_loop_t *loop;
     void *pool; /* the driver's, of this port */
-    list all, transactions, ready;
-    size_t pending, parts;
+    list all, transactions;
+    size_t parts;
     bool closing, ticking, gone;
-    uv_async_t wake;
     uv_timer_t tick;
-    soon answers;
-    pthread_mutex_t lock; /* guards mailbox */
-    list mailbox;
+    answers answers;
 };
 
 /* The answer, on the port's loop. */

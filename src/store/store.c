@@ -1,13 +1,7 @@
 /* The front of the store: limits, the operation, and the port that answers it.
  *
  *   store_set() -> op -> driver->submit -> (writer thread | Redis link | at once)
- *       -> ready list or mailbox of the port -> drain, on the port's loop -> done
- *
- * An answer never comes before the call returns, so that a caller may set up what its callback
- * needs: an answer that is known at once waits in `ready` until later in the same turn of the loop
- * (soon.h). Rejected: answering at once, which would re-enter callers.
- * Answers from other threads lie in the mailbox, guarded by the port's lock; the wake is sent while
- * the lock is held, so the port can't be freed between the two.
+ *       -> answers of the port, on its loop -> done
  *
  * A port is owned by its loop. It frees itself after store_port_close, once the last op is answered
  * and its handles are closed. What must never happen: an op without its one answer; a caller's
@@ -21,26 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void on_part_closed(void *port)
+static void close_when_done(void *port)
 {
     store_port *p = port;
-    if (--p->open > 0)
-        return;
-    pthread_mutex_destroy(&p->lock);
-    free(p);
-}
-
-static void on_wake_closed(uv_handle_t *wake)
-{
-    on_part_closed(wake->data);
-}
-
-static void close_when_done(store_port *p)
-{
-    if (!p->closing || p->pending > 0 || uv_is_closing((uv_handle_t *)&p->wake))
-        return;
-    uv_close((uv_handle_t *)&p->wake, on_wake_closed);
-    soon_close(&p->answers, on_part_closed);
+    if (p->closing && p->answers.pending == 0)
+        answers_close(&p->answers, free);
 }
 
 static void count(const store_op *op)
@@ -55,52 +34,19 @@ static void count(const store_op *op)
         metrics_add(METRIC_STORE_FAILURES, 1);
 }
 
-/* Only calls that wait for their answer keep the loop alive. */
-static void count_pending(store_port *p, int by)
-{
-    p->pending += (size_t)by;
-    if (p->pending > 0)
-        uv_ref((uv_handle_t *)&p->wake);
-    else
-        uv_unref((uv_handle_t *)&p->wake);
-}
-
 static void answer(store_op *op)
 {
     count(op);
     op->done(&op->result, op->arg);
     if (op->release != NULL)
         op->release(op->held);
-    count_pending(op->port, -1);
+    answers_count(&op->port->answers, -1);
     free(op);
 }
 
-static void drain(void *port)
+static void answer_link(list *link)
 {
-    store_port *p = port;
-    list ops;
-    list_move(&p->ready, &ops);
-    while (!list_empty(&ops)) {
-        store_op *op = LIST_ENTRY(ops.next, store_op, link);
-        list_remove(&op->link);
-        answer(op);
-    }
-    close_when_done(p);
-}
-
-static void on_wake(uv_async_t *wake)
-{
-    store_port *p = wake->data;
-    list posted;
-    pthread_mutex_lock(&p->lock);
-    list_move(&p->mailbox, &posted);
-    pthread_mutex_unlock(&p->lock);
-    while (!list_empty(&posted)) {
-        list *node = posted.next;
-        list_remove(node);
-        list_append(&p->ready, node);
-    }
-    drain(p);
+    answer(LIST_ENTRY(link, store_op, link));
 }
 
 store_port *store_port_new(store *s, uv_loop_t *loop)
@@ -108,14 +54,7 @@ store_port *store_port_new(store *s, uv_loop_t *loop)
     store_port *p = mem_alloc(sizeof *p);
     p->store = s;
     p->loop = loop;
-    p->open = 2;
-    list_init(&p->ready);
-    list_init(&p->mailbox);
-    pthread_mutex_init(&p->lock, NULL);
-    uv_async_init(loop, &p->wake, on_wake);
-    uv_unref((uv_handle_t *)&p->wake);
-    p->wake.data = p;
-    soon_init(&p->answers, loop, drain, p);
+    answers_init(&p->answers, loop, p, answer_link, close_when_done);
     if (s->driver->port_open != NULL)
         s->driver->port_open(p);
     return p;
@@ -195,18 +134,13 @@ static void settle(store_op *op, store_status status)
 void store_op_finish(store_op *op, store_status status)
 {
     settle(op, status);
-    list_append(&op->port->ready, &op->link);
-    soon_arm(&op->port->answers);
+    answers_add(&op->port->answers, &op->link);
 }
 
 void store_op_post(store_op *op, store_status status)
 {
-    store_port *p = op->port;
     settle(op, status);
-    pthread_mutex_lock(&p->lock);
-    list_append(&p->mailbox, &op->link);
-    uv_async_send(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    answers_post(&op->port->answers, &op->link);
 }
 
 void store_op_answer(store_op *op, store_status status)
@@ -256,7 +190,7 @@ static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, 
     op->key = size > 0 ? put(&at, key) : (slice){NULL, key.n};
     op->value = size > 0 ? put(&at, value) : (slice){NULL, value.n};
     op->version = size > 0 ? put(&at, version) : (slice){NULL, version.n};
-    count_pending(p, 1);
+    answers_count(&p->answers, 1);
     return op;
 }
 
