@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-static const char box_name[] = "host.peer";
+static const char kind[] = "host.peer";
 
 enum { RECEIVED_MAX = 256 << 20, READ_BYTES = 64 << 10, PAUSED_BYTES = 64 << 10, BACKLOG = 128 };
 
@@ -29,12 +29,8 @@ typedef struct peer {
     buf received;
     char ended[64]; /* empty: not yet */
     size_t writing; /* writes under way */
-    bool is_pipe, connected, closing;
+    bool is_pipe, connected;
 } peer;
-
-typedef struct {
-    peer *p; /* NULL: closed */
-} box;
 
 typedef struct {
     uv_write_t request;
@@ -113,27 +109,19 @@ static void on_closed(uv_handle_t *handle)
 static void close_peer(activity_object *o)
 {
     peer *p = LIST_ENTRY(o, peer, object);
-    if (p->closing)
-        return;
-    p->closing = true;
     uv_close(&p->h.handle, on_closed);
 }
 
-/* Boxes ------------------------------------------------------------------------------------- */
+/* Opening ----------------------------------------------------------------------------------- */
 
 static peer *check_peer(lua_State *L)
 {
-    const box *b = luaL_checkudata(L, 1, box_name);
-    if (b->p == NULL)
-        luaL_error(L, "this socket is closed");
-    return b->p;
+    return LIST_ENTRY(activity_check(L, kind, "socket"), peer, object);
 }
 
 static peer *new_peer(lua_State *L, bool is_pipe)
 {
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->p = NULL;
-    luaL_setmetatable(L, box_name);
+    activity_object **box = activity_new_box(L, kind);
     peer *p = mem_alloc(sizeof *p);
     p->is_pipe = is_pipe;
     uv_loop_t *loop = vm_services(vm_of(L))->loop;
@@ -142,8 +130,7 @@ static peer *new_peer(lua_State *L, bool is_pipe)
     else
         uv_tcp_init(loop, &p->h.tcp);
     p->h.handle.data = p->connecting.data = p->shutting.data = p;
-    activity_add(&p->object, close_peer);
-    b->p = p;
+    activity_add(box, &p->object, close_peer);
     return p;
 }
 
@@ -210,9 +197,8 @@ static int peer_accept(lua_State *L)
     peer *p = check_peer(L);
     peer *c = new_peer(L, p->is_pipe);
     if (uv_accept(&p->h.stream, &c->h.stream) != 0) {
-        box *b = lua_touserdata(L, -1);
-        b->p = NULL;
-        activity_close(&c->object);
+        lua_replace(L, 1);
+        activity_close(activity_take(L, kind));
         return 0;
     }
     c->connected = true;
@@ -304,61 +290,34 @@ static int peer_shutdown(lua_State *L)
     return 0;
 }
 
-static int close_box(lua_State *L)
-{
-    box *b = luaL_checkudata(L, 1, box_name);
-    peer *p = b->p;
-    b->p = NULL;
-    if (p != NULL)
-        activity_close(&p->object);
-    return 0;
-}
-
 /* reset(): closes with RST where there is TCP below. */
 static int peer_reset(lua_State *L)
 {
-    box *b = luaL_checkudata(L, 1, box_name);
-    peer *p = b->p;
-    if (p == NULL || p->is_pipe || p->closing)
-        return close_box(L);
-    b->p = NULL;
-    list_remove(&p->object.link);
-    p->closing = true;
+    activity_object *o = activity_take(L, kind);
+    peer *p = o != NULL ? LIST_ENTRY(o, peer, object) : NULL;
+    if (p == NULL)
+        return 0;
+    if (p->is_pipe) {
+        activity_close(o);
+        return 0;
+    }
+    list_remove(&o->link);
     if (uv_tcp_close_reset(&p->h.tcp, on_closed) != 0)
         uv_close(&p->h.handle, on_closed);
     return 0;
 }
 
-static int collect_box(lua_State *L)
-{
-    box *b = luaL_checkudata(L, 1, box_name);
-    if (b->p != NULL)
-        b->p->object.forgotten = true;
-    b->p = NULL;
-    return 0;
-}
-
 int luaopen_host_peer(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"status", peer_status},
-                                       {"take", peer_take},
-                                       {"write", peer_write},
-                                       {"pause", peer_pause},
-                                       {"resume", peer_resume},
-                                       {"shutdown", peer_shutdown},
-                                       {"close", close_box},
-                                       {"reset", peer_reset},
-                                       {"accept", peer_accept},
-                                       {"port", peer_port},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"status", peer_status}, {"take", peer_take},
+                                       {"write", peer_write},   {"pause", peer_pause},
+                                       {"resume", peer_resume}, {"shutdown", peer_shutdown},
+                                       {"reset", peer_reset},   {"accept", peer_accept},
+                                       {"port", peer_port},     {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"connect", peer_connect}, {"listen", peer_listen}, {"wait", activity_wait}, {NULL, NULL}};
     activity_check_trusted(L, "host.peer");
-    luaL_newmetatable(L, box_name);
-    lua_pushcfunction(L, collect_box);
-    lua_setfield(L, -2, "__gc");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
+    activity_new_kind(L, kind, methods);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char box_name[] = "host.process";
+static const char kind[] = "host.process";
 
 enum { OUTPUT_MAX = 64 << 20, READ_BYTES = 64 << 10, WORDS_MAX = 1000 };
 
@@ -31,10 +31,6 @@ typedef struct program {
     int signal;
     bool started, exited;
 } program;
-
-typedef struct {
-    program *p; /* NULL: closed */
-} box;
 
 /* From the loop ----------------------------------------------------------------------------- */
 
@@ -121,9 +117,7 @@ static char **words_of(lua_State *L, int arg, const char *first)
 
 static program *new_program(lua_State *L)
 {
-    box *b = lua_newuserdatauv(L, sizeof *b, 0);
-    b->p = NULL;
-    luaL_setmetatable(L, box_name);
+    activity_object **box = activity_new_box(L, kind);
     program *p = mem_alloc(sizeof *p);
     uv_loop_t *loop = vm_services(vm_of(L))->loop;
     for (int i = 0; i < 2; i++) {
@@ -132,8 +126,7 @@ static program *new_program(lua_State *L)
     }
     p->process.data = p;
     p->open_handles = 3;
-    activity_add(&p->object, close_program);
-    b->p = p;
+    activity_add(box, &p->object, close_program);
     return p;
 }
 
@@ -174,10 +167,7 @@ static int process_start(lua_State *L)
 
 static program *check_program(lua_State *L)
 {
-    const box *b = luaL_checkudata(L, 1, box_name);
-    if (b->p == NULL)
-        luaL_error(L, "this process is closed");
-    return b->p;
+    return LIST_ENTRY(activity_check(L, kind, "process"), program, object);
 }
 
 static int process_pid(lua_State *L)
@@ -222,25 +212,6 @@ static int process_kill(lua_State *L)
     return 1;
 }
 
-static int process_close(lua_State *L)
-{
-    box *b = luaL_checkudata(L, 1, box_name);
-    program *p = b->p;
-    b->p = NULL;
-    if (p != NULL)
-        activity_close(&p->object);
-    return 0;
-}
-
-static int collect_box(lua_State *L)
-{
-    box *b = luaL_checkudata(L, 1, box_name);
-    if (b->p != NULL)
-        b->p->object.forgotten = true;
-    b->p = NULL;
-    return 0;
-}
-
 /* environment() -> { NAME = value } of this process */
 static int process_environment(lua_State *L)
 {
@@ -280,20 +251,18 @@ static int process_folder(lua_State *L)
 
 int luaopen_host_process(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"pid", process_pid},     {"status", process_status},
-                                       {"take", process_take},   {"kill", process_kill},
-                                       {"close", process_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"pid", process_pid},
+                                       {"status", process_status},
+                                       {"take", process_take},
+                                       {"kill", process_kill},
+                                       {NULL, NULL}};
     static const luaL_Reg functions[] = {{"start", process_start},
                                          {"environment", process_environment},
                                          {"executable", process_executable},
                                          {"folder", process_folder},
                                          {NULL, NULL}};
     activity_check_trusted(L, "host.process");
-    luaL_newmetatable(L, box_name);
-    lua_pushcfunction(L, collect_box);
-    lua_setfield(L, -2, "__gc");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
+    activity_new_kind(L, kind, methods);
     luaL_newlib(L, functions);
     return 1;
 }
