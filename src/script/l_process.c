@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "task.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -227,26 +228,26 @@ static int process_environment(lua_State *L)
     return 1;
 }
 
+static int push_path(lua_State *L, int (*read)(char *path, size_t *n), const char *what)
+{
+    char path[PATH_MAX];
+    size_t n = sizeof path;
+    if (read(path, &n) != 0)
+        return vm_fail(L, "spawn", "%s is unknown", what);
+    lua_pushlstring(L, path, n);
+    return 1;
+}
+
 /* executable() -> the path of this program */
 static int process_executable(lua_State *L)
 {
-    char path[4096];
-    size_t n = sizeof path;
-    if (uv_exepath(path, &n) != 0)
-        return vm_fail(L, "spawn", "the path of this program is unknown");
-    lua_pushlstring(L, path, n);
-    return 1;
+    return push_path(L, uv_exepath, "the path of this program");
 }
 
 /* folder() -> the current one */
 static int process_folder(lua_State *L)
 {
-    char path[4096];
-    size_t n = sizeof path;
-    if (uv_cwd(path, &n) != 0)
-        return vm_fail(L, "spawn", "the current folder is unknown");
-    lua_pushlstring(L, path, n);
-    return 1;
+    return push_path(L, uv_cwd, "the current folder");
 }
 
 int luaopen_host_process(lua_State *L)
