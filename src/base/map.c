@@ -35,7 +35,7 @@ static inline void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-uint64_t map_hash(slice key)
+static uint64_t hash_of(slice key)
 {
     pthread_once(&seeded, make_seed);
     uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
@@ -66,7 +66,7 @@ map_node *map_find(const map *m, slice key)
 {
     if (m->slots == NULL)
         return NULL;
-    uint64_t hash = map_hash(key);
+    uint64_t hash = hash_of(key);
     map_node *node = m->slots[hash & m->mask];
     while (node != NULL && !(node->hash == hash && slice_eq(node->key, key)))
         node = node->next;
@@ -95,7 +95,7 @@ void map_insert(map *m, map_node *node)
 {
     if (m->slots == NULL || m->count > m->mask)
         grow(m);
-    node->hash = map_hash(node->key);
+    node->hash = hash_of(node->key);
     node->next = m->slots[node->hash & m->mask];
     m->slots[node->hash & m->mask] = node;
     m->count++;

@@ -17,7 +17,6 @@ typedef struct {
     size_t mask, count;
 } map;
 
-uint64_t map_hash(slice key);
 map_node *map_find(const map *m, slice key); /* NULL: absent */
 void map_insert(map *m, map_node *node);     /* node->key set, key not present */
 void map_remove(map *m, map_node *node);     /* node is in m */

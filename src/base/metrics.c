@@ -225,8 +225,9 @@ void metrics_set(metric m, int64_t value)
 
 /* Series ------------------------------------------------------------------------------------ */
 
-/* Prometheus reads UTF-8 only, and one bad byte would cost it the whole scrape. */
-void metrics_put_label(buf *out, slice name, slice value)
+/* `name="value"` with the value escaped; a comma first when out is not empty. Prometheus reads
+ * UTF-8 only, and one bad byte would cost it the whole scrape. */
+static void put_label(buf *out, slice name, slice value)
 {
     if (value.n > LABEL_VALUE_MAX)
         value.n = LABEL_VALUE_MAX;
@@ -306,11 +307,11 @@ static metrics_series *find_request(metrics_shard *s, slice route, slice method,
 {
     char code[16];
     buf labels = {0};
-    metrics_put_label(&labels, SLICE("route"), route);
+    put_label(&labels, SLICE("route"), route);
     size_t route_len = labels.len;
-    metrics_put_label(&labels, SLICE("method"), method);
+    put_label(&labels, SLICE("method"), method);
     slice number = {code, (size_t)snprintf(code, sizeof code, "%d", status)};
-    metrics_put_label(&labels, SLICE("status"), number);
+    put_label(&labels, SLICE("status"), number);
     metrics_series *series = find_series(s, &metrics_requests, (slice){labels.data, labels.len});
     if (series != NULL)
         series->route = (slice){series->labels.p, route_len};
@@ -351,7 +352,7 @@ static metrics_series *find_timing(metrics_shard *s, metric_timing t, slice labe
     if (last->series != NULL && slice_eq((slice){last->label, last->n}, label))
         return last->series;
     buf labels = {0};
-    metrics_put_label(&labels, slice_of(timing_labels[t]), label);
+    put_label(&labels, slice_of(timing_labels[t]), label);
     metrics_series *series = find_series(s, &timings[t], (slice){labels.data, labels.len});
     buf_free(&labels);
     if (label.n <= sizeof last->label) {
@@ -441,7 +442,7 @@ void metrics_record(metrics_family *f, const metrics_label *labels, size_t count
     metrics_shard *s = shard();
     buf text = {0};
     for (size_t i = 0; i < count; i++)
-        metrics_put_label(&text, labels[i].name, labels[i].value);
+        put_label(&text, labels[i].name, labels[i].value);
     pthread_mutex_lock(&s->lock);
     metrics_series *series = find_series(s, f, (slice){text.data, text.len});
     if (series != NULL && f->type == METRICS_HISTOGRAM)

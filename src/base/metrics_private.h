@@ -64,5 +64,3 @@ extern const metrics_family metrics_requests, metrics_request_seconds;
 
 /* Calls fn for each shard, its lock held. */
 void metrics_each_shard(void (*fn)(metrics_shard *shard, void *arg), void *arg);
-/* `name="value"` with the value escaped; a comma first when out is not empty. */
-void metrics_put_label(buf *out, slice name, slice value);

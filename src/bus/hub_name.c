@@ -38,7 +38,8 @@ static bool take_part(slice *text, size_t n, slice *part)
     return true;
 }
 
-bool hub_name_parse(slice text, hub_name *name)
+/* False: it is not such a name. */
+static bool parse(slice text, hub_name *name)
 {
     size_t tenant, session;
     if (text.n < family.n || memcmp(text.p, family.p, family.n) != 0)
@@ -54,5 +55,5 @@ bool hub_name_parse(slice text, hub_name *name)
 slice hub_name_topic(slice text)
 {
     hub_name name;
-    return hub_name_parse(text, &name) ? name.topic : text;
+    return parse(text, &name) ? name.topic : text;
 }

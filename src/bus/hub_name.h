@@ -10,7 +10,5 @@ typedef struct {
 } hub_name;
 
 void hub_name_write(buf *out, const hub_name *name);
-/* False: it is not such a name. */
-bool hub_name_parse(slice text, hub_name *name);
 /* What rules go by: the topic of such a name, and all of any other. */
 slice hub_name_topic(slice text);

@@ -13,7 +13,7 @@ static address_range proxies[PROXIES_MAX];
 static size_t proxy_count;
 static bool unix_too;
 
-void forwarded_trust_nobody(void)
+static void trust_nobody(void)
 {
     proxy_count = 0;
     unix_too = false;
@@ -42,7 +42,7 @@ static int trust(const char *item, char *error, size_t error_size)
 
 int forwarded_trust(const char *const *items, char *error, size_t error_size)
 {
-    forwarded_trust_nobody();
+    trust_nobody();
     for (; *items != NULL; items++)
         if (trust(*items, error, error_size) != 0)
             return -1;

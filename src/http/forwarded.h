@@ -10,7 +10,6 @@
 /* Before threads start: addresses and blocks (10.0.0.0/8, ::1), or "unix" for unix sockets. -1 with
  * a message: an item is none. */
 int forwarded_trust(const char *const *items, char *error, size_t error_size);
-void forwarded_trust_nobody(void);
 
 /* The client's address; "unix", or "gone". Lives as long as the exchange. */
 slice forwarded_peer(exchange *x);

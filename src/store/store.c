@@ -75,14 +75,9 @@ void store_close(store *s)
     s->driver->close(s);
 }
 
-const char *store_name(const store *s)
-{
-    return s->driver->name;
-}
-
 const char *store_port_name(const store_port *p)
 {
-    return store_name(p->store);
+    return p->store->driver->name;
 }
 
 /* Operations ---------------------------------------------------------------------------------- */

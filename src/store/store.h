@@ -77,8 +77,7 @@ struct redis_options;
 /* Always opens; connects in the background and for ever. */
 store *store_redis_open(const struct redis_options *options);
 
-const char *store_name(const store *s); /* "embedded" or "redis" */
-const char *store_port_name(const store_port *p);
+const char *store_port_name(const store_port *p); /* "embedded" or "redis" */
 store_port *store_port_new(store *s, uv_loop_t *loop);
 /* Answers what is pending with UNAVAILABLE on the coming turns of the loop, then frees itself. */
 void store_port_close(store_port *p);
