@@ -10,8 +10,10 @@
  *     lunacast_connect(client);
  *     uv_run(loop, UV_RUN_DEFAULT);
  *
- *     CLOSED --lunacast_connect--> CONNECTING --open--> OPEN --lost--> WAITING --delay-->
- * CONNECTING any --lunacast_close, revoked, kicked, a token refused that nobody can renew--> CLOSED
+ *     CLOSED --lunacast_connect--> CONNECTING --open--> OPEN --lost--> WAITING
+ *                                       ^                                 |
+ *                                       '--------------delay--------------'
+ *     any --lunacast_close, revoked, kicked, a token refused that nobody can renew--> CLOSED
  *
  * Threads: everything happens on the thread of the loop; no function may be called from another.
  * Texts: UTF-8. `const char *` parameters end with NUL and are copied; what a callback is given

@@ -1,10 +1,11 @@
 /* A connection's life. libuv's own TCP and resolver, OpenSSL by net/tls (bytes in, bytes out), the
  * frames by codec/ws_frame: the same code as the server's.
  *
- *   RESOLVING --addresses--> CONNECTING --connected--> OPENING --101--> OPEN --wire_close-->
- * CLOSING |    ^ the next address       |             |                     |
- *                            '----'                        |             |                     |
- *   any --failure, deadline, close frame, end of the stream (end)--> DEAD <--------------------'
+ *   RESOLVING --addresses--> CONNECTING --connected--> OPENING --101--> OPEN
+ *                              |    ^                                    | wire_close
+ *                              '----' the next address                CLOSING
+ *
+ *   any --failure, deadline, close frame, end of the stream (end)--> DEAD
  *   any --wire_abandon--> DEAD
  *
  * Owner: the client, until on_end or wire_abandon; then itself, until the last of its handles and

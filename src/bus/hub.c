@@ -5,8 +5,8 @@
  * number of topics.
  *
  *   absent --hub_listen--> live --last hub_unlisten--> freed
- *                           \--ended (deleted, expired)--> out of the map --last hub_unlisten-->
- * freed
+ *                           \--ended (deleted, expired)--> out of the map
+ *                                                            \--last hub_unlisten--> freed
  *
  * Over a remote a value travels as one line "1 VERSION TTL_MS FLAGS\n" and the bytes.
  * Messages (log) are the exception to all this: hub_log.c.

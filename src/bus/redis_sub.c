@@ -1,8 +1,8 @@
 /* Subscriptions of the whole process over one link.
  *
  *   join, leave (any thread) -> mailbox -> on_wake -> SUBSCRIBE, UNSUBSCRIBE in batches
- *   link ready -> forget everything, each_name -> SUBSCRIBE in batches -> last answer ->
- * on_relinked
+ *   link ready -> forget everything, each_name -> SUBSCRIBE in batches
+ *              -> last answer -> on_relinked
  *
  * The list of names that the link must hear belongs to the hub; nothing is remembered here across a
  * lost link. What is remembered is how many answers to SUBSCRIBE a name still waits for: a name

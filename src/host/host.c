@@ -4,8 +4,8 @@
  *   open -> workers boot -> all booted? -> listen -> ready line -> signals
  *   SIGTERM, SIGINT: workers drain -> joined -> hub, store -> audit -> exit 0; again: exit now
  *   SIGHUP, a saved file: the settings are read again and the scripts loaded with them, all or
- *   nothing; then the certificate is read again, and the log's files are opened again. The old ones
- * stay where the new ones are wrong.
+ *   nothing; then the certificate is read again, and the log's files are opened again. The old
+ *   ones stay where the new ones are wrong.
  *
  * In development an application that does not start is no end: a server with lua/web/dev/stand_in
  * for its scripts shows the problem. When the files change it goes, and the application is started

@@ -2,8 +2,8 @@
  * lies in the hub's mailbox and resumes the tasks that became ready, so a chain of event, task and
  * message ends in the turn in which it began.
  *
- *   new --worker_run--> SERVING --worker_stop--> DRAINING --no connection left, or drain over-->
- * free
+ *   new --worker_run--> SERVING --worker_stop--> DRAINING
+ *                                       \--no connection left, or drain over--> free
  *
  * Ordered end: what worker_stop.c says, then tasks, VM, hub, store, loop.
  *

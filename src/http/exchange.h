@@ -2,9 +2,9 @@
  * nulled at its death. It dies when the response is finished and its task has ended; its arena is
  * freed at once.
  *
- *   HEAD --headers parsed--> OPEN --exchange_finish / stream / file--> ANSWERED --task ended-->
- * freed
- *                              \--peer gone--> ABANDONED --task cancelled and ended--> freed
+ *   HEAD --headers parsed--> OPEN
+ *     OPEN --exchange_finish, stream, file--> ANSWERED --task ended--> freed
+ *     OPEN --peer gone--> ABANDONED --task cancelled and ended--> freed
  *
  * Upward: http_conn calls handler->on_exchange once, when the head is parsed and the body is whole
  * or the bytes at hand are used up. */

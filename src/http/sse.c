@@ -1,7 +1,7 @@
 /* Server-sent events.
  *
- *   OPEN --sse_end, no topic left, ops of the audience: event `end`--> CLOSING --all taken-->
- * closed
+ *   OPEN --sse_end, no topic left, ops of the audience: event `end`--> CLOSING
+ *     |                                                                   \--all taken--> closed
  *     \--has_room: too slow: event `end`, CLOSE_MS--> aborted when it still takes nothing
  *
  * A client comes back by itself, with the id of the last event that it saw. So an id is only sent

@@ -3,9 +3,8 @@
  * close callback; everybody else gets a pointer that is nulled in on_close. Not thread-safe: only
  * the owning worker's thread calls these.
  *
- *   OPEN --conn_close--> FLUSHING --all written--> LINGERING --peer ended or 1 s--> CLOSING -->
- * freed
- *     \--conn_abort, error, stall------------------------------------------------->/
+ *   OPEN --conn_close--> FLUSHING --all written--> LINGERING --peer ended or 1 s--> CLOSING
+ *     \--conn_abort, error, stall--------------------------------------------------->/   \--> freed
  *
  * What must never happen: a callback after on_close; a byte written after conn_close; an unbounded
  * queue: every writer looks at conn_queued() and has a named policy. */

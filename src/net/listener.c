@@ -2,8 +2,8 @@
  * answer to EMFILE but its own emergency descriptor that drops connections silently.
  *
  *   ACCEPTING --no descriptor, reserve used up: pause_accepting--> PAUSED --100 ms--> ACCEPTING
- *        \--listener_stop------------------\--listener_stop--> STOPPED --both handles closed-->
- * freed
+ *        \--listener_stop------------------\--listener_stop--> STOPPED
+ *                                                                 \--both handles closed--> freed
  *
  * A paused listener leaves new connections in the kernel's backlog; the streams that live go on.
  * Out of descriptors, the spare one is given up for a moment to accept and close the connection

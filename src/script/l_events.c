@@ -1,8 +1,8 @@
 /* host.events, and streams of events that a route answers with.
  *
- *   response table -> events_answer -> topics only: the hub and sse.c do the rest, no Lua per event
- *                          \-> run: events_run -> task: run(send, req) -> events_finish ->
- * events_over
+ *   response table -> events_answer
+ *     topics only: the hub and sse.c do the rest, no Lua per event
+ *     run: events_run -> task: run(send, req) -> events_finish -> events_over
  *
  * send waits while the client has not taken what was sent before. When the client goes, the task is
  * cancelled, unless the table says `keep`: then send tells that nobody is there. With a topic
