@@ -129,14 +129,20 @@ static int view_pairs(lua_State *L)
     return 3;
 }
 
+static int call_ended(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    return lua_gettop(L);
+}
+
+/* What is called may wait. */
 static int view_call(lua_State *L)
 {
     read_only_behind(L, 1);
     lua_replace(L, 1);
-    lua_pushvalue(L, 1);
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, call_ended);
+    return call_ended(L, LUA_OK, 0);
 }
 
 static bool is_uncovered(lua_State *L, int index)
