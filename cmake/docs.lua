@@ -21,6 +21,7 @@ local WEB = {
   { "web.presence", "web/presence.lua" }, { "web.hooks", "web/hooks.lua" },
   { "web.listen", "web/listen.lua" }, { "web.cache", "web/cache.lua" },
   { "web.limiter", "web/limiter.lua" }, { "web.lease", "web/lease.lua" },
+  { "web.change", "web/change.lua" },
   { "web.ask", "web/ask.lua" }, { "web.health", "web/health.lua" },
   { "web.etag", "web/etag.lua" }, { "web.httpdate", "web/httpdate.lua" },
 }

@@ -16,6 +16,7 @@
 -- Rejected: the tenant as a part of the keys, which clients of the original read by their names;
 -- so each question holds its tenant, ids can't be guessed, and whoever asks with another tenant's
 -- token finds nothing.
+local change = require "web.change"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
 local hub = require "host.hub"
@@ -110,26 +111,14 @@ end
 
 -- The newest ids of the session come first; of two questions at once neither is lost.
 local function note_session(request)
-  local key = "hitl:session:" .. request.sessionId
-  for _ = 1, 10 do
-    local value, version, code = store.get(key)
-    must(value, version, code)
-    local noted = value and json.decode(value) or {}
+  local _, message, code = change("hitl:session:" .. request.sessionId, function(noted)
     local ids = { request.requestId }
-    for _, id in ipairs(noted.requests or {}) do
+    for _, id in ipairs(noted and noted.requests or {}) do
       if #ids < SESSION_MAX then ids[#ids + 1] = id end
     end
-    local text = json.encode { sessionId = request.sessionId, requestId = request.requestId,
-      requests = ids }
-    local written, message
-    if value then
-      written, message, code = store.cas(key, text, version, { ttl = SESSION_TTL })
-    else
-      written, message, code = store.add(key, text, { ttl = SESSION_TTL })
-    end
-    if written then return end
-    if code ~= "conflict" and code ~= "exists" and code ~= "absent" then world(message, code) end
-  end
+    return { sessionId = request.sessionId, requestId = request.requestId, requests = ids }
+  end, { ttl = SESSION_TTL })
+  if code then world(message, code) end
 end
 
 

@@ -5,6 +5,7 @@
 --   node:{name}  the lease
 --
 -- With the embedded store there is one process, and every other name is of one that is gone.
+local change = require "web.change"
 local hub = require "host.hub"
 local json = require "host.json"
 local log = require "host.log"
@@ -15,38 +16,26 @@ local nodes = { self = hub.node(), LEASE = 10, ROUND = 3 }
 
 local LIST, LEASE = "nodes", "node:"
 local FRESH = 1 -- seconds that an answer of `living` is good for
-local TRIES = 20
 
 local known, known_at ---@type table<string, integer>|nil, number|nil
 local beaten = false
 
 
--- The list and its version; an empty one when there is none yet.
-local function read()
-  local text, version, code = store.get(LIST)
-  if code then return nil, version, code end
-  local list = text and json.decode(text)
-  return type(list) == "table" and list or {}, version
+-- Changes the list: fn(list) gives false when there is nothing to do.
+local function update(fn)
+  local _, message, code = change(LIST, function(list)
+    list = list or {}
+    if fn(list) ~= false then return list end
+  end)
+  if code then return nil, message, code end
+  return true
 end
 
 
--- Changes the list: change(list) gives false when there is nothing to do.
-local function update(change)
-  for _ = 1, TRIES do
-    local list, version, code = read()
-    if not list then return nil, version, code end
-    if change(list) == false then return true end
-    local text = json.encode(list)
-    local done, message
-    if version then
-      done, message, code = store.cas(LIST, text, version)
-    else
-      done, message, code = store.add(LIST, text)
-    end
-    if done then return true end
-    if code == "unavailable" then return nil, message, code end
-  end
-  return nil, "the list of nodes changes too often", "conflict"
+local function read()
+  local text, message, code = store.get(LIST)
+  if code then return nil, message, code end
+  return text and json.decode(text) or {}
 end
 
 

@@ -1,8 +1,6 @@
 -- Leases on both stores: one holder at a time, whoever asks. Each spec is a script of its own, run by
 -- the real binary.
-local process = require "spec.support.process"
-local redis_server = require "spec.support.redis"
-local server = require "spec.support.server"
+local stores = require "spec.support.stores"
 
 local PRELUDE = [[
 local lease = require "web.lease"
@@ -15,25 +13,11 @@ local function same(expected, actual, ...)
 end
 ]]
 
-local redis
 
-local drivers = {
-  embedded = function() return { LUNACAST_DATA = server.folder(), REDIS_URL = "" } end,
-  redis = function()
-    redis = redis or redis_server.start()
-    redis:command "flushall"
-    return { REDIS_URL = redis.url }
-  end,
-}
-
-
-for name, environment in pairs(drivers) do
+for name, environment in pairs(stores.drivers) do
   describe("a lease, " .. name, function()
     local function passes(code)
-      local folder = server.folder()
-      server.write(folder, { ["spec.lua"] = PRELUDE .. code })
-      local result = process.run(server.BINARY, { "lua", folder .. "/spec.lua" }, { env = environment() })
-      assert.equal(0, result.code, result.err .. result.out)
+      stores.run(environment(), PRELUDE .. code)
     end
 
     it("goes to the first who asks, and names it to others", function()

@@ -1,8 +1,6 @@
--- host.store and host.redis as scripts see them, on both drivers. Each spec is a script of its own,
+-- host.store and host.redis as scripts see them, on both stores.drivers. Each spec is a script of its own,
 -- run by the real binary; the rules of the store itself are proven in spec/c/store_spec.c.
-local process = require "spec.support.process"
-local redis_server = require "spec.support.redis"
-local server = require "spec.support.server"
+local stores = require "spec.support.stores"
 
 local PRELUDE = [[
 local store = require "host.store"
@@ -20,26 +18,11 @@ end
 ]]
 
 local function run(environment, code)
-  local folder = server.folder()
-  server.write(folder, { ["spec.lua"] = PRELUDE .. code })
-  local result = process.run(server.BINARY, { "lua", folder .. "/spec.lua" }, { env = environment })
-  assert.equal(0, result.code, result.err .. result.out)
-  return result.out
+  return stores.run(environment, PRELUDE .. code)
 end
 
-local redis
 
-local drivers = {
-  embedded = function() return { LUNACAST_DATA = server.folder(), REDIS_URL = "" } end,
-  redis = function()
-    redis = redis or redis_server.start()
-    redis:command "flushall"
-    return { REDIS_URL = redis.url }
-  end,
-}
-
-
-for name, environment in pairs(drivers) do
+for name, environment in pairs(stores.drivers) do
   describe("host.store, " .. name, function()
     local env
     before_each(function() env = environment() end)
@@ -181,14 +164,14 @@ end
 
 describe("host.store", function()
   it("keeps what was set over a restart", function()
-    local env = drivers.embedded()
+    local env = stores.drivers.embedded()
     run(env, [[assert(store.set("a", "kept", { ttl = 100 }))]])
     run(env, [[same("kept", (store.get "a")) assert(store.ttl "a" <= 100)]])
   end)
 
   it("answers unavailable while Redis is away, and works after its return", function()
-    local env = drivers.redis()
-    redis:down()
+    local env = stores.drivers.redis()
+    stores.redis():down()
     run(env, [[
       local time = require "host.time"
       local began = time.monotonic()
@@ -197,7 +180,7 @@ describe("host.store", function()
       assert(time.monotonic() - began < 5)
       fails("unavailable", redis.call("GET", "a"))
     ]])
-    redis:up()
+    stores.redis():up()
     run(env, [[assert(store.set("a", "b"))]])
   end)
 end)
@@ -205,14 +188,14 @@ end)
 
 describe("host.redis", function()
   it("says when it is not configured", function()
-    run(drivers.embedded(), [[
+    run(stores.drivers.embedded(), [[
       same(false, redis.configured)
       fails("unavailable", redis.call("PING"))
     ]])
   end)
 
   it("maps replies to Lua values", function()
-    run(drivers.redis(), [[
+    run(stores.drivers.redis(), [[
       same(true, redis.configured)
       same("PONG", redis.call "PING")
       same("OK", redis.call("SET", "a", "x\0y"))
@@ -235,7 +218,7 @@ describe("host.redis", function()
   end)
 
   it("shares its strings with host.store", function()
-    run(drivers.redis(), [[
+    run(stores.drivers.redis(), [[
       redis.call("SET", "a", "theirs")
       local value, version = store.get "a"
       same("theirs", value)
@@ -245,7 +228,7 @@ describe("host.redis", function()
   end)
 
   it("refuses what would change or block the shared link", function()
-    run(drivers.redis(), [[
+    run(stores.drivers.redis(), [[
       for _, command in ipairs { "subscribe", "MULTI", "Watch", "SELECT", "AUTH", "BLPOP", "MONITOR",
                                  "CLIENT", "HELLO", "QUIT", "WAIT" } do
         local ok, message = pcall(redis.call, command, "1", "1")
