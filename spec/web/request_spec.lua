@@ -84,6 +84,13 @@ describe("a request", function()
   it("parses cookies", function()
     local req = new { headers = { Cookie = 'a=1; b="two"; a=3; c=' } }
     assert.same({ a = "1", b = "two", c = "" }, req.cookies)
+    assert.same({ a = "b=c", d = "e f", g = '"', h = "" }, new { headers = {
+      Cookie = ' a=b=c ;  d = x; d=e f ;;=y; z; g="; h=""; ' } }.cookies)
+  end)
+
+  it("decodes escapes in any case, and leaves what is none", function()
+    local query = new { query = "a=%4a%4A%c3%A4%C3%a4%%4%zz%00+" }.query
+    assert.equal("JJää%%4%zz\0 ", query.a)
   end)
 
   it("parses forms", function()
