@@ -188,13 +188,13 @@ local Events = {}
 Events.__index = Events
 
 
---- Opens a stream of server-sent events.
+--- Opens a stream of server-sent events; `options.method` when it answers another method than GET.
 function http.events(server, path, options)
   options = options or {}
   options.headers = options.headers or {}
   options.headers.Accept = options.headers.Accept or "text/event-stream"
   local c = http.connect(server)
-  c:send(http.format("GET", path, options))
+  c:send(http.format(options.method or "GET", path, options))
   local res = http.read_head(c)
   if not res then error(path .. ": the server closed without an answer", 2) end
   return setmetatable({ wire = c, status = res.status, headers = res.headers }, Events)
