@@ -112,7 +112,7 @@ end
 --- Takes a dead node out of the list, when it has left nothing behind any more.
 ---@param name string
 function nodes.forget(name)
-  log.info("a node is gone", { node = name })
+  if store.name ~= "embedded" then log.info("a node is gone", { node = name }) end
   return update(function(list)
     if list[name] == nil then return false end
     list[name] = nil

@@ -138,7 +138,7 @@ describe("the command line", function()
     assert.equal("waited\n", lunacast({ "lua", folder .. "/wait.lua" }).out)
     p = lunacast { "lua", folder .. "/absent.lua" }
     assert.equal(1, p.code)
-    assert.matches("absent%.lua", p.err)
+    assert.matches("^lunacast: [^\n]*absent%.lua[^\n]*\n$", p.err)
   end)
 end)
 
@@ -206,5 +206,14 @@ describe("a start", function()
     local app = server.launch { files = { ["lua/routes/bad.lua"] = "return {\n  path = \n}" } }
     assert.equal(1, (app.process:wait()))
     assert.matches("lua/routes/bad%.lua:3", app.process.err)
+  end)
+
+  it("shows the calls that led to an error where they are the application's", function()
+    local app = server.launch { files = { ["lua/routes/bad.lua"] = "return { path = '/x', GE = print }" } }
+    assert.equal(1, (app.process:wait()))
+    assert.matches("lunacast: lua/routes/bad%.lua: GE has no meaning[^\n]*\n$", app.process.err)
+    app = server.launch { files = { ["lua/routes/bad.lua"] = "local function f() return nil + 1 end\nlocal x = f()\nreturn x" } }
+    assert.equal(1, (app.process:wait()))
+    assert.matches("bad%.lua:1: attempt.*stack traceback:.*bad%.lua:2: in main chunk", app.process.err)
   end)
 end)

@@ -32,6 +32,7 @@
 #include "reload_state.h"
 #include "setup.h"
 #include "tls.h"
+#include "traceback.h"
 #include "worker.h"
 #include <pthread.h>
 #include <signal.h>
@@ -381,6 +382,6 @@ int host_run(const host_settings *settings, const char *folder)
         end = stand_in(settings, settings->config, folder, problem, sizeof problem);
     if (end == SIGNALLED)
         return audit();
-    fprintf(stderr, "lunacast: %s\n", problem);
+    fprintf(stderr, "lunacast: %.*s\n", (int)traceback_useful(problem), problem);
     return 1;
 }

@@ -3,6 +3,7 @@
 #include "task.h"
 
 #include "mem.h"
+#include "traceback.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -48,8 +49,9 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
     int code = outcome == TASK_OK ? 0 : 1;
     if (outcome == TASK_OK && lua_isinteger(L, 1))
         code = (int)lua_tointeger(L, 1);
-    if (outcome == TASK_ERROR)
-        fprintf(stderr, "lunacast: %s\n", lua_tostring(L, 2));
+    const char *problem = outcome == TASK_ERROR ? lua_tostring(L, 2) : NULL;
+    if (problem != NULL)
+        fprintf(stderr, "lunacast: %.*s\n", (int)traceback_useful(problem), problem);
     s->code = code;
     return 0;
 }

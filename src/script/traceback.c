@@ -4,9 +4,14 @@
  * the newest calls are shown here. */
 #include "traceback.h"
 
+#include <ctype.h>
 #include <lauxlib.h>
+#include <stdbool.h>
+#include <string.h>
 
 enum { DEEP = 200, SHOWN = 20 };
+
+static const char heading[] = "\nstack traceback:";
 
 static void add_call(luaL_Buffer *b, const lua_Debug *ar)
 {
@@ -33,7 +38,7 @@ void traceback_push(lua_State *L, lua_State *from, const char *message, int leve
     luaL_Buffer b;
     luaL_buffinit(L, &b);
     luaL_addstring(&b, message);
-    luaL_addstring(&b, "\nstack traceback:");
+    luaL_addstring(&b, heading);
     for (int i = level; i < level + SHOWN && lua_getstack(from, i, &ar); i++) {
         lua_getinfo(from, "Slnt", &ar);
         add_call(&b, &ar);
@@ -43,4 +48,28 @@ void traceback_push(lua_State *L, lua_State *from, const char *message, int leve
     luaL_addvalue(&b);
     luaL_addstring(&b, " calls)");
     luaL_pushresult(&b);
+}
+
+/* "lua/web/router.lua:98: ...": files of the framework have no folder before lua/. */
+static bool is_of_framework(const char *text)
+{
+    size_t n = strcspn(text, ":\n");
+    return strncmp(text, "lua/", 4) == 0 && text[n] == ':' && isdigit((unsigned char)text[n + 1]);
+}
+
+static bool is_of_application(const char *call)
+{
+    return strncmp(call, "[C]", 3) != 0 && *call != '(' && !is_of_framework(call);
+}
+
+size_t traceback_useful(const char *text)
+{
+    const char *calls = strstr(text, heading);
+    if (calls == NULL || is_of_framework(text))
+        return strlen(text);
+    for (const char *call = strstr(calls, "\n\t"); call != NULL; call = strstr(call + 2, "\n\t")) {
+        if (is_of_application(call + 2))
+            return strlen(text);
+    }
+    return (size_t)(calls - text);
 }
