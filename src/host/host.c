@@ -32,7 +32,6 @@
 #include "reload_state.h"
 #include "setup.h"
 #include "tls.h"
-#include "traceback.h"
 #include "worker.h"
 #include <pthread.h>
 #include <signal.h>
@@ -382,6 +381,6 @@ int host_run(const host_settings *settings, const char *folder)
         end = stand_in(settings, settings->config, folder, problem, sizeof problem);
     if (end == SIGNALLED)
         return audit();
-    fprintf(stderr, "lunacast: %.*s\n", (int)traceback_useful(problem), problem);
+    fprintf(stderr, "lunacast: %.*s\n", (int)script_error_useful(problem), problem);
     return 1;
 }

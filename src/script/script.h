@@ -101,3 +101,6 @@ void task_thread_exit(void);
  * stderr). */
 void script_start(vm *v, const char *file, int argc, char **argv,
                   void (*on_end)(void *arg, int code), void *arg);
+/* How much of an error's message and calls a person needs: all where one of the calls is in the
+ * application, or the framework itself has failed; else the message, which says what and where. */
+size_t script_error_useful(const char *text);

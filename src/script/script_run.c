@@ -3,7 +3,6 @@
 #include "task.h"
 
 #include "mem.h"
-#include "traceback.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -51,7 +50,7 @@ static int on_end(lua_State *L, task_outcome outcome, void *data)
         code = (int)lua_tointeger(L, 1);
     const char *problem = outcome == TASK_ERROR ? lua_tostring(L, 2) : NULL;
     if (problem != NULL)
-        fprintf(stderr, "lunacast: %.*s\n", (int)traceback_useful(problem), problem);
+        fprintf(stderr, "lunacast: %.*s\n", (int)script_error_useful(problem), problem);
     s->code = code;
     return 0;
 }

@@ -4,6 +4,7 @@
  * the newest calls are shown here. */
 #include "traceback.h"
 
+#include "script.h"
 #include <ctype.h>
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -62,7 +63,7 @@ static bool is_of_application(const char *call)
     return strncmp(call, "[C]", 3) != 0 && *call != '(' && !is_of_framework(call);
 }
 
-size_t traceback_useful(const char *text)
+size_t script_error_useful(const char *text)
 {
     const char *calls = strstr(text, heading);
     if (calls == NULL || is_of_framework(text))
