@@ -330,7 +330,7 @@ local function from_text(s, text)
     return text:find "^%-?%d+$" and math.tointeger(tonumber(text)) or text
   end
   if s.kind == "number" then
-    return text:find "^%-?%d+%.?%d*[eE]?[+-]?%d*$" and tonumber(text) or text
+    return text:find "^%-?%d[%d.eE+-]*$" and tonumber(text) or text
   end
   if s.kind == "boolean" and WORDS[text] ~= nil then return WORDS[text] end
   return text

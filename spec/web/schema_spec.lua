@@ -164,4 +164,22 @@ describe("web.schema", function()
       { field = "limit", error = "must be a whole number, got string", ["in"] = "query" },
     }, { err.fields.errors[1], err.fields.errors[2] })
   end)
+
+  it("reads the numbers of a query as JSON writes them, and is soon done with what is none", function()
+    local wanted = { query = schema.compile { fields = {
+      x = { type = "number", optional = true }, n = { type = "integer", optional = true } } } }
+    local function read(text, name)
+      local ok, made = pcall(schema.request, { query = { [name or "x"] = text }, params = {} }, wanted)
+      if not ok then assert.equal(400, made.status, tostring(made)) end
+      return ok and made.query[name or "x"] or nil
+    end
+    for text, number in pairs { ["1"] = 1, ["-2.5"] = -2.5, ["1e3"] = 1000, ["1.5E-1"] = 0.15, ["0"] = 0 } do
+      assert.equal(number, read(text))
+    end
+    for _, text in ipairs { "", "-", "1e", "e1", "0x10", "1e999999", "-1e999", "inf", "nan", "1 ", " 1", "1.2.3", "+1",
+      ("1"):rep(8000) .. "x", ("1"):rep(8000), ("1."):rep(4000), "1e" .. ("9"):rep(8000), ("1"):rep(400) } do
+      assert.is_nil(read(text), text:sub(1, 20))
+      assert.is_nil(text:find "^%d+$" and read(text, "n"))
+    end
+  end)
 end)
