@@ -219,6 +219,49 @@ describe("accounts", function()
     assert.equal(200, login(app, "other").status)
   end)
 
+  it("can't be guessed by many at once either", function()
+    local own = start({ ["password.ln"] = 12 }, { workers = 1 })
+    register(own, "ann")
+    local function burst(count, password)
+      local open, seen = {}, {}
+      for i = 1, count do
+        open[i] = own:connect()
+        open[i]:post(http.format("POST", "/auth/login", { json = { username = "ann", password = password } }))
+      end
+      for i = 1, count do
+        local status = http.read_response(open[i], "POST", 60).status
+        seen[status] = (seen[status] or 0) + 1
+        open[i]:close()
+      end
+      return seen
+    end
+    assert.same({ [200] = 40 }, burst(40, "password of ann"))
+    assert.same({ [401] = 10, [429] = 50 }, burst(60, "wrong password"))
+    assert.equal(429, login(own, "ann").status)
+    own:stop()
+  end)
+
+  it("wait in a line that has an end", function()
+    local own = start({ ["password.ln"] = 15 }, { workers = 1 })
+    register(own, "ann")
+    local open, seen = {}, {}
+    for i = 1, 120 do
+      open[i] = own:connect()
+      open[i]:post(http.format("POST", "/auth/login", { json = { username = "ann", password = "password of ann" } }))
+    end
+    for i = 1, 20 do open[i]:reset() end
+    for i = 21, 120 do
+      local res = http.read_response(open[i], "POST", 60)
+      seen[res.status] = (seen[res.status] or 0) + 1
+      if res.status == 503 then assert.equal("1", res.headers["retry-after"]) end
+      open[i]:close()
+    end
+    assert.is_true(seen[200] >= 30 and (seen[503] or 0) >= 1 and seen[200] + seen[503] == 100,
+      ("%d good, %d busy"):format(seen[200] or 0, seen[503] or 0))
+    assert.equal(200, login(own, "ann").status)
+    own:stop()
+  end)
+
   it("can't be guessed through another door", function()
     local own = start()
     register(own, "ann")
