@@ -7,6 +7,7 @@
 -- puts the question, and looks at the question itself every LOOK seconds: so it misses no decision,
 -- neither one that comes at once nor one that was made while the link to the other nodes was down.
 -- After a restart `ask.resume(id)` waits on; a question that was decided meanwhile answers at once.
+local errors = require "web.errors"
 local listen_to = require "web.listen"
 local requests = require "hitl.requests"
 local time = require "host.time"
@@ -46,12 +47,23 @@ local function gone()
 end
 
 
-local function wait_for(tenant, id, events)
+-- The question as it is now; as it was, while the store is away and it can't have expired yet.
+local function look(request)
+  local ok, now = pcall(requests.current, request.tenantId, request.requestId)
+  if ok then return now end
+  if errors.is(now) and now.code == "unavailable" and time.now() < request.expiresAt + LOOK then
+    return request
+  end
+  error(now, 0)
+end
+
+
+local function wait_for(request, events)
   while true do
-    local request = requests.current(tenant, id)
+    request = look(request)
     if not request then return gone() end
     if request.status ~= "pending" then return decision_of(request) end
-    events:next(math.min(math.max(request.expiresAt - time.now(), 0), LOOK))
+    events:next(math.min(math.max(request.expiresAt - time.now(), 0.1), LOOK))
   end
 end
 
@@ -76,7 +88,7 @@ local function ask(_, question)
     timeout = question.timeout, by = question.by,
   }
   if question.on_asked then question.on_asked(request.requestId) end
-  return wait_for(tenant, request.requestId, events)
+  return wait_for(request, events)
 end
 
 local module = {}
@@ -95,7 +107,7 @@ function module.resume(id, tenant)
   if request.status ~= "pending" then return decision_of(request) end
   local events <close>, message, code = listen(tenant, request.sessionId)
   if not events then return nil, message, code end
-  return wait_for(tenant, id, events)
+  return wait_for(request, events)
 end
 
 --- Asks, and waits for the decision.

@@ -134,8 +134,17 @@ local function has_viewers(topic)
 end
 
 
+-- Has the topic its last event, as far as anybody can know now?
+local function is_over(topic)
+  local page = hub.history(topic, { reverse = true, limit = 1 })
+  local newest = page and page.items[1]
+  return newest ~= nil and events.is_last(newest.data)
+end
+
+
 -- Looks after such a handler: when nobody was there for the grace time it is told so, and when it
--- goes on for as long again, it is ended: it holds a place that others may need.
+-- goes on for as long again, it is ended: it holds a place that others may need. When it has ended
+-- while the bus was away, who follows it hears so as soon as the bus is back.
 local function watch(stream, handler)
   local seen = time.monotonic()
   while task.alive(handler) do
@@ -150,16 +159,22 @@ local function watch(stream, handler)
       task.cancel(handler)
     end
   end
+  time.sleep(LOOK)
+  while not is_over(stream.topic) do
+    publish_end(stream.topic)
+    time.sleep(LOOK)
+  end
 end
 
 
 -- send(event) of such a handler: true, or nil, message, "gone" when nobody was there for a while.
+-- An event that can't be kept ends the stream: those that followed would hide the hole.
 local function sender(stream)
   local topic, sent = stream.topic, 0
   return function(event)
     if stream.gone then return nil, "nobody is there any more", "gone" end
     local ok, message, code = publish(topic, event)
-    if not ok then return nil, message, code end
+    if not ok then errors.throw_world(message, code, "an event can't be kept") end
     sent = sent + 1
     if sent % TOGETHER == 0 then time.sleep(0) end
     return true
