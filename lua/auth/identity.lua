@@ -85,6 +85,9 @@ end
 function identity.token(req)
   local header = req:header "authorization"
   if not header then return nil end
+  -- Most say it like this; who reads the token looks at every byte of it.
+  local usual = header:sub(1, 7) == "Bearer " and header:sub(8)
+  if usual and usual ~= "" and not usual:find(" ", 1, true) then return usual end
   return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +([%w._~+/-]+=*) *$" or ""
 end
 

@@ -58,12 +58,20 @@ function revocations.read()
 end
 
 
+local function text(value)
+  return type(value) == "string" and value or nil
+end
+
+
+local function number(value)
+  return type(value) == "number" and value >= 0 and value or nil
+end
+
+
 --- Whose token it is, for host.hub.
 ---@param claims table
 ---@return web.Identity
 function revocations.identity(claims)
-  local function text(value) return type(value) == "string" and value or nil end
-  local function number(value) return type(value) == "number" and value >= 0 and value or nil end
   return {
     user = text(claims.sub), tenant = text(claims.tenant_id), jti = text(claims.jti),
     iat = number(claims.iat), exp = number(claims.exp),

@@ -89,8 +89,10 @@ typedef struct {
     uint64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* 0: no limit */
 } client_call;
 
-/* -1: a control character, no token, or a header of the framing (Content-Length,
- * Transfer-Encoding, Connection, Expect and the like); nothing is added. */
+/* False: a control character, no token, or a header of the framing (Content-Length,
+ * Transfer-Encoding, Connection, Expect and the like). */
+bool client_header_fits(slice name, slice value);
+/* -1: it does not fit; nothing is added. */
 int client_add_header(buf *headers, slice name, slice value);
 /* The slices are used during the call. The method must be a token. */
 client_request *client_start(client *cl, const client_call *call, const client_ops *ops,

@@ -4,7 +4,7 @@
 #include "client_internal.h"
 #include "http_internal.h"
 
-int client_add_header(buf *headers, slice name, slice value)
+bool client_header_fits(slice name, slice value)
 {
     static const slice own[] = {SLICE_INIT("connection"),
                                 SLICE_INIT("keep-alive"),
@@ -15,11 +15,16 @@ int client_add_header(buf *headers, slice name, slice value)
                                 SLICE_INIT("trailer"),
                                 SLICE_INIT("upgrade"),
                                 SLICE_INIT("expect")};
-    if (!head_is_token(name.p, name.n) || !head_is_clean(value))
-        return -1;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (slice_ieq(name, own[i]))
-            return -1;
+            return false;
+    return head_is_token(name.p, name.n) && head_is_clean(value);
+}
+
+int client_add_header(buf *headers, slice name, slice value)
+{
+    if (!client_header_fits(name, value))
+        return -1;
     buf_append_slice(headers, name);
     buf_append(headers, ": ", 2);
     buf_append_slice(headers, value);

@@ -60,10 +60,8 @@ static void add_own(lua_State *L, buf *own)
     if (!drop && !lua_isstring(L, -1))
         luaL_error(L, "header '%s' must be a string, or false to drop it", name.p);
     slice value = drop ? SLICE("") : vm_check_slice(L, -1);
-    buf *checked = box_push_buf(L);
-    if (client_add_header(checked, name, value) != 0 || slice_ieq(name, SLICE("host")))
+    if (!client_header_fits(name, value) || slice_ieq(name, SLICE("host")))
         luaL_error(L, "header '%s' can't be set for an upstream", name.p);
-    lua_pop(L, 1);
     buf_append_slice(own, name);
     buf_byte(own, '\0');
     buf_byte(own, drop ? '-' : '=');
