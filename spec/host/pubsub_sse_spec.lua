@@ -35,6 +35,27 @@ local function event(c)
 end
 
 
+local CROWD = 1000
+
+
+-- As after a restart of a proxy: all ask at once, and go on where they were. The events and `retry`
+-- of each.
+local function come_back(app, path, position)
+  local crowd, events, retries = {}, {}, {}
+  for i = 1, CROWD do
+    crowd[i] = http.connect(app)
+    crowd[i]:send(http.format("GET", path, { headers = { ["Last-Event-ID"] = position } }))
+  end
+  for i, c in ipairs(crowd) do
+    assert.equal(200, assert(http.read_head(c, 60)).status)
+    retries[i] = tonumber(assert(c:read_until("\n", 60)):match "^retry: (%d+)\n$")
+    repeat events[i] = event(c) until events[i].data
+    c:close()
+  end
+  return events, retries
+end
+
+
 local function publish(app, object, token)
   return app:post("/publish", { json = object, token = token })
 end
@@ -46,11 +67,28 @@ for _, kind in ipairs { "embedded", "redis" } do
     setup(function()
       store = kind == "redis" and redis.start()
       app = server.start { workers = 2, files = { ["lua/topics/kept.lua"] = TOPICS },
-        set = { ["password.ln"] = 10, ["redis.url"] = store and store.url or nil } }
+        set = { ["password.ln"] = 10, ["redis.url"] = store and store.url or nil,
+          ["limits.per_address"] = 0 } }
     end)
     teardown(function()
       app:stop()
       if store then store:down() end
+    end)
+
+    it("reach a thousand that come back at once, who then know when to come back apart", function()
+      local path = "/sse?topic=kept&session_id=storm"
+      local first = open(app, path)
+      local position = event(first).id
+      publish(app, { topic = "kept", session_id = "storm", payload = "missed" })
+      local events, retries = come_back(app, path, position)
+      local quarters = { 0, 0, 0, 0 }
+      for i = 1, CROWD do
+        assert.matches("missed", events[i].data)
+        local quarter = math.min(4, (retries[i] - 1000) // 250 + 1)
+        quarters[quarter] = quarters[quarter] + 1
+      end
+      for _, n in ipairs(quarters) do assert.is_true(n > CROWD / 8, n .. " in a quarter") end
+      first:close()
     end)
 
     it("of several topics go on where each one was left", function()
