@@ -294,10 +294,10 @@ static void *write_all(void *arg)
         published = i + 1;
         for (int k = half; k < clients_n; k += 2)
             give(&clients[k], frame, head + length);
+        struct timespec t;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        floor_cpu[half] = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
     }
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    floor_cpu[half] = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
     return NULL;
 }
 
@@ -474,31 +474,18 @@ int main(int argc, char **argv)
     is_floor = strcmp(argv[1], "floor") == 0;
     for (int option; (option = getopt(argc - 1, argv + 1, "p:c:S:t:r:z:w:")) != -1;) {
         long value = strtol(optarg != NULL ? optarg : "", NULL, 10);
-        switch (option) {
-        case 'p':
-            port = (int)value;
-            break;
-        case 'c':
-            clients_n = (int)value;
-            break;
-        case 'S':
+        if (option == 'S')
             server = value;
-            break;
-        case 't':
-            seconds = (int)value;
-            break;
-        case 'r':
-            rate = (int)value;
-            break;
-        case 'z':
+        else if (option == 'z')
             size = (size_t)value;
-            break;
-        case 'w':
-            percent = (int)value;
-            break;
-        default:
+        else if (option != '?')
+            *(option == 'p'   ? &port
+              : option == 'c' ? &clients_n
+              : option == 't' ? &seconds
+              : option == 'r' ? &rate
+                              : &percent) = (int)value;
+        else
             return 2;
-        }
     }
     if (seconds * rate > MESSAGES_MAX || size > 60000)
         die("too much");
