@@ -9,7 +9,8 @@ describe("a body that is made to cost much", function()
   local app
 
   setup(function()
-    app = server.start { workers = 1, files = { ["lua/routes/odd.lua"] = [[
+    local set = { ["lua.time_ms"] = 1000 } -- with sanitizers
+    app = server.start { workers = 1, set = set, files = { ["lua/routes/odd.lua"] = [[
       local web = require "web"
       return {
         { path = "/json", POST = function(req)
