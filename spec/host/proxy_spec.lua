@@ -327,6 +327,20 @@ describe("web.proxy", function()
     end)
   end
 
+  it("takes an answer in whatever pieces it comes, but no head that never ends", function()
+    local pieces = { "HT", "TP/1.1 200 OK\r", "\nTransfer-Enc", "oding: chunked\r\n\r", "\n" }
+    for byte in ("3\r\nabc\r\n0\r\n\r\n"):gmatch "." do pieces[#pieces + 1] = byte end
+    local res = answered(pieces)
+    assert.equal(200, res.status)
+    assert.equal("abc", res.body)
+    assert.is_nil(res.cut)
+    pieces = { "HTTP/1.1 200 OK\r\n" }
+    for i = 2, 200 do pieces[i] = "X: y\r\n" end -- six seconds of them
+    res = answered(pieces)
+    assert.equal(504, res.status)
+    assert.equal("upstream_timeout", res:json().code)
+  end)
+
   it("passes events on one by one, also as the answer to a POST", function()
     for _, method in ipairs { "GET", "POST" } do
       local c = http.connect(app)
