@@ -10,6 +10,8 @@
 ---@field middleware? (string|web.Middleware)[] names of files in lua/middleware/, or functions
 ---@field body_limit? integer bytes of a request body, instead of the setting limits.body
 ---@field describe? table<string, web.Description> by method; see web.describe
+---@field cache? string with the middleware `cached`: the group of web.cache
+---@field cache_seconds? number with the middleware `cached`: how long; 60
 ---@field errors? fun(err: web.Error): web.Response how errors of this route look, for clients who
 --- expect another form; it does not wait
 ---@field GET? web.Handler

@@ -1,6 +1,7 @@
--- Keeps whole answers of GET for a minute, the same for everybody who may come this far: so it
--- stands behind the middleware that says who may. A route names the group of web.cache that its
--- changes forget: `cache = "posts"`. A client that wants it fresh sends Cache-Control: no-cache.
+-- Keeps whole answers of GET for a minute (`cache_seconds` of the route: for so long), the same for
+-- everybody who may come this far: so it stands behind the middleware that says who may. A route
+-- names the group of web.cache that its changes forget: `cache = "posts"`. A client that wants it
+-- fresh sends Cache-Control: no-cache.
 local cache = require "web.cache"
 local json = require "host.json"
 
@@ -18,26 +19,32 @@ local function fresh(req)
 end
 
 
-local function restore(text)
-  local length, at = text:match "^(%d+) ()"
-  local split = at + math.tointeger(length)
-  local head = json.decode(text:sub(at, split - 1))
-  return { status = 200, type = head.type, headers = head.headers, body = text:sub(split) }
+local function to_keep(res)
+  local headers = res.headers or {}
+  return { type = res.type, headers = headers, body = res.body,
+    bytes = #res.body + #json.encode(headers) }
+end
+
+
+-- The answer is who asks for it's own: middleware may add headers.
+local function answer(kept)
+  local headers = {}
+  for name, value in pairs(kept.headers) do headers[name] = value end
+  return { status = 200, type = kept.type, headers = headers, body = kept.body }
 end
 
 
 return function(req, next)
-  local group = req.route.cache
+  local route = req.route
+  local group = route.cache
   if req.method ~= "GET" or not group or fresh(req) then return next(req) end
   local other
-  local text = cache.get(("%s:%s?%s"):format(group, req.path, req.x:query()), SECONDS, function()
+  local key = group .. ":" .. req.path .. "?" .. req.x:query()
+  local kept = cache.get(key, route.cache_seconds or SECONDS, function()
     local res = next(req)
-    if not plain(res) then
-      other = res
-      return nil
-    end
-    local head = json.encode { type = res.type, headers = res.headers }
-    return ("%d %s%s"):format(#head, head, res.body)
+    if plain(res) then return to_keep(res) end
+    other = res
+    return nil
   end)
-  return text and restore(text) or other or next(req)
+  return kept and answer(kept) or other or next(req)
 end

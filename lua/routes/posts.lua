@@ -1,5 +1,4 @@
 -- Posts over HTTP; all of it needs a token.
-local cache = require "web.cache"
 local etag = require "web.etag"
 local json = require "host.json"
 local posts = require "posts.posts"
@@ -7,7 +6,7 @@ local revocations = require "auth.revocations"
 local users = require "auth.users"
 local web = require "web"
 
-local GUARDED = { "bearer" }
+local GUARDED, CACHED = { "bearer" }, { "bearer", "cached" }
 local TAGS = { "posts" }
 local PAGE_SECONDS = 300
 
@@ -51,16 +50,11 @@ end
 
 local function list(req)
   local query = req.valid.query
-  local key = ("%s:list:%d:%s:%s"):format(posts.GROUP, query.limit, query.cursor or "",
-    query.author or "")
-  local body = cache.get(key, PAGE_SECONDS, function()
-    local page, next_id = posts.page(query.limit, query.cursor, query.author)
-    local items = web.array()
-    for i, post in ipairs(page) do items[i] = posts.shown(post) end
-    return json.encode { items = items, next = next_id or json.null }
-  end)
-  return { status = 200, type = "application/json", body = body,
-    headers = { ["Cache-Control"] = "private, no-cache" } }
+  local page, next_id = posts.page(query.limit, query.cursor, query.author)
+  local items = web.array()
+  for i, post in ipairs(page) do items[i] = posts.shown(post) end
+  return web.with(web.json { items = items, next = next_id or json.null },
+    { ["Cache-Control"] = "private, no-cache" })
 end
 
 
@@ -111,7 +105,9 @@ return {
   { path = "/posts/stream", middleware = GUARDED, GET = stream },
   {
     path = "/posts",
-    middleware = GUARDED,
+    middleware = CACHED,
+    cache = posts.GROUP,
+    cache_seconds = PAGE_SECONDS,
     describe = {
       GET = { summary = "Posts, the newest first", query = LIST, answers = { [200] = PAGE },
         tags = TAGS },
@@ -121,7 +117,7 @@ return {
   },
   {
     path = "/posts/{id}",
-    middleware = { "bearer", "cached" },
+    middleware = CACHED,
     cache = posts.GROUP,
     describe = {
       GET = { summary = "One post", params = ID, tags = TAGS,

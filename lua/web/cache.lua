@@ -3,7 +3,8 @@
 --   cache.forget "posts"        -- everything below "posts:", on all workers and nodes
 --
 -- One caller makes the value, others who want it meanwhile wait for that one (no stampede). Each
--- worker keeps its own, bounded by bytes, the least recently used go first.
+-- worker keeps its own, bounded by bytes, the least recently used go first. A value that is no text
+-- is a table that says its `bytes` and is never changed: all who ask get the same one.
 --
 -- A key's group is what stands before its first colon. A group is forgotten by a value that is
 -- published on the topic "cache:GROUP": an entry holds the topic's version from before it was made,
@@ -57,11 +58,11 @@ local function drop(entry)
 end
 
 
-local function keep(key, value, stamp, ttl)
-  local size = #key + #value + OVERHEAD
+local function keep(key, group, value, stamp, ttl)
+  local size = #key + (type(value) == "table" and value.bytes or #value) + OVERHEAD
   if entries[key] then drop(entries[key]) end
   if size > BYTES // 4 then return end -- would push out too much of what others use
-  local entry = { key = key, value = value, size = size, stamp = stamp,
+  local entry = { key = key, group = group, value = value, size = size, stamp = stamp,
     until_ = time.monotonic() + ttl }
   entries[key] = entry
   link_first(entry)
@@ -76,8 +77,8 @@ end
 -- A watch keeps the group's topic live on this node; without one nobody would know what was
 -- forgotten. It lasts for WATCH_MAX: one that is renewed in time goes on with the same serial,
 -- after a lapse a new serial makes all older entries void.
-local function watch(group)
-  local known, now = groups[group], time.monotonic()
+local function watch(group, now)
+  local known = groups[group]
   if known and now < known.renew_at then return known end
   if not known and group_count >= GROUPS_MAX then return nil end
   local opened = hub.watch("cache:" .. group) -- waits, at first; another task may have been faster
@@ -93,20 +94,21 @@ local function watch(group)
 end
 
 
-local function stamp_of(group, watched)
-  local _, version = hub.latest("cache:" .. group)
-  return watched.serial << 56 ~ (version or 0)
+local function stamp_of(watched)
+  return watched.serial << 56 ~ (watched.watch.version or 0)
 end
 
 
-local function find(key, group)
-  local entry = entries[key]
-  if not entry or entry.until_ <= time.monotonic() then return nil end
-  local watched = watch(group)
-  if not watched or entry.stamp ~= stamp_of(group, watched) then return nil end
+local function find(key)
+  local entry, now = entries[key], time.monotonic()
+  if not entry or entry.until_ <= now then return nil end
+  local watched = watch(entry.group, now)
+  if not watched or entry.stamp ~= stamp_of(watched) then return nil end
   hits:inc()
-  unlink(entry)
-  link_first(entry)
+  if ends.older ~= entry then
+    unlink(entry)
+    link_first(entry)
+  end
   return entry.value
 end
 
@@ -123,32 +125,33 @@ local Pending = { __close = settle }
 local function make(key, group, ttl, fn)
   local pending <close> = setmetatable({ key = key, event = event.new() }, Pending)
   making[key] = pending
-  local watched = watch(group)
-  local stamp = watched and stamp_of(group, watched)
+  local watched = watch(group, time.monotonic())
+  local stamp = watched and stamp_of(watched)
   misses:inc()
   local ok, value, message, code = pcall(fn)
   pending.done, pending.ok = true, ok
   pending.value, pending.message, pending.code = value, message, code
   if not ok then error(value, 0) end
-  if watched and value ~= nil and ttl > 0 then keep(key, value, stamp, ttl) end
+  if watched and value ~= nil and ttl > 0 then keep(key, group, value, stamp, ttl) end
   return value, message, code
 end
 
 
---- The text under a key; when there is none, what fn() returns, for ttl seconds. fn may wait, and
+--- The value under a key; when there is none, what fn() returns, for ttl seconds. fn may wait, and
 --- may give nil, message, code, which is passed on and not kept. What fn raises, all who wait for
 --- it raise.
+---@generic T: string|{ bytes: integer }
 ---@param key string "GROUP:REST"
 ---@param ttl number seconds
----@param fn fun(): string|nil, string|nil, string|nil
----@return string|nil
+---@param fn fun(): T|nil, string|nil, string|nil
+---@return T|nil
 ---@return string|nil message
 ---@return string|nil code
 function cache.get(key, ttl, fn)
+  local value = find(key)
+  if value then return value end
   local group = key:match "^([^:]+):"
   if not group then error("a cache's key is GROUP:REST, got " .. key, 2) end
-  local value = find(key, group)
-  if value then return value end
   local pending = making[key]
   if not pending then return make(key, group, ttl, fn) end
   pending.event:wait()

@@ -18,6 +18,7 @@ end
 ---@param text string
 ---@return string
 function query.decode(text)
+  if not text:find "[%%+]" then return text end
   return (text:gsub("+", " "):gsub("%%(%x%x)", BYTES))
 end
 

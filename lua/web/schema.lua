@@ -253,8 +253,12 @@ local function check_object(s, value, where, found)
   if not s.fields then return value end
   local made = {}
   for _, name in ipairs(s.names) do
-    made[name] = check(s.fields[name], value[name], where == "" and name or where .. "." .. name,
-      found)
+    local field, item = s.fields[name], value[name]
+    if item == nil and field.optional then
+      made[name] = field.default
+    else
+      made[name] = check(field, item, where == "" and name or where .. "." .. name, found)
+    end
   end
   for name, item in pairs(value) do
     if not s.fields[name] then

@@ -9,6 +9,8 @@
 #include "task.h"
 #include <stdlib.h>
 
+enum { SMALL_FRAME = 512 };
+
 static const char watch_name[] = "host.hub.watch";
 
 hub_port *hub_check_port(lua_State *L)
@@ -220,9 +222,18 @@ static int watch_collect(lua_State *L)
     return 0;
 }
 
-/* A copy that Lua owns comes between: a frame that is held while a push raises would stay. */
+/* A copy comes between, and Lua owns it when it is large: a frame that is held while a push raises
+ * would stay. */
 static void push_frame(lua_State *L, buf *copy, frame *f)
 {
+    if (copy == NULL) {
+        char local[SMALL_FRAME];
+        size_t n = f->len;
+        memcpy(local, f->data, n);
+        frame_drop(f);
+        lua_pushlstring(L, local, n);
+        return;
+    }
     buf_append(copy, f->data, f->len);
     frame_drop(f);
     lua_pushlstring(L, copy->len > 0 ? copy->data : "", copy->len);
@@ -233,8 +244,13 @@ static int push_latest(lua_State *L, slice topic, bool version_only)
 {
     uint64_t version = 0;
     hub_port *port = hub_check_port(L);
-    buf *copy = version_only ? NULL : box_push_buf(L);
+    buf *copy = NULL;
     frame *latest = hub_latest(port, topic, &version);
+    if (latest != NULL && !version_only && latest->len > SMALL_FRAME) {
+        frame_drop(latest);
+        copy = box_push_buf(L);
+        latest = hub_latest(port, topic, &version);
+    }
     if (latest == NULL) {
         lua_pushnil(L);
         return 1;
