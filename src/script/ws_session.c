@@ -6,7 +6,8 @@
  *   the close is the last task; after it the session is freed
  *
  * The inbox is bounded: when it is full, reading from the client pauses until it is empty, so that
- * a slow handler holds its own client back by TCP and nobody else. Rejected: a coroutine per
+ * a slow handler holds its own client back by TCP and nobody else; and of a topic's gaps one waits,
+ * with all that was lost. Rejected: a coroutine per
  * connection that loops over `receive()`, which would keep old code alive as long as its
  * connection.
  *
@@ -281,10 +282,23 @@ static void on_message(ws *w, bool binary, slice data)
     pump(s, false);
 }
 
+static item *waiting_gap(const ws_session *s, slice topic)
+{
+    LIST_FOR_EACH (it, &s->inbox) {
+        item *gap = LIST_ENTRY(it, item, link);
+        if (gap->kind == ITEM_GAP && slice_eq((slice){gap->data, gap->n}, topic))
+            return gap;
+    }
+    return NULL;
+}
+
 static void on_gap(ws *w, slice topic, uint64_t lost)
 {
     ws_session *s = ws_owner(w);
-    push(s, ITEM_GAP, topic)->number = lost;
+    item *gap = waiting_gap(s, topic);
+    if (gap == NULL)
+        gap = push(s, ITEM_GAP, topic);
+    gap->number += lost;
     pump(s, true);
 }
 
