@@ -2,6 +2,7 @@
 -- would load it, do its filters and templates compile, and what in its Lua looks like a mistake.
 local application = require "cli.application"
 local file = require "host.file"
+local host = require "host.command"
 local lint = require "cli.lint"
 local migrations = require "web.migrations"
 local units = require "cli.units"
@@ -56,6 +57,12 @@ local function key_of(problem)
 end
 
 
+local function check_settings(add)
+  local ok, message = host.check_settings()
+  if not ok then add("error", { file = "config.lua", message = message }) end
+end
+
+
 local function check_migrations(add)
   local list, message = migrations.files()
   if list then return end
@@ -79,6 +86,7 @@ local function problems()
   else
     for _, problem in ipairs(list.problems) do add("error", problem) end
   end
+  check_settings(add)
   check_migrations(add)
   for _, folder in ipairs(FOLDERS) do
     for _, path in ipairs(collect(folder, DEPTH, {})) do check_file(path, add) end

@@ -14,6 +14,12 @@ local command = {}
 ---@return "unavailable"|nil code
 function command.open_store() end
 
+--- Could a server start with these settings? Opens nothing.
+---@return true|nil
+---@return string|nil message
+---@return "settings"|nil code
+function command.check_settings() end
+
 --- Loads the application as the server would, and lists what is in it.
 ---@return string|nil json
 ---@return string|nil message with file, line and traceback

@@ -98,12 +98,17 @@ static int open_store(void *arg, char *error, size_t error_size)
     return 0;
 }
 
+static int check_settings(void *arg, char *error, size_t error_size)
+{
+    return setup_check(((run *)arg)->shared.config, error, error_size);
+}
+
 int host_command(config *c, const char *folder, int argc, char **argv)
 {
     run r = {0};
     char error[1024];
     set_trusted(&r, c, folder);
-    r.api = (host_api){.arg = &r, .open_store = open_store};
+    r.api = (host_api){.arg = &r, .open_store = open_store, .check_settings = check_settings};
     r.shared.host = &r.api;
     if (setup_open(&r.shared, false, error, sizeof error) != 0) {
         fprintf(stderr, "lunacast: %s\n", error);

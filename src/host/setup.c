@@ -6,6 +6,7 @@
 #include "buf.h"
 #include "config.h"
 #include "forwarded.h"
+#include "listener.h"
 #include "log.h"
 #include "log_files.h"
 #include "redis_bus.h"
@@ -166,10 +167,35 @@ int setup_proxies(const config *c, char *error, size_t size)
     return forwarded_trust(items, error, size);
 }
 
+static bool wants_redis(const config *c)
+{
+    return config_text(c, "redis.url")[0] != '\0';
+}
+
+static redis_options *read_redis(const config *c, char *error, size_t size)
+{
+    return redis_options_parse(config_text(c, "redis.url"), config_text(c, "redis.prefix"), error,
+                               size);
+}
+
+int setup_check(const config *c, char *error, size_t size)
+{
+    listen_address address;
+    for (size_t i = 0; i < config_count(c, "listen"); i++) {
+        if (listen_parse(config_item(c, "listen", i), &address, error, size) != 0)
+            return -1;
+    }
+    redis_options *redis = wants_redis(c) ? read_redis(c, error, size) : NULL;
+    if (wants_redis(c) && redis == NULL)
+        return -1;
+    if (redis != NULL)
+        redis_options_free(redis);
+    return setup_proxies(c, error, size);
+}
+
 static int open_redis(worker_shared *s, char *error, size_t size)
 {
-    s->redis = redis_options_parse(config_text(s->config, "redis.url"),
-                                   config_text(s->config, "redis.prefix"), error, size);
+    s->redis = read_redis(s->config, error, size);
     if (s->redis == NULL)
         return -1;
     s->store = store_redis_open(s->redis);
@@ -216,8 +242,7 @@ static int open_sql(worker_shared *s, char *error, size_t size)
 
 int setup_open_store(worker_shared *s, char *error, size_t size)
 {
-    bool redis = config_text(s->config, "redis.url")[0] != '\0';
-    return redis ? open_redis(s, error, size) : open_embedded(s, error, size);
+    return wants_redis(s->config) ? open_redis(s, error, size) : open_embedded(s, error, size);
 }
 
 int setup_open(worker_shared *s, bool with_store, char *error, size_t size)

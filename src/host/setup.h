@@ -13,6 +13,8 @@ void setup_limits(worker_shared *s, struct config *config, const char *folder);
 int setup_raise_file_limit(worker_shared *s, char *error, size_t error_size);
 /* Who may say from where a request comes. */
 int setup_proxies(const struct config *config, char *error, size_t error_size);
+/* Are the settings that have a form of their own (addresses) right? Opens nothing. */
+int setup_check(const struct config *config, char *error, size_t size);
 /* The files of log.folder, when it is set. */
 int setup_log_files(const worker_shared *s, char *error, size_t error_size);
 /* Opens the hub, and the store where it is wanted. -1 with a message: there is no store. */

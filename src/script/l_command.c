@@ -23,6 +23,17 @@ static int l_open_store(lua_State *L)
     return 1;
 }
 
+/* check_settings(): what a server would say of them at its start. */
+static int l_check_settings(lua_State *L)
+{
+    const host_api *host = vm_services(vm_of(L))->host;
+    char error[1024];
+    if (host->check_settings(host->arg, error, sizeof error) != 0)
+        return vm_fail(L, "settings", "%s", error);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 /* application(): a VM as the server would build it, for as long as it takes to list what is in it.
  */
 typedef struct {
@@ -94,8 +105,10 @@ static void set_paths(lua_State *L, vm *v)
 
 int luaopen_host_command(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"open_store", l_open_store}, {"application", l_application}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"open_store", l_open_store},
+                                         {"check_settings", l_check_settings},
+                                         {"application", l_application},
+                                         {NULL, NULL}};
     vm *v = vm_of(L);
     const host_api *host = vm_services(v)->host;
     if (host == NULL || host->open_store == NULL || !vm_settings(v)->trusted)
