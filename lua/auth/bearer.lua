@@ -1,6 +1,7 @@
 -- The token that a request carries for a stream, of either kind (for sessions or for
 -- publish/subscribe). Who shows none is anonymous; who shows a bad one is refused: an expired token
 -- must not become an anonymous connection.
+local header = require "auth.header"
 local pubsub = require "pubsub.tokens"
 local revocations = require "auth.revocations"
 local sessions = require "auth.tokens"
@@ -13,9 +14,7 @@ local bearer = {}
 ---@param req web.Request
 ---@return string|nil
 function bearer.token(req)
-  local header = req:header "authorization"
-  if header then return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+) *$" or "" end
-  return req.query.token
+  return header.bearer(req) or req.query.token
 end
 
 

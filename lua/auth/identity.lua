@@ -78,17 +78,4 @@ function identity.claims(token)
   return nil, message, code
 end
 
-
---- The token that a request carries: Authorization: Bearer TOKEN.
----@param req web.Request
----@return string|nil token nil: there is no such header; "": it has another form
-function identity.token(req)
-  local header = req:header "authorization"
-  if not header then return nil end
-  -- Most say it like this; who reads the token looks at every byte of it.
-  local usual = header:sub(1, 7) == "Bearer " and header:sub(8)
-  if usual and usual ~= "" and not usual:find(" ", 1, true) then return usual end
-  return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +([%w._~+/-]+=*) *$" or ""
-end
-
 return identity

@@ -1,6 +1,7 @@
 -- Lets requests with a good token of the landscape through (auth.identity), its claims in
 -- req.claims and the tenant in req.tenant. The headers X-User-ID and X-Tenant-ID, which services
 -- behind us trust, must say what the token says when they are there.
+local header = require "auth.header"
 local identity = require "auth.identity"
 local web = require "web"
 
@@ -15,15 +16,15 @@ local function refuse(code, message)
 end
 
 
-local function must_equal(req, header, claim, what)
-  local value = req:header(header)
+local function must_equal(req, name, claim, what)
+  local value = req:header(name)
   if value and value ~= claim then
     web.throw(403, "forbidden", what .. " mismatch between JWT and header")
   end
 end
 
 return function(req, next)
-  local token = identity.token(req)
+  local token = header.bearer(req)
   if not token then
     refuse("missing_token", "this needs a token; send Authorization: Bearer TOKEN")
   end

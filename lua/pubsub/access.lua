@@ -3,6 +3,7 @@
 -- in a form that is not known is a bad token and not none: an expired or damaged one must never
 -- become an anonymous connection.
 local config = require "host.config"
+local header = require "auth.header"
 local hooks = require "web.hooks"
 local names = require "pubsub.names"
 local tokens = require "pubsub.tokens"
@@ -14,8 +15,8 @@ local access = {}
 
 -- Authorization: Bearer TOKEN; Sec-WebSocket-Protocol: bearer, TOKEN; ?token=TOKEN
 local function token_of(req)
-  local header = req:header "authorization"
-  if header then return header:match "^[Bb][Ee][Aa][Rr][Ee][Rr] +(%S+) *$" or "" end
+  local token = header.bearer(req)
+  if token then return token end
   local protocols = req.headers["sec-websocket-protocol"] or ""
   if protocols:find "^%s*bearer%s*," then
     return protocols:match "^%s*bearer%s*,%s*([^%s,]+)%s*$" or ""
