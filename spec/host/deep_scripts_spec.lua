@@ -1,7 +1,7 @@
 -- Endless recursion, by all the ways there are to it: it ends with an error, and what comes after it
 -- (unwinding, closing, the trace, the collector) is no longer than the recursion was. Measured is
 -- the server's CPU time, so that a busy machine fails nothing; the trace alone once took 1.5 s.
-local http = require "spec.support.http"
+local nasty = require "spec.support.nasty"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 
@@ -44,50 +44,20 @@ local CASES = {
   thrown = "local function f(n) if n == 0 then error 'deep' end return 1 + f(n - 1) end return f(15e4)",
 }
 
-local function routes()
-  local parts = {}
-  for name, body in pairs(CASES) do
-    parts[#parts + 1] = ("{ path = '/%s', GET = function()\n%s\nend }"):format(name, body:find "return [^\n]*$" and body
-      or body .. " return nil")
-  end
-  return "return {" .. table.concat(parts, ",\n") .. "}"
-end
-
-
--- Of all the server's threads, in ms (the kernel counts in hundredths of a second).
-local function cpu_time(pid)
-  local file <close> = assert(io.open(("/proc/%d/stat"):format(pid)))
-  local user, system = file:read("a"):match("%) %a" .. (" %-?%d+"):rep(10) .. " (%d+) (%d+)")
-  return (user + system) * 10
-end
-
 
 describe("of endless recursion", function()
   it("every kind is an error at a bounded cost", function()
     local app = server.start { workers = 1, set = { ["log.access"] = false },
-      files = { ["lua/routes/deep.lua"] = routes() } }
+      files = { ["lua/routes/deep.lua"] = nasty.routes("deep", CASES) } }
     wait.pause(1)
-    local wrong = {}
-    for name in pairs(CASES) do
-      local before = cpu_time(app.process.pid)
-      local c = app:connect()
-      c:send(http.format("GET", "/" .. name))
-      local res = http.read_response(c, "GET", 60)
-      c:close()
-      for _ = 1, 20 do app:get "/health" end -- what is left is collected
-      local cost = cpu_time(app.process.pid) - before
-      if res.status ~= 500 or cost > MOST_MS then
-        wrong[#wrong + 1] = ("%s: %s, %.0f ms"):format(name, res.status, cost)
-      end
-    end
-    assert.same({}, wrong)
+    assert.same({}, nasty.ask_all(app, "deep", CASES, MOST_MS))
     app:stop()
   end)
 
   it("the trace of a deep one shows the newest calls", function()
     local app = server.start { workers = 1, set = { ["log.access"] = false },
-      files = { ["lua/routes/deep.lua"] = routes() } }
-    app:get "/thrown"
+      files = { ["lua/routes/deep.lua"] = nasty.routes("deep", CASES) } }
+    app:get "/deep/thrown"
     local trace = app:logged("a request failed").trace
     assert.matches("^/tmp/.-/lua/routes/deep.lua:%d+: deep\nstack traceback:\n", trace)
     assert.matches("lua/routes/deep.lua:%d+: in upvalue 'f'\n.*%(more than 200 calls%)$", trace)

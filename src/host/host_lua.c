@@ -45,7 +45,7 @@ static void run_till_idle(run *r)
     do {
         uv_run(worker_loop(r->worker), UV_RUN_DEFAULT);
         task_run_ready();
-    } while (!r->ended && uv_loop_alive(worker_loop(r->worker)));
+    } while (!r->ended && (task_any_ready() || uv_loop_alive(worker_loop(r->worker))));
 }
 
 /* file NULL: a command. */

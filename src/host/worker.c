@@ -37,16 +37,18 @@ static void run_hub(worker *w)
 }
 
 /* What the hub delivers may wake tasks, and what tasks publish is delivered: until there is nothing
- * left, or for so many rounds, so that scripts which talk to each other without end don't keep
- * sockets waiting. */
+ * left, or for so many rounds and so long, so that scripts which talk to each other or start each
+ * other without end don't keep sockets waiting. */
 static void turn(worker *w)
 {
     run_hub(w);
     for (int i = 0; i < ROUNDS; i++) {
-        task_run_ready();
+        bool in_time = task_run_ready();
         run_hub(w);
         if (!task_any_ready())
             return;
+        if (!in_time)
+            break;
     }
     uv_async_send(&w->wake);
 }

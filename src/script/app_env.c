@@ -21,6 +21,11 @@
  * the metatables that were set by scripts of the application (weak). */
 static const char env_key, names_key, owned_key, own_metatables_key;
 
+enum { SOURCE_MOST = 256 * 1024 };
+
+static const char source_too_long[] =
+    "load takes 256 KiB of source at most; put it into a file below lua/";
+
 /* Base functions that ignore metamethods ---------------------------------------- */
 
 static void refuse_view(lua_State *L, const char *function)
@@ -76,6 +81,16 @@ static void push_own_metatables(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &own_metatables_key);
 }
 
+/* A table that is called by way of others: Lua follows them in one C loop, each time moving all
+ * arguments up; one whose __call is itself takes minutes. */
+static void check_call(lua_State *L, int metatable)
+{
+    lua_pushliteral(L, "__call");
+    if (lua_rawget(L, metatable) != LUA_TNIL && !lua_isfunction(L, -1))
+        luaL_error(L, "__call must be a function, got a %s", luaL_typename(L, -1));
+    lua_pop(L, 1);
+}
+
 /* setmetatable(t, mt): a view serves as what is behind it. */
 static int app_setmetatable(lua_State *L)
 {
@@ -84,6 +99,7 @@ static int app_setmetatable(lua_State *L)
         if (read_only_behind(L, 2)) {
             lua_replace(L, 2);
         } else {
+            check_call(L, 2);
             push_own_metatables(L);
             lua_pushvalue(L, 2);
             lua_pushboolean(L, 1);
@@ -140,9 +156,38 @@ static int app_require(lua_State *L)
     return 1;
 }
 
+/* Upvalues: the script's reader, the bytes that it may still give. */
+static int counted_reader(lua_State *L)
+{
+    lua_settop(L, 0);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_call(L, 0, 1);
+    lua_Integer left = lua_tointeger(L, lua_upvalueindex(2));
+    if (lua_type(L, 1) == LUA_TSTRING)
+        left -= (lua_Integer)lua_rawlen(L, 1);
+    if (left < 0)
+        return luaL_error(L, source_too_long);
+    lua_pushinteger(L, left);
+    lua_replace(L, lua_upvalueindex(2));
+    return 1;
+}
+
+/* The parser is one C function, which nothing interrupts, and there are texts for which it takes
+ * the square of their length. */
 static int app_load(lua_State *L)
 {
     bool has_env = !lua_isnone(L, 4);
+    if (lua_type(L, 1) == LUA_TSTRING && lua_rawlen(L, 1) > SOURCE_MOST) {
+        luaL_pushfail(L);
+        lua_pushstring(L, source_too_long);
+        return 2;
+    }
+    if (lua_isfunction(L, 1)) {
+        lua_pushvalue(L, 1);
+        lua_pushinteger(L, SOURCE_MOST);
+        lua_pushcclosure(L, counted_reader, 2);
+        lua_replace(L, 1);
+    }
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);

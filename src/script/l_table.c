@@ -1,7 +1,7 @@
-/* Bounds for the table library, and for os.date. The stock functions do the work; what is added are
- * checks where their loop would not end with the table: a length or range that a metamethod or the
- * caller made up, a sort whose comparisons are long or many. A stock function is called as a plain
- * C function in the same frame, so that its errors name it. */
+/* Bounds for the table library, for os.date and for what string.format quotes. The stock functions
+ * do the work; what is added are checks where their loop would not end with the table: a length or
+ * range that a metamethod or the caller made up, a sort whose comparisons are long or many. A stock
+ * function is called as a plain C function in the same frame, so that its errors name it. */
 #include "l_string.h"
 
 #include <lualib.h>
@@ -12,6 +12,7 @@ enum {
     FREE_COMPARISONS = 5000000, /* estimated: below, the stock sort runs as it is */
     BYTES_PER_COMPARISON = 64,
     MOST_DATE_FORMAT = 4096,
+    MOST_QUOTED = 1024 * 1024, /* 60 ns per byte */
 };
 
 static int stock(lua_State *L)
@@ -135,6 +136,19 @@ static int l_date(lua_State *L)
     return stock(L);
 }
 
+static int l_format(lua_State *L)
+{
+    size_t n;
+    const char *format = luaL_checklstring(L, 1, &n);
+    if (memchr(format, 'q', n) == NULL)
+        return stock(L);
+    for (int i = lua_gettop(L); i > 1; i--) {
+        if (lua_type(L, i) == LUA_TSTRING && lua_rawlen(L, i) > MOST_QUOTED)
+            return luaL_argerror(L, i, "more than 1 MiB to be quoted");
+    }
+    return stock(L);
+}
+
 /* Installing ----------------------------------------------------------------------------------- */
 
 /* Puts `function` over library.name, with the stock one as its upvalue. */
@@ -155,4 +169,5 @@ void l_table_install(lua_State *L)
     wrap(L, LUA_TABLIBNAME, "move", l_move);
     wrap(L, LUA_TABLIBNAME, "sort", l_sort);
     wrap(L, LUA_OSLIBNAME, "date", l_date);
+    wrap(L, LUA_STRLIBNAME, "format", l_format);
 }

@@ -82,9 +82,9 @@ size_t vm_memory(const vm *v); /* bytes in use */
 void vm_collect(vm *v);        /* frees what nothing holds; not from inside Lua */
 size_t vm_count(void);         /* VMs alive in the process, for the audit */
 
-/* Resumes every task of the calling worker that is ready, until none is. Called by the worker after
- * each batch of events, never from inside Lua. */
-void task_run_ready(void);
+/* Resumes the tasks of the calling worker that are ready now, for about 10 ms; false: time was up.
+ * Called by the worker after each batch of events, never from inside Lua. */
+bool task_run_ready(void);
 /* Has a task been woken that did not run yet? */
 bool task_any_ready(void);
 size_t task_count(const vm *v);

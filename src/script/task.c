@@ -20,6 +20,7 @@
 #include "task.h"
 
 #include "account.h"
+#include "clock.h"
 #include "log.h"
 #include "mem.h"
 #include "metrics.h"
@@ -29,7 +30,7 @@
 #include "vm_private.h"
 #include <stdlib.h>
 
-enum { SPARE_MAX = 256, TRACE_MAX = 4096 };
+enum { SPARE_MAX = 256, TRACE_MAX = 4096, ROUND_US = 10000 };
 
 typedef enum { FREE, READY, RUNNING, PARKED } task_state;
 
@@ -450,21 +451,25 @@ bool task_any_ready(void)
     return ready_tasks.next != NULL && !list_empty(&ready_tasks);
 }
 
-void task_run_ready(void)
+/* Those that become ready meanwhile are behind the end. */
+bool task_run_ready(void)
 {
-    if (draining || ready_tasks.next == NULL)
-        return;
+    if (draining || !task_any_ready())
+        return true;
     draining = true;
-    while (!list_empty(&ready_tasks)) {
-        list batch;
-        list_move(&ready_tasks, &batch);
-        while (!list_empty(&batch)) {
-            task *t = LIST_ENTRY(batch.next, task, ready_link);
-            list_remove(&t->ready_link);
-            run(t);
-        }
+    list end;
+    list_append(&ready_tasks, &end);
+    uint64_t until = clock_us() + ROUND_US;
+    bool in_time = true;
+    while (ready_tasks.next != &end && in_time) {
+        task *t = LIST_ENTRY(ready_tasks.next, task, ready_link);
+        list_remove(&t->ready_link);
+        run(t);
+        in_time = clock_us() < until;
     }
+    list_remove(&end);
     draining = false;
+    return in_time;
 }
 
 size_t task_count(const vm *v)
