@@ -31,4 +31,17 @@ function errors.usage(message, ...)
   error(setmetatable({ code = 2, message = message }, Stop), 0)
 end
 
+local EPIPE = 32
+
+
+--- Sends what was written; ends the command when it can't be.
+---@param out file*
+---@return boolean wanted false: the reader (`| head -1`) has had enough
+function errors.flush(out)
+  local ok, message, number = out:flush()
+  if ok then return true end
+  if number ~= EPIPE then errors.fail("the output can't be written: %s", message) end
+  return false
+end
+
 return errors

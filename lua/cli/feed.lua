@@ -1,4 +1,5 @@
 -- Messages of the running server, printed as they come: what `sub` and `tail` share.
+local errors = require "cli.errors"
 local json = require "host.json"
 local server = require "cli.server"
 
@@ -18,9 +19,8 @@ return function(call, path, show)
     else
       show(message)
     end
-    call.out:flush()
     left = left - 1
-    if left <= 0 then return 0 end
+    if not errors.flush(call.out) or left <= 0 then return 0 end
   end
   call:fail "the server has ended the stream"
 end

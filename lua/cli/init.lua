@@ -62,7 +62,8 @@ end
 ---@return integer
 function cli.main(...)
   local ok, result = xpcall(start, trace, { ... })
-  io.stdout:flush()
+  local written, problem = pcall(errors.flush, io.stdout)
+  if ok and not written then ok, result = false, problem end
   if ok then return result end
   io.stderr:write("lunacast: ", tostring(result), "\n")
   return errors.is(result) and result.code or 1

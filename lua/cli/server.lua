@@ -77,6 +77,7 @@ function server.events(path, options)
   local all = { unix = SOCKET, url = path, idle_timeout = 3600 }
   for name, value in pairs(options or {}) do all[name] = value end
   local feed = http.events(all)
+  if feed.code == "bad_response" then server.ask("GET", path, { timeout = 5 }) end -- says why
   if feed.failure then explain(feed.failure, feed.code) end
   return feed
 end

@@ -18,6 +18,8 @@ local QUEUE, TOPICS = 1000, 500
 local LOOK, HEARTBEAT = 1, 10 -- seconds
 local MODES = { log = true, latest = true }
 
+local TOPIC_MAX = 255 -- bytes
+
 local Queue = {}
 Queue.__index = Queue
 
@@ -102,6 +104,13 @@ local function stream(queue, prefix, write)
 end
 
 
+local function check_topic(topic)
+  if topic == "" or #topic > TOPIC_MAX then
+    web.throw(400, "bad_topic", "a topic has 1 to " .. TOPIC_MAX .. " bytes")
+  end
+end
+
+
 return {
   {
     path = "/messages",
@@ -109,6 +118,7 @@ return {
       local topic, mode, prefix = req.query.topic, req.query.mode, req.query.prefix
       if mode and not MODES[mode] then web.throw(400, "invalid", "a mode is log or latest") end
       if not topic and not prefix then web.throw(400, "invalid", "topic or prefix is missing") end
+      if topic then check_topic(topic) end
       return web.chunks("text/event-stream", function(write)
         local queue <close> = new_queue()
         if topic then begin(queue, topic, mode) end
@@ -123,6 +133,7 @@ return {
       if body.mode and not MODES[body.mode] then
         web.throw(400, "invalid", "a mode is log or latest")
       end
+      check_topic(body.topic)
       local ok, position, code = hub.publish(body.topic, body.data, { mode = body.mode })
       if not ok then web.throw_world(position, code, "the message can't be published now") end
       return web.json { position = position or json.null }

@@ -59,6 +59,38 @@ describe("lunacast sub and pub", function()
     assert.matches("the server has ended the stream", sub.err)
   end)
 
+  it("end when their reader has had enough, and say so when there is no room", function()
+    local app = server.start {}
+    local sub = process.spawn("/bin/bash", { "-c",
+      ('"%s" sub room --mode log --app "%s" | head -1; echo "code ${PIPESTATUS[0]}"')
+        :format(BINARY, app.folder) })
+    wait.till(function() return run(app, "topics", "--json").out:find '"room"' end)
+    wait.till(function()
+      run(app, "pub", "room", "hello", "--mode", "log")
+      return not sub:running()
+    end, "the end of sub")
+    assert.equal("hello\ncode 0\n", sub.out)
+    assert.equal("", sub.err)
+    for _, command in ipairs { "status", "routes" } do
+      local full = process.run("/bin/bash", { "-c",
+        ('"%s" %s --app "%s" > /dev/full'):format(BINARY, command, app.folder) })
+      assert.equal(1, full.code, command)
+      assert.matches("can't be written: No space left", full.err)
+    end
+    app:stop()
+  end)
+
+  it("refuse what is no topic", function()
+    local app = server.start {}
+    for _, topic in ipairs { "", ("x"):rep(256) } do
+      for _, p in ipairs { run(app, "sub", topic), run(app, "pub", topic, "x") } do
+        assert.equal(1, p.code)
+        assert.matches("a topic has 1 to 255 bytes", p.err)
+      end
+    end
+    app:stop()
+  end)
+
   it("know only two modes", function()
     local app = server.start {}
     local p = run(app, "pub", "room", "x", "--mode", "loud")
