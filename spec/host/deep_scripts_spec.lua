@@ -59,7 +59,7 @@ describe("of endless recursion", function()
       files = { ["lua/routes/deep.lua"] = nasty.routes("deep", CASES) } }
     app:get "/deep/thrown"
     local trace = app:logged("a request failed").trace
-    assert.matches("^/tmp/.-/lua/routes/deep.lua:%d+: deep\nstack traceback:\n", trace)
+    assert.matches("^[^\n]+/lua/routes/deep.lua:%d+: deep\nstack traceback:\n", trace)
     assert.matches("lua/routes/deep.lua:%d+: in upvalue 'f'\n.*%(more than 200 calls%)$", trace)
     app:stop()
   end)

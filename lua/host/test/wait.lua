@@ -3,7 +3,7 @@
 local peer = require "host.peer"
 local time = require "host.time"
 
-local wait = { LIMIT = 15 } -- seconds; a machine that runs sanitizers on all cores is slow
+local wait = { LIMIT = 30 } -- seconds; a machine that runs sanitizers on all cores is slow
 
 local LOOK = 0.02 -- conditions that no event of ours announces
 
