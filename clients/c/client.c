@@ -168,6 +168,7 @@ static void on_open(void *owner)
     say(c, "refresh-token:", c->token_newer ? c->token : NULL);
     c->token_newer = false;
     topics_begin(c);
+    pictures_begin(c);
     c->beginning = false;
     queue_pump(c);
     token_plan(c);
@@ -175,12 +176,15 @@ static void on_open(void *owner)
         client_gap(c, NULL, NULL, -1);
     c->calls--;
     topics_sweep(c);
+    pictures_sweep(c);
 }
 
 static void on_answer(lunacast *c, const message *m)
 {
     if (message_string_is(m->type, "subscribed"))
         topics_subscribed(c, m);
+    else if (message_string_is(m->type, "watching"))
+        pictures_watching(c, m);
     else if (message_string_is(m->type, "history"))
         ask_settle(c, m);
     else if (!message_string_is(m->type, "presence") || !ask_settle(c, m))
@@ -193,12 +197,20 @@ static void on_refusal(lunacast *c, const message *m)
     char *topic = message_string(m->topic), *session = message_string(m->session_id);
     if (code && strcmp(code, "gap") == 0)
         client_gap(c, topic, session, message_number(m->lost));
+    else if (m->path.n > 0)
+        pictures_refused(c, m, code);
     else if (text)
         client_error(c, code ? code : "error", text);
     free(code);
     free(text);
     free(topic);
     free(session);
+}
+
+static void on_envelope(lunacast *c, const message *m)
+{
+    if (!pictures_envelope(c, m))
+        topics_envelope(c, m);
 }
 
 static void on_text(void *owner, slice text)
@@ -212,7 +224,7 @@ static void on_text(void *owner, slice text)
     }
     c->calls++;
     if (m.channel.n > 0 && m.type.n == 0)
-        topics_envelope(c, &m);
+        on_envelope(c, &m);
     else if (m.payload.n > 0 && m.channel.n == 0)
         topics_published(c, &m);
     else if (m.type.n > 0)
@@ -221,6 +233,7 @@ static void on_text(void *owner, slice text)
         on_refusal(c, &m);
     c->calls--;
     topics_sweep(c);
+    pictures_sweep(c);
 }
 
 static void on_drain(void *owner)
@@ -406,6 +419,7 @@ static void free_memory(lunacast *c)
     client_free_text(c->options.name);
     client_free_text(c->options.session);
     topics_free(c);
+    pictures_free(c);
     queue_clear(c);
     ask_free_all(c);
     if (c->tls)

@@ -1,15 +1,17 @@
 /* What the files of the client share. client.c owns the connection and the states, topics.c the
- * subscriptions, queue.c what waits to be sent, ask.c the questions, token.c the token. */
+ * subscriptions, pictures.c the live pictures, queue.c what waits to be sent, ask.c the questions,
+ * token.c the token. */
 #pragma once
 #include "buf.h"
 #include "lunacast.h"
 #include "message.h"
 #include "wire.h"
 
-enum { SUBSCRIPTIONS_MAX = 128, ASKS_MAX = 64 };
+enum { SUBSCRIPTIONS_MAX = 128, ASKS_MAX = 64, PATH_MAX_BYTES = 512 };
 
 typedef struct queued queued;
 typedef struct ask ask;
+typedef struct picture picture;
 
 struct lunacast_subscription {
     lunacast *client;
@@ -37,6 +39,8 @@ struct lunacast {
     uv_timer_t wait, refresh, asking;
     lunacast_subscription *subscriptions, *gone;
     unsigned subscribed, calls; /* calls: callbacks that have not returned */
+    picture *pictures, *unwatched;
+    unsigned watched;
     queued *first, *last;
     size_t queued, queued_bytes;
     uint64_t dropped;
@@ -72,6 +76,14 @@ void topics_subscribed(lunacast *c, const message *m);
 void topics_envelope(lunacast *c, const message *m);
 void topics_published(lunacast *c, const message *m);
 void topics_presence(lunacast *c, const message *m);
+
+/* pictures.c */
+void pictures_begin(lunacast *c);
+void pictures_free(lunacast *c);
+void pictures_sweep(lunacast *c);
+void pictures_watching(lunacast *c, const message *m);
+bool pictures_envelope(lunacast *c, const message *m); /* false: it is not of a picture */
+void pictures_refused(lunacast *c, const message *m, const char *code);
 
 /* ask.c */
 bool ask_settle(lunacast *c, const message *m);

@@ -183,6 +183,20 @@ uint64_t lunacast_dropped(const lunacast *client);
  * reconnect. BAD_JSON, TOO_LARGE, FULL. */
 int lunacast_set_data(lunacast *client, const char *json, size_t size);
 
+/* Pictures ---------------------------------------------------------------------------------- */
+
+/* A live picture's SVG, now and whenever it changes. No data: it is not there, and `code` says why
+ * ("not_found": there is none, or no more); it is asked for again after a reconnect. */
+typedef void (*lunacast_picture)(void *user, const char *path, lunacast_bytes svg,
+                                 const char *code);
+
+/* Follows the picture of a stream ("/stream/lamp", "/stream/ann/lamp"), now or as soon as there is
+ * a connection, and again after each reconnect. BAD_ARGUMENT, TWICE, FULL (more than 128). */
+int lunacast_watch(lunacast *client, const char *path, lunacast_picture picture, void *user);
+
+/* The end of that; harmless when there is none of that path. */
+void lunacast_unwatch(lunacast *client, const char *path);
+
 /* Questions --------------------------------------------------------------------------------- */
 
 /* The answer, once: code OK and the server's answer (JSON, docs/protocol.md), or CLOSED or TIMEOUT

@@ -31,6 +31,8 @@ static slice *member(message *m, slice name)
         {"error", &m->error},
         {"code", &m->code},
         {"publisher_name", &m->publisher_name},
+        {"path", &m->path},
+        {"ended", &m->ended},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (slice_eq(name, slice_of(all[i].name)))

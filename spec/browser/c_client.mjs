@@ -16,6 +16,7 @@ export class CClient {
   #given = null;
   #handler = () => {};
   #onpresence = () => {};
+  #pictures = new Map();
   #asked = [];
 
   constructor(url, { name, session, auth }) {
@@ -35,6 +36,7 @@ export class CClient {
   #told(what, ...parts) {
     if (what === "state") this.state = parts[0];
     else if (what === "message") this.#handler(JSON.parse(parts[2]));
+    else if (what === "picture") this.#shown(...parts);
     else if (what === "gap") this.ongap({ topic: parts[0] });
     else if (what === "presence") this.#onpresence({ type: "state", ...this.#event(parts[0]) });
     else if (what === "answer") this.#asked.shift()(JSON.parse(parts[1]));
@@ -68,6 +70,20 @@ export class CClient {
 
   unsubscribe(topic, handler, { session } = {}) {
     this.#say("unsubscribe", topic, session);
+  }
+
+  #shown(path, code, svg) {
+    const missing = code !== "-";
+    this.#pictures.get(path)(missing ? null : svg, missing ? { code } : null);
+  }
+
+  watch(path, handler) {
+    this.#pictures.set(path, handler);
+    this.#say("watch", path);
+  }
+
+  unwatch(path) {
+    this.#say("unwatch", path);
   }
 
   publish(topic, payload, { session } = {}) {

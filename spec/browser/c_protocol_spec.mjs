@@ -4,11 +4,8 @@ import { describe, it } from "node:test";
 import { CClient } from "./c_client.mjs";
 import { run, transcripts } from "./transcript.mjs";
 
-// It has no live pictures.
-const plays = transcripts().filter(({ steps }) => !steps.some(({ does }) => does?.[0] === "watch"));
-
 describe("clients/c", () => {
-  for (const play of plays) {
+  for (const play of transcripts()) {
     it(`keeps to ${play.name}: ${play.title}`, async () => {
       const clients = [];
       await run(play, class extends CClient {

@@ -76,6 +76,13 @@ static void on_answer(void *user, int code, lunacast_bytes answer)
     printf("answer\t%d\t%.*s\n", code, (int)answer.size, answer.data ? answer.data : "");
 }
 
+static void on_picture(void *user, const char *path, lunacast_bytes svg, const char *code)
+{
+    (void)user;
+    printf("picture\t%s\t%s\t%.*s\n", path, or_dash(code), (int)svg.size,
+           svg.data ? svg.data : "-");
+}
+
 /* Commands ---------------------------------------------------------------------------------- */
 
 static const char *part(char **parts, int i)
@@ -163,6 +170,17 @@ static int look(char **p)
     return 0;
 }
 
+static int watch(char **p)
+{
+    return lunacast_watch(client, p[1], on_picture, NULL);
+}
+
+static int unwatch(char **p)
+{
+    lunacast_unwatch(client, p[1]);
+    return 0;
+}
+
 static int connect_now(char **p)
 {
     (void)p;
@@ -208,7 +226,7 @@ static void obey(char *text)
         {"publish", publish},     {"history", history},     {"presence", presence},
         {"token", token},         {"data", set_data},       {"look", look},
         {"close", close_now},     {"clear", clear},         {"refresh", refresh},
-        {"quit", quit},
+        {"watch", watch},         {"unwatch", unwatch},     {"quit", quit},
     };
     char *parts[PARTS] = {0};
     for (int i = 0; i < PARTS && text; i++)
