@@ -297,7 +297,10 @@ function fakes.install(options)
     ["host.config"] = config(options.config or {}),
     ["host.log"] = log(world),
     ["host.file"] = file(options.files or {}),
-    ["host.metrics"] = { text = function() return "up 1\n" end },
+    ["host.metrics"] = {
+      text = function() return "up 1\n" end,
+      counter = function() return { inc = function() end } end,
+    },
     ["host.time"] = {
       now = function() return world.now end,
       monotonic = function() return world.now end,
