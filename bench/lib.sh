@@ -11,7 +11,7 @@ pids=()
 finish() {
   trap - EXIT INT TERM
   for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
-  for _ in $(seq 20); do
+  for _ in $(seq 60); do
     kill -0 "${pids[@]}" 2>/dev/null || break
     sleep 0.1
   done
