@@ -19,7 +19,8 @@ local function development(message, traceback, x)
   local shown = place and place.file .. ":\n" .. place.excerpt or "no source at hand"
   local accept = x:header "accept" or ""
   if not accept:find("text/html", 1, true) then
-    local text = ("%s\n\n%s\n\n%s\n\nrequest %s\n"):format(message, shown, traceback, x:id())
+    local text = ("%s\n\n%s\n\n%s\n\n%s, request %s\n"):format(message, shown, traceback,
+      x:target(), x:id())
     return { status = 500, type = "text/plain; charset=utf-8", body = text }
   end
   local page = PAGE:format(escape(message), escape(x:target()), escape(x:id()),

@@ -46,6 +46,9 @@ function loader.routes(folder, visit)
       error(("%s: a route file returns a table, it returned a %s"):format(origin, type(value)), 0)
     end
     if value.path ~= nil then return visit(value, origin) end
+    if value[1] == nil and next(value) ~= nil then
+      error(('%s: a route needs a path: path = "/..."'):format(origin), 0)
+    end
     for _, route in ipairs(value) do visit(route, origin) end
   end)
 end

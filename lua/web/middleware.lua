@@ -43,6 +43,10 @@ end
 ---@param origin string the file, for error messages
 ---@return fun(req: web.Request): web.Response
 function middleware.wrap(list, handler, origin)
+  if list ~= nil and type(list) ~= "table" then
+    error(("%s: middleware is a list of names and functions, such as { \"bearer\" }, got a %s")
+      :format(origin, type(list)), 0)
+  end
   for i = #(list or {}), 1, -1 do
     local outer, inner = resolve(list[i], origin), handler
     handler = function(req)

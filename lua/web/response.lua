@@ -24,26 +24,30 @@ local response = {}
 ---@field path? string with `proxy`: asked for instead of the request's
 
 
--- (text) or (status, text)
-local function typed(content_type)
+-- (text) or (status, text). Errors have no place: as a rule this is a tail call, and Lua would name
+-- who called the handler.
+local function typed(name, content_type)
   return function(status, body)
-    if body == nil then return { status = 200, type = content_type, body = status } end
+    if body == nil then status, body = 200, status end
+    if type(body) ~= "string" then
+      error(("web.%s takes a string, got %s"):format(name, type(body)), 0)
+    end
     return { status = status, type = content_type, body = body }
   end
 end
 
 --- `web.text("hi")` or `web.text(404, "no")`
 ---@type fun(status: integer|string, body?: string): web.Response
-response.text = typed "text/plain; charset=utf-8"
+response.text = typed("text", "text/plain; charset=utf-8")
 
 --- `web.html("<p>hi")` or `web.html(404, "<p>no")`
 ---@type fun(status: integer|string, body?: string): web.Response
-response.html = typed "text/html; charset=utf-8"
+response.html = typed("html", "text/html; charset=utf-8")
 
 --- `web.svg("<svg/>")`: a picture, without the headers that a stranger's picture needs (see
 --- pictures.response).
 ---@type fun(status: integer|string, body?: string): web.Response
-response.svg = typed "image/svg+xml"
+response.svg = typed("svg", "image/svg+xml")
 
 
 --- `web.json { a = 1 }` or `web.json(201, { a = 1 })`. JSON null as the value is `json.null`.
@@ -72,6 +76,9 @@ end
 ---@param status? integer
 ---@return web.Response
 function response.redirect(location, status)
+  if type(location) ~= "string" then
+    error("web.redirect takes a location, got " .. type(location), 0)
+  end
   return { status = status or 303, headers = { Location = location } }
 end
 

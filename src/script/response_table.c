@@ -70,7 +70,8 @@ static void add_headers(lua_State *L, int index, exchange *x)
         lua_pop(L, 1);
         return;
     }
-    luaL_argexpected(L, lua_istable(L, -1), index, "response with a table `headers`");
+    if (!lua_istable(L, -1))
+        luaL_error(L, "a response's headers must be a table, got %s", luaL_typename(L, -1));
     int headers = lua_gettop(L);
     lua_pushnil(L);
     while (lua_next(L, headers) != 0) {
@@ -162,6 +163,28 @@ static response_kind start_proxy(lua_State *L, int index, int plan, exchange *x)
     return RESPONSE_DONE;
 }
 
+static int mistake(lua_State *L, exchange *x, const char *what)
+{
+    vm_push_slice(L, exchange_method(x));
+    vm_push_slice(L, exchange_route(x));
+    return luaL_error(L, "%s %s: %s", lua_tostring(L, -2), lua_tostring(L, -1), what);
+}
+
+/* No body is meant, unless the table is no response at all. */
+static void check_empty(lua_State *L, int index, exchange *x)
+{
+    static const char *const known[] = {"status", "type", "headers"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (lua_getfield(L, index, known[i]) != LUA_TNIL)
+            return;
+    }
+    lua_pushnil(L);
+    if (lua_next(L, index))
+        mistake(L, x,
+                lua_pushfstring(L, "a response has no field %s; web.json makes JSON of a table",
+                                luaL_tolstring(L, -2, NULL)));
+}
+
 static response_kind send_other(lua_State *L, int index, exchange *x)
 {
     if (lua_getfield(L, index, "stream") == LUA_TTABLE)
@@ -178,6 +201,7 @@ static response_kind send_other(lua_State *L, int index, exchange *x)
         lua_pop(L, 1);
         return RESPONSE_CHUNKS;
     }
+    check_empty(L, index, x);
     exchange_finish(x, (slice){"", 0});
     return RESPONSE_DONE;
 }
@@ -185,8 +209,11 @@ static response_kind send_other(lua_State *L, int index, exchange *x)
 response_kind response_render(lua_State *L, int index, exchange *x)
 {
     if (!lua_istable(L, index))
-        luaL_error(L, "a route must return a response (web.text, web.json ...), it returned %s",
-                   luaL_typename(L, index));
+        mistake(L, x,
+                lua_pushfstring(
+                    L, "a route must return a response (web.text, web.json ...), it returned %s%s",
+                    luaL_typename(L, index),
+                    lua_isnoneornil(L, index) ? ": is a `return` missing?" : ""));
     int status = response_status(L, index);
     check_status(L, status);
     exchange_status(x, status);
