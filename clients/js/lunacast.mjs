@@ -65,6 +65,7 @@ export class Client {
   #blocked = 0;
   #opened = 0;
   #timer = null;
+  #patient = false; // it waits because the server has asked for it
   #refresh = null;
   #data;
   #channel = null; // of a sealed connection
@@ -80,6 +81,7 @@ export class Client {
     if (!WebSocket && (transport === "ws" || seal)) {
       throw new TypeError("no WebSocket here: pass options.WebSocket");
     }
+    globalThis.addEventListener?.("online", this.#hurry);
     this.#open();
   }
 
@@ -184,6 +186,7 @@ export class Client {
 
   #stop() {
     this.#stopped = true;
+    globalThis.removeEventListener?.("online", this.#hurry);
     clearTimeout(this.#timer);
     clearTimeout(this.#refresh);
   }
@@ -304,10 +307,18 @@ export class Client {
     if (this.#stopped) return this.#become("closed");
     // Random from nothing to the bound: clients that were lost together don't come back together.
     const bound = Math.min(DELAY_MS * 2 ** this.#attempts++, DELAY_MAX_MS);
+    this.#patient = least > 0;
     this.#become("waiting");
     if (this.#stopped) return;
     this.#timer = setTimeout(() => this.#open(), least + Math.random() * bound);
   }
+
+  // The network is back (a browser says so): nothing is gained by waiting on.
+  #hurry = () => {
+    if (this.state !== "waiting" || this.#patient) return;
+    clearTimeout(this.#timer);
+    this.#open();
+  };
 
   // Messages -----------------------------------------------------------------------------------
 

@@ -187,3 +187,27 @@ describe("Auth", () => {
     await assert.rejects(auth.refresh(), { code: "no_login" });
   });
 });
+
+describe("a client whose network is back", () => {
+  it("does not wait any longer, and leaves nothing behind when it is closed", async () => {
+    const listeners = new Set(), { random } = Math;
+    Math.random = () => 1e6; // it would wait for days
+    globalThis.addEventListener = (name, fn) => name === "online" && listeners.add(fn);
+    globalThis.removeEventListener = (name, fn) => listeners.delete(fn);
+    try {
+      const client = open({ session: "online", transport: "ws" });
+      await reaches(client, "open");
+      cut();
+      await reaches(client, "waiting");
+      for (const fn of listeners) fn();
+      await reaches(client, "open");
+      client.close();
+      await reaches(client, "closed");
+      assert.equal(listeners.size, 0);
+    } finally {
+      Math.random = random;
+      delete globalThis.addEventListener;
+      delete globalThis.removeEventListener;
+    }
+  });
+});
