@@ -84,6 +84,16 @@ function hub.close(topic) end
 ---@param topic string
 function hub.close_local(topic) end
 
+--- What publish would send to all nodes, or close when there is no data, for a write to the store
+--- that sends it in the same step (its options `channel` and `message`). Nothing: there are no other
+--- nodes, and publish_local or close_local after the write does.
+---@param topic string
+---@param data? string
+---@param options? { version: integer, ttl?: number }
+---@return string|nil channel
+---@return string|nil message
+function hub.compose(topic, data, options) end
+
 ---@class hub.Watch
 ---@field topic string
 ---@field data string|nil the newest value now

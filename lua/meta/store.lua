@@ -14,6 +14,9 @@ local store = {}
 
 ---@class store.options
 ---@field ttl? number seconds until the key expires, fractions allowed; 0: never
+---@field channel? string of add, cas and delete, with Redis: `message` is published there in the same
+--- step as the write, and only with it; both come from hub.compose
+---@field message? string
 
 ---An absent key is no failure: nil, nil.
 ---@param key string

@@ -14,7 +14,6 @@ local errors = require "web.errors"
 local etag = require "web.etag"
 local hub = require "host.hub"
 local ids = require "pictures.ids"
-local log = require "host.log"
 local merge = require "web.merge"
 local record = require "pictures.record"
 local render = require "pictures.render"
@@ -75,23 +74,28 @@ local function expiry(expire)
 end
 
 
-local function write(operation, key, rec, svg, ...)
+local function encode(rec, svg)
   local value = record.encode(rec, svg)
   if #value > BYTES_MAX then
     errors.throw(413, "too_large", ("template, arguments and picture have %d bytes; at most %d "
       .. "are possible"):format(#value, BYTES_MAX))
   end
-  return operation(key, value, ...)
+  return value
 end
 
 
--- The write is safe already: a node that misses the message reads the store when its link is back.
-local function announce(key, rec, svg)
+-- Options of a write, with which the picture goes to all nodes in the same step: no viewer stays on
+-- an older one, whatever dies in between.
+local function announcing(key, rec, svg)
   local meta = { version = rec.version, ttl = sessions.seconds_left(rec) }
-  local sent, message, code = hub.publish(key, svg, meta)
-  if sent then return end
-  log.warn("a picture could not be sent to the other nodes", { topic = key, error = message,
-    code = code })
+  local channel, message = hub.compose(key, svg, meta)
+  return { channel = channel, message = message, meta = meta }
+end
+
+
+-- Where there are no other nodes.
+local function announce(key, svg, options)
+  if not options.channel then hub.publish_local(key, svg, options.meta) end
 end
 
 
@@ -120,9 +124,11 @@ function sessions.create(user_id, draft)
     expires_at = seconds and now + seconds, version = math.floor(now * 1000000),
   }
   local key = ids.key(user_id, draft.session_id)
-  local added, message, code = write(store.add, key, rec, svg, { ttl = seconds })
+  local options = announcing(key, rec, svg)
+  options.ttl = seconds
+  local added, message, code = store.add(key, encode(rec, svg), options)
   if added then
-    announce(key, rec, svg)
+    announce(key, svg, options)
     return rec
   end
   if code ~= "exists" then world(message, code) end
@@ -177,9 +183,10 @@ end
 -- Writes what was rendered; false when the race was lost.
 local function save(key, rec, svg, stored, changed)
   rec.version = next_version(rec)
-  local written, message, code = write(store.cas, key, rec, svg, stored)
+  local options = changed and announcing(key, rec, svg)
+  local written, message, code = store.cas(key, encode(rec, svg), stored, options or nil)
   if written then
-    if changed then announce(key, rec, svg) end
+    if options then announce(key, svg, options) end
     return true
   end
   if code == "conflict" then return false end
@@ -258,13 +265,15 @@ function sessions.delete(user_id, session_id, if_match)
     etag.require(if_match, tag_of(rec))
     version = stored
   end
-  local deleted, message, code = store.delete(key, { version = version })
+  local channel, notice = hub.compose(key)
+  local deleted, message, code = store.delete(key,
+    { version = version, channel = channel, message = notice })
   if code == "conflict" then
     errors.throw(412, "precondition_failed", "the session has just changed; read it again")
   end
   if deleted == nil and code then world(message, code) end
   if not deleted then no_such_session() end
-  hub.close(key)
+  if not channel then hub.close_local(key) end
 end
 
 

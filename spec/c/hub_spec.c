@@ -550,7 +550,7 @@ static void values_travel_through_a_remote_and_return(void **state)
     viewer a = {0};
     int ready = 0, refreshes = 0;
     hub_options options = {0};
-    hub_remote remote = {join, leave, publish_remote, NULL, NULL, NULL};
+    hub_remote remote = {join, leave, publish_remote, NULL, NULL, NULL, NULL};
     uv_loop_init(&w.loop);
     joins = leaves = 0;
     remote_hub = w.hub = hub_new(&options);

@@ -301,7 +301,7 @@ static void *race(void *arg)
             strcpy(r->version, r->answer.version);
             int n = snprintf(text, sizeof text, "%ld", value + 1);
             RACE(r, store_cas(r->desk.port, SLICE("sum"), (slice){text, (size_t)n},
-                              slice_of(r->version), STORE_KEEP_TTL, on_answer, &r->answer));
+                              slice_of(r->version), STORE_KEEP_TTL, NULL, on_answer, &r->answer));
         } while (r->answer.status == STORE_CONFLICT);
         if (r->answer.status != STORE_OK)
             r->status = r->answer.status;

@@ -97,7 +97,7 @@ static inline answer *set(desk *d, const char *key, const char *value, int64_t t
 
 static inline answer *add(desk *d, const char *key, const char *value, int64_t ttl)
 {
-    CALL(d, store_add(d->port, slice_of(key), slice_of(value), ttl, on_answer, &last));
+    CALL(d, store_add(d->port, slice_of(key), slice_of(value), ttl, NULL, on_answer, &last));
     return &last;
 }
 
@@ -106,8 +106,8 @@ static inline answer *cas(desk *d, const char *key, const char *value, const cha
 {
     char copy[2048]; /* version may be the last answer's */
     snprintf(copy, sizeof copy, "%s", version);
-    CALL(d,
-         store_cas(d->port, slice_of(key), slice_of(value), slice_of(copy), ttl, on_answer, &last));
+    CALL(d, store_cas(d->port, slice_of(key), slice_of(value), slice_of(copy), ttl, NULL, on_answer,
+                      &last));
     return &last;
 }
 
@@ -115,7 +115,7 @@ static inline answer *del(desk *d, const char *key, const char *version)
 {
     char copy[2048];
     snprintf(copy, sizeof copy, "%s", version);
-    CALL(d, store_delete(d->port, slice_of(key), slice_of(copy), on_answer, &last));
+    CALL(d, store_delete(d->port, slice_of(key), slice_of(copy), NULL, on_answer, &last));
     return &last;
 }
 

@@ -142,7 +142,7 @@ static void open_world(world *w, uint64_t first, uint64_t last)
     *w = (world){.remote = {.epoch = 7, .first = first, .last = last}};
     uv_loop_init(&w->loop);
     w->hub = hub_new(&(hub_options){.history_bytes = 1 << 20});
-    hub_set_remote(w->hub, &(hub_remote){join, join, publish, keep, read_kept, &w->remote});
+    hub_set_remote(w->hub, &(hub_remote){join, join, publish, keep, read_kept, &w->remote, NULL});
     w->port = hub_port_new(w->hub, &w->loop);
     hub_rules_add(&rules, SLICE("t"), &rule);
     hub_set_rules(w->hub, &rules);

@@ -116,6 +116,27 @@ describe("two processes on one Redis #workers", function()
     assert.equal(404, two:get("/svg/gone").status)
   end)
 
+  it("show on both what is stored, wherever the one that stores it loses its link", function()
+    local way = redis:proxy()
+    local far = node(way)
+    create(far, "split")
+    local view, seen = http.pictures(one, "/stream/split"), 0
+    assert.equal(picture(0), view:next())
+    for i = 1, 24 do
+      wait.till(function() return far:get("/ready").status == 200 end, "the link", 30)
+      way:cut { after = i * 70 }
+      pcall(put, far, "split", i)
+      way:cut { refuse = true }
+      local stored = one:json("/api/session/split").args.x
+      if stored ~= seen then view:till((">%d<"):format(stored), 5) end
+      seen = stored
+      way:mend()
+    end
+    view:close()
+    far:stop()
+    way:close()
+  end)
+
   it("lose nothing of changes at once through both", function()
     create(one, "race")
     local open = {}

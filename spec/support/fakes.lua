@@ -68,6 +68,9 @@ local function store(world)
     local row = rows[key]
     if row then return row.value, row.version end
   end
+  local function notify(options)
+    if options and options.channel then world.hub.receive(options.channel, options.message) end
+  end
   function fake.set(key, value, options)
     local message, code = check("set", key)
     if message then return nil, message, code end
@@ -77,6 +80,7 @@ local function store(world)
     local message, code = check("add", key)
     if message then return nil, message, code end
     if rows[key] then return nil, "the key exists", "exists" end
+    notify(options)
     return put(key, value, options and options.ttl)
   end
   function fake.cas(key, value, version, options)
@@ -88,6 +92,7 @@ local function store(world)
     local expires = row.expires
     local new = put(key, value, options and options.ttl)
     if not (options and options.ttl) then rows[key].expires = expires end
+    notify(options)
     return new
   end
   function fake.delete(key, options)
@@ -99,6 +104,7 @@ local function store(world)
       return nil, "another version", "conflict"
     end
     rows[key] = nil
+    notify(options)
     return true
   end
   function fake.incr(key, by, options)
@@ -171,6 +177,15 @@ local function hub(world)
   function fake.close_local(topic)
     fake.live[topic] = nil
     fake.closed[topic] = "here"
+  end
+  function fake.compose() end -- there are no other nodes
+  -- To all nodes, with a write to the store.
+  function fake.compose(topic, data, options)
+    return topic, { data = data, options = options }
+  end
+  function fake.receive(topic, message)
+    if message.data then return fake.publish(topic, message.data, message.options) end
+    return fake.close(topic)
   end
   function fake.latest(topic)
     local live = live_topic(topic)

@@ -332,14 +332,13 @@ describe("a public session", function()
     end
   end)
 
-  it("is changed although the message to other nodes is lost", function()
+  it("is sent with the write that stores it, and with nothing else", function()
     create "a"
     app.store.before = function(operation)
-      if operation == "publish" then return "Redis is away", "unavailable" end
+      if operation == "cas" then return "Redis is away", "unavailable" end
     end
-    assert.equal(200, app:put("/api/session/a", { args = { x = 2 } }).status)
-    assert.equal("<svg>2</svg>", app:get("/svg/a").body)
-    assert.equal("warn", app.world.logged[#app.world.logged].level)
+    refused(503, "unavailable", app:put("/api/session/a", { args = { x = 2 } }))
+    assert.equal(1, #app.hub.published)
   end)
 end)
 

@@ -274,6 +274,22 @@ static int flags_of(hub_meta meta)
     return (meta.ended ? FLAG_ENDED : 0) | (meta.log ? FLAG_LOG : 0);
 }
 
+static void put_payload(buf *payload, slice data, hub_meta meta)
+{
+    buf_format(payload, "1 %llu %llu %d\n", (unsigned long long)meta.version,
+               (unsigned long long)meta.ttl_ms, flags_of(meta));
+    buf_append_slice(payload, data);
+}
+
+bool hub_compose(hub *h, slice topic, slice data, hub_meta meta, buf *channel, buf *payload)
+{
+    if (!h->has_remote || meta.log || (meta.version == 0 && !meta.ended))
+        return false;
+    h->remote.channel(h->remote.arg, topic, channel);
+    put_payload(payload, data, meta);
+    return true;
+}
+
 void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_published done,
                  void *ctx)
 {
@@ -302,10 +318,7 @@ void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_publi
         return;
     }
     buf payload = {0};
-    buf_format(&payload, "1 %llu %llu %d\n", (unsigned long long)meta.version,
-               (unsigned long long)meta.ttl_ms, flags_of(meta));
-    if (data != NULL)
-        buf_append(&payload, data->data, data->len);
+    put_payload(&payload, data != NULL ? (slice){data->data, data->len} : (slice){NULL, 0}, meta);
     h->remote.publish(h->remote.arg, p, topic, (slice){payload.data, payload.len}, done, ctx);
     buf_free(&payload);
 }

@@ -13,6 +13,7 @@
  * one; a topic without subscribers kept past its life. */
 #pragma once
 #include "bucket.h"
+#include "buf.h"
 #include "frame.h"
 #include "hub_position.h"
 #include "hub_rules.h"
@@ -130,6 +131,8 @@ typedef struct hub_remote {
     void (*read)(void *arg, hub_port *from, slice topic, const hub_remote_query *query,
                  hub_history_done done, void *ctx);
     void *arg;
+    /* What `publish` calls the topic there. */
+    void (*channel)(void *arg, slice topic, buf *out);
 } hub_remote;
 
 hub *hub_new(const hub_options *options);
@@ -174,6 +177,9 @@ typedef struct {
  */
 void hub_publish(hub_port *p, slice topic, frame *data, hub_meta meta, hub_published done,
                  void *ctx);
+/* What hub_publish would send of a value to the remote, for who sends it there with something else
+ * in one step. False: there is no remote, or the value has no version. */
+bool hub_compose(hub *h, slice topic, slice data, hub_meta meta, buf *channel, buf *payload);
 /* This node only: a value that was read from the store. */
 void hub_publish_local(hub_port *p, slice topic, frame *data, hub_meta meta);
 

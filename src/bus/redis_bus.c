@@ -68,6 +68,13 @@ static redis_link *link_of(redis_bus *b, const hub_port *port)
     return found;
 }
 
+static void put_channel(void *arg, slice topic, buf *out)
+{
+    const redis_bus *b = arg;
+    buf_append(out, b->prefix.data, b->prefix.len);
+    buf_append_slice(out, topic);
+}
+
 static void publish(void *arg, hub_port *from, slice topic, slice payload, hub_published done,
                     void *ctx)
 {
@@ -81,8 +88,7 @@ static void publish(void *arg, hub_port *from, slice topic, slice payload, hub_p
     publishing *p = mem_alloc(sizeof *p);
     *p = (publishing){done, ctx};
     buf channel = {0};
-    buf_append(&channel, b->prefix.data, b->prefix.len);
-    buf_append_slice(&channel, topic);
+    put_channel(b, topic, &channel);
     slice argv[] = {SLICE("PUBLISH"), {channel.data, channel.len}, payload};
     redis_link_send(l, 3, argv, on_published, p);
     buf_free(&channel);
@@ -176,7 +182,7 @@ redis_bus *redis_bus_new(hub *h, const redis_options *options)
     buf_text(&b->prefix, "lunacast:");
     pthread_mutex_init(&b->lock, NULL);
     redis_history_init();
-    hub_set_remote(h, &(hub_remote){join, leave, publish, keep, read_kept, b});
+    hub_set_remote(h, &(hub_remote){join, leave, publish, keep, read_kept, b, put_channel});
     return b;
 }
 

@@ -153,6 +153,27 @@ static int hub_publish_here(lua_State *L)
     return 0;
 }
 
+/* compose(topic, data | nil, { version, ttl }) -> channel, message: for the store's options of
+ * these names; nil: there are no other nodes. Without data: the topic's end. */
+static int hub_compose_value(lua_State *L)
+{
+    hub_port *port = hub_check_port(L);
+    slice topic = hub_check_topic(L, 1), data = {"", 0};
+    buf channel = {0}, message = {0};
+    hub_meta meta = {.ended = lua_isnoneornil(L, 2)};
+    if (!meta.ended) {
+        data = vm_check_slice(L, 2);
+        meta = check_meta(L, 3, topic);
+    }
+    if (!hub_compose(hub_of(port), topic, data, meta, &channel, &message))
+        return 0;
+    vm_push_slice(L, (slice){channel.data, channel.len});
+    vm_push_slice(L, (slice){message.data, message.len});
+    buf_free(&channel);
+    buf_free(&message);
+    return 2;
+}
+
 static int hub_close_topic(lua_State *L)
 {
     hub_port *port = hub_check_port(L);
@@ -377,14 +398,21 @@ static int hub_topics(lua_State *L)
 
 int luaopen_host_hub(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"publish", hub_publish_value}, {"publish_local", hub_publish_here},
-        {"close", hub_close_topic},     {"close_local", hub_close_here},
-        {"watch", hub_watch_topic},     {"subscribe", hub_subscribe_script},
-        {"latest", hub_latest_value},   {"count", hub_count},
-        {"topics", hub_topics},         {"rules", hub_set_topic_rules},
-        {"rule", hub_topic_rule},       {"history", hub_topic_history},
-        {"key", hub_topic_key},         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"publish", hub_publish_value},
+                                         {"publish_local", hub_publish_here},
+                                         {"close", hub_close_topic},
+                                         {"close_local", hub_close_here},
+                                         {"compose", hub_compose_value},
+                                         {"watch", hub_watch_topic},
+                                         {"subscribe", hub_subscribe_script},
+                                         {"latest", hub_latest_value},
+                                         {"count", hub_count},
+                                         {"topics", hub_topics},
+                                         {"rules", hub_set_topic_rules},
+                                         {"rule", hub_topic_rule},
+                                         {"history", hub_topic_history},
+                                         {"key", hub_topic_key},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     audience_open_functions(L);
     return 1;

@@ -216,14 +216,22 @@ static int l_set(lua_State *L)
     return task_park(L, NULL, NULL);
 }
 
+/* Options of a write: what goes out with it. */
+static store_notice check_notice(lua_State *L, int arg)
+{
+    return (store_notice){vm_opt_slice(L, arg, "channel", (slice){"", 0}),
+                          vm_opt_slice(L, arg, "message", (slice){"", 0})};
+}
+
 static int l_add(lua_State *L)
 {
     slice key = vm_check_slice(L, 1), value = vm_check_slice(L, 2);
     int64_t ttl = check_ttl(L, 3, STORE_FOREVER);
+    store_notice notice = check_notice(L, 3);
     store_port *p = port_of(L);
     if (p == NULL)
         return no_store(L);
-    store_add(p, key, value, ttl, on_answer, new_reply(L, push_version));
+    store_add(p, key, value, ttl, &notice, on_answer, new_reply(L, push_version));
     return task_park(L, NULL, NULL);
 }
 
@@ -231,10 +239,11 @@ static int l_cas(lua_State *L)
 {
     slice key = vm_check_slice(L, 1), value = vm_check_slice(L, 2), version = vm_check_slice(L, 3);
     int64_t ttl = check_ttl(L, 4, STORE_KEEP_TTL);
+    store_notice notice = check_notice(L, 4);
     store_port *p = port_of(L);
     if (p == NULL)
         return no_store(L);
-    store_cas(p, key, value, version, ttl, on_answer, new_reply(L, push_version));
+    store_cas(p, key, value, version, ttl, &notice, on_answer, new_reply(L, push_version));
     return task_park(L, NULL, NULL);
 }
 
@@ -242,10 +251,11 @@ static int l_delete(lua_State *L)
 {
     slice key = vm_check_slice(L, 1);
     slice version = vm_opt_slice(L, 2, "version", (slice){"", 0});
+    store_notice notice = check_notice(L, 2);
     store_port *p = port_of(L);
     if (p == NULL)
         return no_store(L);
-    store_delete(p, key, version, on_answer, new_reply(L, push_deleted));
+    store_delete(p, key, version, &notice, on_answer, new_reply(L, push_deleted));
     return task_park(L, NULL, NULL);
 }
 

@@ -30,6 +30,7 @@ typedef struct store_op {
     unsigned limit;            /* list */
     int64_t ttl_ms, by;        /* set, add, cas, incr; incr */
     slice key, value, version; /* list: key is the prefix, version the cursor */
+    store_notice notice;
     uint64_t started_us;
     store_result result;
     void (*release)(void *held); /* of what the result borrows */

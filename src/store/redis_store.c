@@ -29,22 +29,34 @@ typedef struct {
     const redis_options *options;
 } redis_store;
 
-/* ARGV: version, value, ttl. */
-static const char cas_script[] = "local v = redis.call('GET', KEYS[1])\n"
-                                 "if not v then return 0 end\n"
-                                 "if redis.sha1hex(v) ~= ARGV[1] then return 1 end\n"
-                                 "if ARGV[3] == '-1' then "
-                                 "redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')\n"
-                                 "elseif ARGV[3] == '0' then "
-                                 "redis.call('SET', KEYS[1], ARGV[2])\n"
-                                 "else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end\n"
-                                 "return 2";
+/* The end of a script that has written. ARGV: channel, message, where there are some. */
+#define NOTIFY(channel, message) \
+    "if ARGV[" channel "] then redis.call('PUBLISH', ARGV[" channel "], ARGV[" message "]) end\n"
 
-static const char delete_script[] = "local v = redis.call('GET', KEYS[1])\n"
-                                    "if not v then return 0 end\n"
-                                    "if redis.sha1hex(v) ~= ARGV[1] then return 1 end\n"
-                                    "redis.call('DEL', KEYS[1])\n"
-                                    "return 2";
+/* ARGV: value, ttl. Only with a notice: SET does the rest. */
+static const char add_script[] =
+    "local set\n"
+    "if ARGV[2] == '0' then set = redis.call('SET', KEYS[1], ARGV[1], 'NX')\n"
+    "else set = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) end\n"
+    "if not set then return set end\n" NOTIFY("3", "4") "return set";
+
+/* ARGV: version, value, ttl. */
+static const char cas_script[] =
+    "local v = redis.call('GET', KEYS[1])\n"
+    "if not v then return 0 end\n"
+    "if redis.sha1hex(v) ~= ARGV[1] then return 1 end\n"
+    "if ARGV[3] == '-1' then "
+    "redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')\n"
+    "elseif ARGV[3] == '0' then "
+    "redis.call('SET', KEYS[1], ARGV[2])\n"
+    "else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end\n" NOTIFY("4", "5") "return 2";
+
+/* ARGV: version, or "". */
+static const char delete_script[] =
+    "local v = redis.call('GET', KEYS[1])\n"
+    "if not v then return 0 end\n"
+    "if ARGV[1] ~= '' and redis.sha1hex(v) ~= ARGV[1] then return 1 end\n"
+    "redis.call('DEL', KEYS[1])\n" NOTIFY("2", "3") "return 2";
 
 /* ARGV: by, ttl. GET at the end, since a script's numbers are exact to 2^53 only. */
 static const char incr_script[] = "redis.call('SET', KEYS[1], '0', 'PX', ARGV[2], 'NX')\n"
@@ -170,6 +182,12 @@ static store_status take_written(store_op *op, const redisReply *reply)
     return STORE_OK;
 }
 
+/* DEL alone will do. */
+static bool is_plain_delete(const store_op *op)
+{
+    return op->version.n == 0 && op->notice.channel.n == 0;
+}
+
 static store_status take_reply(store_op *op, const redisReply *reply)
 {
     switch (op->kind) {
@@ -183,7 +201,7 @@ static store_status take_reply(store_op *op, const redisReply *reply)
     case STORE_TTL:
         return take_ttl(op, reply);
     case STORE_DELETE:
-        return op->version.n == 0 ? take_deleted(op, reply) : take_script(op, reply);
+        return is_plain_delete(op) ? take_deleted(op, reply) : take_script(op, reply);
     default:
         return take_script(op, reply);
     }
@@ -332,6 +350,22 @@ static void start_list(store_op *op)
     redis_link_send((op)->port->link, sizeof((slice[]){__VA_ARGS__}) / sizeof(slice), \
                     (slice[]){__VA_ARGS__}, on_reply, op)
 
+enum { SCRIPT_ARGS_MAX = 3 };
+
+/* With the op's notice behind the script's own arguments. */
+static void send_script(store_op *op, slice script, slice key, size_t n, const slice *args)
+{
+    slice argv[4 + SCRIPT_ARGS_MAX + 2] = {SLICE("EVAL"), script, SLICE("1"), key};
+    size_t argc = 4;
+    for (size_t i = 0; i < n; i++)
+        argv[argc++] = args[i];
+    if (op->notice.channel.n > 0) {
+        argv[argc++] = op->notice.channel;
+        argv[argc++] = op->notice.message;
+    }
+    redis_link_send(op->port->link, argc, argv, on_reply, op);
+}
+
 static void send_set(store_op *op, slice key, slice ttl)
 {
     bool add = op->kind == STORE_ADD;
@@ -358,14 +392,16 @@ static void send_keyed(store_op *op, slice key)
         SEND(op, SLICE("GET"), key);
     else if (op->kind == STORE_TTL)
         SEND(op, SLICE("PTTL"), key);
+    else if (op->kind == STORE_ADD && op->notice.channel.n > 0)
+        send_script(op, SLICE(add_script), key, 2, (slice[]){op->value, ttl});
     else if (op->kind == STORE_SET || op->kind == STORE_ADD)
         send_set(op, key, ttl);
     else if (op->kind == STORE_CAS)
-        SEND(op, SLICE("EVAL"), SLICE(cas_script), one, key, op->version, op->value, ttl);
-    else if (op->kind == STORE_DELETE && op->version.n == 0)
+        send_script(op, SLICE(cas_script), key, 3, (slice[]){op->version, op->value, ttl});
+    else if (op->kind == STORE_DELETE && is_plain_delete(op))
         SEND(op, SLICE("DEL"), key);
     else if (op->kind == STORE_DELETE)
-        SEND(op, SLICE("EVAL"), SLICE(delete_script), one, key, op->version);
+        send_script(op, SLICE(delete_script), key, 1, &op->version);
     else if (op->kind == STORE_INCR && op->ttl_ms > 0)
         SEND(op, SLICE("EVAL"), SLICE(incr_script), one, key, by, ttl);
     else if (op->kind == STORE_INCR)

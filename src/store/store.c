@@ -167,13 +167,15 @@ static store_op *alloc_op(size_t *size)
     return op;
 }
 
-static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, slice version,
-                        store_done done, void *arg)
+static store_op *new_noted(store_port *p, store_kind kind, slice key, slice value, slice version,
+                           const store_notice *notice, store_done done, void *arg)
 {
     if (version.n > STORE_KEY_MAX) /* no version and no cursor is that long: it matches nothing */
         version.n = STORE_KEY_MAX;
     bool fits = key.n <= STORE_KEY_MAX && value.n <= STORE_VALUE_MAX;
     size_t size = fits ? key.n + value.n + version.n : 0;
+    if (fits && notice != NULL)
+        size += notice->channel.n + notice->message.n;
     store_op *op = alloc_op(&size);
     char *at = op->bytes;
     list_init(&op->link);
@@ -185,8 +187,16 @@ static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, 
     op->key = size > 0 ? put(&at, key) : (slice){NULL, key.n};
     op->value = size > 0 ? put(&at, value) : (slice){NULL, value.n};
     op->version = size > 0 ? put(&at, version) : (slice){NULL, version.n};
+    if (size > 0 && notice != NULL)
+        op->notice = (store_notice){put(&at, notice->channel), put(&at, notice->message)};
     answers_count(&p->answers, 1);
     return op;
+}
+
+static store_op *new_op(store_port *p, store_kind kind, slice key, slice value, slice version,
+                        store_done done, void *arg)
+{
+    return new_noted(p, kind, key, value, version, NULL, done, arg);
 }
 
 static store_status check(store_op *op)
@@ -228,24 +238,26 @@ void store_set(store_port *p, slice key, slice value, int64_t ttl_ms, store_done
     submit(op);
 }
 
-void store_add(store_port *p, slice key, slice value, int64_t ttl_ms, store_done done, void *arg)
+void store_add(store_port *p, slice key, slice value, int64_t ttl_ms, const store_notice *notice,
+               store_done done, void *arg)
 {
-    store_op *op = new_op(p, STORE_ADD, key, value, nothing, done, arg);
+    store_op *op = new_noted(p, STORE_ADD, key, value, nothing, notice, done, arg);
     op->ttl_ms = ttl_ms;
     submit(op);
 }
 
 void store_cas(store_port *p, slice key, slice value, slice version, int64_t ttl_ms,
-               store_done done, void *arg)
+               const store_notice *notice, store_done done, void *arg)
 {
-    store_op *op = new_op(p, STORE_CAS, key, value, version, done, arg);
+    store_op *op = new_noted(p, STORE_CAS, key, value, version, notice, done, arg);
     op->ttl_ms = ttl_ms;
     submit(op);
 }
 
-void store_delete(store_port *p, slice key, slice version, store_done done, void *arg)
+void store_delete(store_port *p, slice key, slice version, const store_notice *notice,
+                  store_done done, void *arg)
 {
-    submit(new_op(p, STORE_DELETE, key, nothing, version, done, arg));
+    submit(new_noted(p, STORE_DELETE, key, nothing, version, notice, done, arg));
 }
 
 void store_incr(store_port *p, slice key, int64_t by, int64_t ttl_ms, store_done done, void *arg)

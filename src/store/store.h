@@ -43,15 +43,24 @@ typedef void (*store_done)(const store_result *r, void *arg);
 /* ttl in milliseconds: > 0, or one of these. */
 enum { STORE_FOREVER = 0, STORE_KEEP_TTL = -1 };
 
+/* With the Redis driver a message goes out on a channel of that Redis in the same step as the
+ * write, so that nobody who listens there misses what was written. The embedded driver, which has
+ * no channels, leaves it alone. No channel, or NULL in place of the notice: none. */
+typedef struct {
+    slice channel, message;
+} store_notice;
+
 void store_get(store_port *p, slice key, store_done done, void *arg);
 void store_set(store_port *p, slice key, slice value, int64_t ttl_ms, store_done done, void *arg);
 /* Set if absent. */
-void store_add(store_port *p, slice key, slice value, int64_t ttl_ms, store_done done, void *arg);
+void store_add(store_port *p, slice key, slice value, int64_t ttl_ms, const store_notice *notice,
+               store_done done, void *arg);
 /* Set if the key's version is `version`. */
 void store_cas(store_port *p, slice key, slice value, slice version, int64_t ttl_ms,
-               store_done done, void *arg);
+               const store_notice *notice, store_done done, void *arg);
 /* version.n == 0: whatever version. */
-void store_delete(store_port *p, slice key, slice version, store_done done, void *arg);
+void store_delete(store_port *p, slice key, slice version, const store_notice *notice,
+                  store_done done, void *arg);
 /* An absent key counts as 0; ttl applies when the key is made. */
 void store_incr(store_port *p, slice key, int64_t by, int64_t ttl_ms, store_done done, void *arg);
 void store_ttl(store_port *p, slice key, store_done done, void *arg);
