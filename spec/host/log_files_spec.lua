@@ -1,4 +1,5 @@
 -- log.folder: the lines of each kind in a file of its own, whatever happens to the folder.
+local http = require "spec.support.http"
 local json = require "host.json"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
@@ -24,10 +25,10 @@ local ROUTES = { ["lua/routes/x.lua"] = [[
     end },
   }]] }
 
-local function start(folder, set)
+local function start(folder, set, workers)
   set = set or {}
   set["log.folder"] = folder
-  return server.start { files = ROUTES, set = set, workers = 1 }
+  return server.start { files = ROUTES, set = set, workers = workers or 1 }
 end
 
 local function text_of(path)
@@ -94,6 +95,26 @@ describe("the log's files", function()
       lines_of(folder .. "/" .. name)
     end
     assert.equal("", text_of(folder .. "/api.log.3"))
+    app:stop()
+  end)
+
+  it("lose no line and part none, when all workers write while they are put aside #workers", function()
+    local folder, clients, lines = server.folder(), {}, 0
+    local app = start(folder, { ["log.rotate"] = 5000, ["log.keep"] = 1000 }, 4)
+    for i = 1, 12 do clients[i] = app:connect() end
+    for round = 1, 10 do
+      for i, c in ipairs(clients) do
+        c:post(http.format("GET", ("/hello/%d-%d"):format(i, round)):rep(5))
+      end
+      app.process:kill "sighup"
+      for _, c in ipairs(clients) do
+        for _ = 1, 5 do assert.equal(200, http.read_response(c, "GET", 60).status) end
+      end
+    end
+    local files = process.run("/bin/ls", { folder }).out
+    for name in files:gmatch "api%.log[%.%d]*" do lines = lines + #lines_of(folder .. "/" .. name) end
+    assert.equal(600, lines)
+    for _, c in ipairs(clients) do c:close() end
     app:stop()
   end)
 
