@@ -29,7 +29,7 @@ return {
   end },
   { path = "/slow", GET = function()
     return answer(sql.query("with recursive c(n) as (select 1 union all select n + 1 from c) "
-      .. "select count(*) as n from c", nil, { timeout = 1 }))
+      .. "select count(*) as n from c", nil, { timeout = 3 }))
   end },
   { path = "/hold/{id}", GET = function(req)
     return answer(sql.transaction(function(tx)

@@ -107,7 +107,8 @@ function Ws:send_close(code, reason)
 end
 
 
---- The next frame: { kind = "text", data = ..., code, reason }; nil when the server has ended.
+--- The next frame as it is (a ping stays unanswered):
+--- { kind = "text", data = ..., code, reason }; nil when the server has ended.
 function Ws:read(seconds)
   local head = self.wire:read(2, seconds)
   if #head < 2 then return nil end
@@ -131,14 +132,24 @@ end
 Ws.send = Ws.text
 
 
---- The next message; nil when the server has ended. Pings and pongs are passed over.
+-- The next frame that is no ping: those are answered, as every client does.
+local function read_answering(self, seconds)
+  while true do
+    local frame = self:read(seconds)
+    if not frame or frame.kind ~= "ping" then return frame end
+    self:raw(ws.frame(0x8a, frame.data))
+  end
+end
+
+
+--- The next message; nil when the server has ended. Pings are answered, pongs passed over.
 ---@param seconds number|nil
 ---@return string|nil data
 ---@return integer|nil code of the close, at the end
 ---@return string|nil reason
 function Ws:next(seconds)
   while true do
-    local frame = self:read(seconds)
+    local frame = read_answering(self, seconds)
     if not frame then return nil end
     if frame.kind == "text" or frame.kind == "binary" then return frame.data end
     if frame.kind == "close" then return nil, frame.code, frame.reason end
@@ -146,9 +157,9 @@ function Ws:next(seconds)
 end
 
 
---- The next text's data; fails when anything else comes.
+--- The next text's data, pings answered; fails when anything else comes.
 function Ws:read_text(seconds)
-  local frame = self:read(seconds)
+  local frame = read_answering(self, seconds)
   if not frame or frame.kind ~= "text" then
     error(("expected a text, got %s %s"):format(frame and frame.kind or "the end",
       frame and (frame.code or frame.data) or ""), 2)
@@ -160,7 +171,7 @@ end
 --- Has nothing come? Asks by a ping, whose answer comes after everything that was sent before.
 function Ws:is_quiet()
   self:ping "quiet?"
-  local frame = self:read()
+  local frame = read_answering(self)
   return frame ~= nil and frame.kind == "pong", frame and frame.data
 end
 
