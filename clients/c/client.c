@@ -6,7 +6,7 @@
  *      |                            |     v                                       |
  *      |                            '-- WAITING <---------------------------------'
  *      |                      delay (random, its bound doubles; on_wait)
- *      '--- lunacast_close; 4403, 4409; a token refused and no on_token (stopped)
+ *      '--- lunacast_close; 4403, 4409; a token refused and nobody to ask (stopped)
  *
  * Owners: the client owns its wire until on_end, its subscriptions, its queue and its questions;
  * the loop owns the three timers until their close callbacks, the last of which frees the client.
@@ -118,7 +118,7 @@ static void stop(lunacast *c)
     c->stopped = true;
     c->token_wanted = false;
     uv_timer_stop(&c->wait);
-    uv_timer_stop(&c->refresh);
+    token_stop(c);
     become(c, LUNACAST_IS_CLOSED);
 }
 
@@ -140,6 +140,14 @@ static void later(lunacast *c, uint64_t least)
         return;
     uv_timer_start(&c->wait, on_wait, least + random_delay(c), 0);
     become(c, LUNACAST_WAITING);
+}
+
+void client_no_token(lunacast *c, bool for_good)
+{
+    c->token_wanted = false;
+    if (for_good)
+        stop(c);
+    later(c, 0);
 }
 
 static void say(lunacast *c, const char *command, const char *text)
@@ -252,7 +260,7 @@ static void refused(lunacast *c, const wire_end *end)
     bool token = end->status == 401 || end->status == 403;
     if (token)
         token_expire(c);
-    if (token && !c->options.on_token && !c->token_newer)
+    if (token && !token_has_source(c) && !c->token_newer)
         c->stopped = true;
     snprintf(ours, sizeof ours, "the server has answered %d to the opening", end->status);
     client_error(c, code ? code : "refused", text ? text : ours);
@@ -282,7 +290,7 @@ static void closed(lunacast *c, const wire_end *end)
             c->stopped = true;
         if (end->code == 4403)
             lunacast_clear_token(c);
-        if (CLOSES[i].then != RENEWS || !c->options.on_token)
+        if (CLOSES[i].then != RENEWS || !token_has_source(c))
             told(c, end, CLOSES[i].word);
         if (c->freed)
             return;
@@ -359,7 +367,7 @@ void lunacast_close(lunacast *c)
     bool open = c->state == LUNACAST_OPEN;
     c->stopped = true;
     uv_timer_stop(&c->wait);
-    uv_timer_stop(&c->refresh);
+    token_stop(c);
     if (c->wire && open) {
         queue_flush(c);
         if (c->wire) /* else sending showed that it is gone */
@@ -426,7 +434,7 @@ static void free_memory(lunacast *c)
         tls_context_drop(c->tls);
     free(c->url_text);
     free(c->data);
-    free(c->token);
+    token_free(c);
     free(c);
 }
 
@@ -479,6 +487,7 @@ void lunacast_free(lunacast *c)
     if (c->wire)
         wire_abandon(c->wire);
     c->wire = NULL;
+    token_stop(c);
     uv_close((uv_handle_t *)&c->wait, on_handle_closed);
     uv_close((uv_handle_t *)&c->refresh, on_handle_closed);
     uv_close((uv_handle_t *)&c->asking, on_handle_closed);

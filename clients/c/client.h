@@ -1,8 +1,9 @@
 /* What the files of the client share. client.c owns the connection and the states, topics.c the
  * subscriptions, pictures.c the live pictures, queue.c what waits to be sent, ask.c the questions,
- * token.c the token. */
+ * token.c the token, and where it comes from. */
 #pragma once
 #include "buf.h"
+#include "fetch.h"
 #include "lunacast.h"
 #include "message.h"
 #include "wire.h"
@@ -46,13 +47,16 @@ struct lunacast {
     uint64_t dropped;
     ask *asks, *asks_last;
     unsigned asked;
-    char *data; /* lunacast_set_data's */
-    char *token;
+    char *data;              /* lunacast_set_data's */
+    char *token, *login;     /* login: what is posted for a token; NULL: nobody has logged in */
+    fetch *fetch;            /* of a token; NULL: none is under way */
     uint64_t expires, renew; /* loop time, ms; UINT64_MAX: not known */
 };
 
 /* client.c */
 void client_connect(lunacast *c); /* with the token at hand */
+/* There will be no token now: for good, or until a later attempt. */
+void client_no_token(lunacast *c, bool for_good);
 void client_error(lunacast *c, const char *code, const char *text);
 void client_gap(lunacast *c, const char *topic, const char *session, int64_t lost);
 char *client_copy(const char *text); /* NULL for NULL */
@@ -92,6 +96,9 @@ void ask_free_all(lunacast *c);
 void ask_on_timer(uv_timer_t *timer);
 
 /* token.c */
-bool token_ready(lunacast *c); /* false: on_token was asked, and lunacast_set_token goes on */
+bool token_ready(lunacast *c); /* false: one is asked for, and lunacast_set_token goes on */
+bool token_has_source(const lunacast *c);
 void token_expire(lunacast *c);
 void token_plan(lunacast *c);
+void token_stop(lunacast *c); /* no refresh, no fetch */
+void token_free(lunacast *c);

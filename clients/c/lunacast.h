@@ -43,7 +43,7 @@ typedef enum {
     LUNACAST_FULL = -5,         /* the queue of outgoing messages, or of questions, is full */
     LUNACAST_CLOSED = -6,       /* there is no connection (questions), or there will be none */
     LUNACAST_TWICE = -7,        /* there is a subscription to this topic in this session */
-    LUNACAST_NO_TOKEN = -8,     /* there is no on_token to ask */
+    LUNACAST_NO_TOKEN = -8,     /* there is no on_token to ask, and nobody has logged in */
     LUNACAST_TIMEOUT = -9,      /* the server did not answer in ask_ms */
     LUNACAST_BAD_TLS = -10,     /* the certificates of ca_file can't be used */
 } lunacast_code;
@@ -102,8 +102,8 @@ typedef struct {
      * history. lost: how many, or -1. */
     void (*on_gap)(void *user, const char *topic, const char *session, int64_t lost);
     /* A token is needed: there is none, four fifths of its life are over, or the server refused
-     * it. Answer with lunacast_set_token, now or later; the connection waits for it. NULL: the
-     * token that was set is the only one. */
+     * it. Answer with lunacast_set_token, now or later; the connection waits for it. Not called
+     * after lunacast_login. NULL: that, or the token that was set is the only one. */
     void (*on_token)(void *user, lunacast *client);
 } lunacast_options;
 
@@ -220,10 +220,21 @@ int lunacast_history(lunacast *client, const char *topic, const char *session, c
  * has. FULL: it is for the next connection only, since the queue is full. */
 int lunacast_set_token(lunacast *client, const char *token, unsigned expires_in);
 
-/* Calls on_token, as if the token were about to expire. NO_TOKEN. */
+/* From now on tokens are fetched from the server, by POST /auth/token: when there is none (also
+ * before the first connection), before one expires, and when one was refused; now, where there is a
+ * connection. The token of before is forgotten. session: that the tokens are bound to; NULL: none.
+ * The texts are copied, and wiped by lunacast_clear_token and lunacast_free. BAD_ARGUMENT.
+ *
+ * What goes wrong comes by on_error: "wrong_password" and "invalid" (the client is CLOSED then,
+ * unless it was open with an older token), another word of the server, "bad_answer" (not JSON, or
+ * no token in it), "connect", "tls", "lost", "timeout": it tries again, as with connections. */
+int lunacast_login(lunacast *client, const char *user, const char *password, const char *session);
+
+/* Asks for a token, by lunacast_login's words or on_token, as if the one at hand were about to
+ * expire. NO_TOKEN: there is nobody to ask. */
 int lunacast_refresh_token(lunacast *client);
 
-/* Forgets the token; an open connection keeps the one that it was opened with. */
+/* Forgets the token, and the login; an open connection keeps the token that it was opened with. */
 void lunacast_clear_token(lunacast *client);
 
 /* The token, NULL: there is none. The client's, until the next call that changes it. */

@@ -33,6 +33,8 @@ static slice *member(message *m, slice name)
         {"publisher_name", &m->publisher_name},
         {"path", &m->path},
         {"ended", &m->ended},
+        {"token", &m->token},
+        {"expires_in", &m->expires_in},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (slice_eq(name, slice_of(all[i].name)))

@@ -19,13 +19,14 @@ export class CClient {
   #pictures = new Map();
   #asked = [];
 
-  constructor(url, { name, session, auth }) {
+  constructor(url, { name, session, auth, login }) {
     const options = Object.entries({ name, session, tokens: auth && 1 })
       .filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}`);
     this.#auth = auth;
     this.#process = spawn(driver, [url, ...options], { stdio: ["pipe", "pipe", "inherit"] });
     this.ended = new Promise((done) => this.#process.on("exit", done));
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#told(...line.split("\t")));
+    if (login) this.#say("login", ...login);
     this.#say("connect");
   }
 

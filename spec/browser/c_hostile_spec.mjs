@@ -41,9 +41,9 @@ async function hostile(say, stays) {
   return { server, again };
 }
 
-async function meet(say, stays, subscribed = () => {}) {
+async function meet(say, stays, subscribed = () => {}, login = undefined) {
   const { server, again } = await hostile(say, stays), errors = mailbox();
-  const client = new CClient(`ws://127.0.0.1:${server.address().port}/ws`, { name: "ann" });
+  const client = new CClient(`ws://127.0.0.1:${server.address().port}/ws`, { name: "ann", login });
   client.onerror = ({ code }) => errors(code);
   client.subscribe("t", subscribed, { resume: true });
   return { errors, again, end: async () => {
@@ -100,6 +100,53 @@ describe("clients/c and a frame that", () => {
       await end();
     });
   }
+});
+
+const JSON_OF = (body, more = "") => () =>
+  `HTTP/1.1 200 OK\r\n${more}Content-Length: ${body.length}\r\n\r\n${body}`;
+
+const TOKENS = {
+  "is no HTTP": [() => "220 mail ready\r\n\r\n", "bad_answer"],
+  "does not come": [() => [], "lost"],
+  "ends in its head": [() => "HTTP/1.1 200 OK\r\nContent-", "lost"],
+  "ends in its body": [() => "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", "lost"],
+  "has no JSON": [JSON_OF("<html>"), "bad_answer"],
+  "has no token": [JSON_OF('{"expires_in":3600}'), "bad_answer"],
+  "has a token that is none": [JSON_OF('{"token":"a\\r\\nb","expires_in":3600}'), "bad_answer"],
+  "has a number for a token": [JSON_OF('{"token":7,"expires_in":"x"}'), "bad_answer"],
+  "has two lengths": [JSON_OF('{"token":"a.b.c"}', "Content-Length: 3\r\n"), "bad_answer"],
+  "has a head without an end": [() => "HTTP/1.1 200 OK\r\n" + "x: y\r\n".repeat(20000), "bad_answer"],
+  "leads elsewhere": [() => "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    "bad_answer"],
+  "is an error in words": [() => "HTTP/1.1 502 No\r\n\r\nnobody is there", "bad_answer"],
+  "switches protocols": [() => "HTTP/1.1 101 No\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "bad_answer"],
+};
+
+describe("clients/c and a token whose answer", () => {
+  for (const [what, [say, word]] of Object.entries(TOKENS)) {
+    it(what, async () => {
+      const { errors, again, end } = await meet(say, false, undefined, ["ann", "word"]);
+      assert.equal(await errors.next("an error"), word);
+      await again;
+      await end();
+    });
+  }
+
+  it("comes in chunks, after an announcement, opens with it", async () => {
+    const answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      '9\r\n{"token":\r\n8\r\n"a.b.c"}\r\n0\r\n\r\n';
+    const asked = mailbox();
+    const { end } = await meet((request) => {
+      asked(request);
+      return request.startsWith("POST") ? answer : upgrade(request);
+    }, true, undefined, ["a\"nn", "word", "room"]);
+    const post = await asked.next("a request");
+    assert.match(post, /^POST \/auth\/token HTTP\/1.1\r\n/);
+    assert.deepEqual(JSON.parse(post.split("\r\n\r\n")[1]),
+      { username: 'a"nn', password: "word", session_id: "room" });
+    assert.match(await asked.next("the opening"), /\r\nAuthorization: Bearer a\.b\.c\r\n/);
+    await end();
+  });
 });
 
 describe("clients/c", () => {

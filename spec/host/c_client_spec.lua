@@ -1,4 +1,5 @@
 -- The client library in C against real servers.
+local certificate = require "spec.support.certificate"
 local driver = require "spec.support.client_driver"
 local json = require "host.json"
 local process = require "spec.support.process"
@@ -288,11 +289,7 @@ describe("the client in C and the network", function()
   end)
 
   it("speaks TLS, and with servers only whose certificate is right", function()
-    local folder = server.folder()
-    local key, cert = folder .. "/a.key", folder .. "/a.crt"
-    assert.equal(0, process.run("openssl", { "req", "-x509", "-newkey", "ec", "-pkeyopt",
-      "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=spec", "-addext",
-      "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert }).code)
+    local cert, key = certificate.make()
     local app = start { ["tls.cert"] = cert, ["tls.key"] = key }
     local url = ("wss://127.0.0.1:%d/ws"):format(app.port)
     local ann = driver.start(url, { ca = cert })

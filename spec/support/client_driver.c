@@ -155,6 +155,12 @@ static int token(char **p)
     return lunacast_set_token(client, p[1], seconds ? (unsigned)atoi(seconds) : 0);
 }
 
+/* login USER PASSWORD SESSION */
+static int login(char **p)
+{
+    return lunacast_login(client, p[1], p[2], part(p, 3));
+}
+
 static int set_data(char **p)
 {
     return lunacast_set_data(client, p[1], strlen(p[1]));
@@ -163,10 +169,10 @@ static int set_data(char **p)
 static int look(char **p)
 {
     followed *f = p[1] ? find(p[1], part(p, 2)) : NULL;
-    printf("looked\t%d\t%zu\t%llu\t%s\t%d\n", lunacast_is_authenticated(client),
+    printf("looked\t%d\t%zu\t%llu\t%s\t%d\t%s\n", lunacast_is_authenticated(client),
            lunacast_waiting(client), (unsigned long long)lunacast_dropped(client),
            f ? or_dash(lunacast_position(f->subscription)) : "-",
-           f ? lunacast_recovered(f->subscription) : -1);
+           f ? lunacast_recovered(f->subscription) : -1, or_dash(lunacast_get_token(client)));
     return 0;
 }
 
@@ -226,7 +232,8 @@ static void obey(char *text)
         {"publish", publish},     {"history", history},     {"presence", presence},
         {"token", token},         {"data", set_data},       {"look", look},
         {"close", close_now},     {"clear", clear},         {"refresh", refresh},
-        {"watch", watch},         {"unwatch", unwatch},     {"quit", quit},
+        {"watch", watch},         {"unwatch", unwatch},     {"login", login},
+        {"quit", quit},
     };
     char *parts[PARTS] = {0};
     for (int i = 0; i < PARTS && text; i++)
