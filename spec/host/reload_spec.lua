@@ -66,6 +66,30 @@ describe("a reload", function()
     app:stop()
   end)
 
+  it("comes one after the other where many ask at once, and ends on what was saved last #workers",
+    function()
+      local app = server.start { files = says "0", set = { watch = false } }
+      for i = 1, 30 do
+        server.write(app.folder, says(i))
+        app.process:kill "sighup"
+      end
+      answers(app, "30")
+      for _ = 1, 20 do assert.equal("30", app:get("/word").body) end
+      app:stop()
+    end)
+
+  it("changes nothing of a shutdown that it meets #workers", function()
+    for _, pause in ipairs { 0, 0.01, 0.05, 0.2 } do -- while the new scripts are read, built, swapped in
+      local app = server.start { files = says "one", set = { watch = false } }
+      server.write(app.folder, says "two")
+      app.process:kill "sighup"
+      wait.pause(pause)
+      app.process:kill "sigterm"
+      app.process:kill "sighup"
+      app:stop() -- by the ordered end, with nothing left behind
+    end
+  end)
+
   it("closes no connection and loses no picture", function()
     local app = server.start { files = says "0" }
     app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ n }}</svg>", args = { n = 0 } } })
