@@ -19,6 +19,7 @@
 
 #include "mem.h"
 #include "utf8_stream.h"
+#include "ws_frame.h"
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ const char *lunacast_text(int code)
         "there is no token, and nobody to ask for one",
         "the server has not answered in time",
         "the certificates of ca_file can't be used",
+        "this is no key, or no set of keys",
     };
     size_t at = code <= 0 ? (size_t)-code : SIZE_MAX;
     return at < sizeof words / sizeof *words ? words[at] : "no such code";
@@ -161,9 +163,9 @@ static void say(lunacast *c, const char *command, const char *text)
     buf_free(&out);
 }
 
-static void on_open(void *owner)
+/* The connection is open, and sealed where it is to be. */
+static void begin(lunacast *c)
 {
-    lunacast *c = owner;
     bool again = c->opened++ > 0;
     become(c, LUNACAST_OPEN);
     if (c->freed || c->state != LUNACAST_OPEN)
@@ -187,61 +189,24 @@ static void on_open(void *owner)
     pictures_sweep(c);
 }
 
-static void on_answer(lunacast *c, const message *m)
+static void on_open(void *owner)
 {
-    if (message_string_is(m->type, "subscribed"))
-        topics_subscribed(c, m);
-    else if (message_string_is(m->type, "watching"))
-        pictures_watching(c, m);
-    else if (message_string_is(m->type, "history"))
-        ask_settle(c, m);
-    else if (!message_string_is(m->type, "presence") || !ask_settle(c, m))
-        topics_presence(c, m);
-}
-
-static void on_refusal(lunacast *c, const message *m)
-{
-    char *code = message_string(m->code), *text = message_string(m->error);
-    char *topic = message_string(m->topic), *session = message_string(m->session_id);
-    if (code && strcmp(code, "gap") == 0)
-        client_gap(c, topic, session, message_number(m->lost));
-    else if (m->path.n > 0)
-        pictures_refused(c, m, code);
-    else if (text)
-        client_error(c, code ? code : "error", text);
-    free(code);
-    free(text);
-    free(topic);
-    free(session);
-}
-
-static void on_envelope(lunacast *c, const message *m)
-{
-    if (!pictures_envelope(c, m))
-        topics_envelope(c, m);
+    lunacast *c = owner;
+    if (c->options.seal == LUNACAST_IN_THE_CLEAR)
+        begin(c);
+    else
+        sealing_begin(c);
 }
 
 static void on_text(void *owner, slice text)
 {
     lunacast *c = owner;
-    message m;
-    c->attempts = 0;
-    if (!message_read(&m, text)) {
-        client_error(c, "bad_json", "the server has sent what is not a JSON object");
-        return;
-    }
-    c->calls++;
-    if (m.channel.n > 0 && m.type.n == 0)
-        on_envelope(c, &m);
-    else if (m.payload.n > 0 && m.channel.n == 0)
-        topics_published(c, &m);
-    else if (m.type.n > 0)
-        on_answer(c, &m);
-    else
-        on_refusal(c, &m);
-    c->calls--;
-    topics_sweep(c);
-    pictures_sweep(c);
+    if (c->options.seal == LUNACAST_IN_THE_CLEAR)
+        inbox_take(c, text);
+    else if (c->channel)
+        sealing_open(c, text);
+    else if (sealing_agree(c, text))
+        begin(c);
 }
 
 static void on_drain(void *owner)
@@ -308,6 +273,7 @@ static void on_end(void *owner, const wire_end *end)
 {
     lunacast *c = owner;
     c->wire = NULL;
+    sealing_end(c);
     uv_timer_stop(&c->refresh);
     queue_drop_commands(c);
     ask_fail_all(c, LUNACAST_CLOSED);
@@ -330,12 +296,13 @@ void client_connect(lunacast *c)
         .tls = c->tls,
         .token = c->token,
         .token_in_query = o->token_in_query,
-        .max_message = o->max_message,
+        .max_message = sealing_size(c, o->max_message),
         .connect_ms = o->connect_ms,
         .ping_ms = o->ping_ms,
         .pong_ms = o->pong_ms,
     };
     c->token_wanted = c->token_newer = false;
+    sealing_end(c);
     c->wire = wire_open(o->loop, &options, &events, c);
 }
 
@@ -371,7 +338,7 @@ void lunacast_close(lunacast *c)
     if (c->wire && open) {
         queue_flush(c);
         if (c->wire) /* else sending showed that it is gone */
-            wire_close(c->wire);
+            wire_close(c->wire, WS_NORMAL);
         return;
     }
     if (c->wire)
@@ -409,7 +376,7 @@ static void set_options(lunacast *c, const lunacast_options *options)
     *o = *options;
     client_copy_into(&o->name);
     client_copy_into(&o->session);
-    o->url = o->ca_file = NULL;
+    o->url = o->ca_file = o->seal_keys = NULL;
     or_default(&o->connect_ms, 10000);
     or_default(&o->ping_ms, 25000);
     or_default(&o->pong_ms, 10000);
@@ -435,6 +402,7 @@ static void free_memory(lunacast *c)
     free(c->url_text);
     free(c->data);
     token_free(c);
+    sealing_free(c);
     free(c);
 }
 
@@ -468,6 +436,8 @@ int lunacast_new(lunacast **out, const lunacast_options *options)
     else if (c->url.tls && !(c->tls = tls_context_new_client(options->ca_file, !options->insecure,
                                                              why, sizeof why)))
         code = LUNACAST_BAD_TLS;
+    else if (options->seal_keys && !sealing_trust(c, options->seal_keys))
+        code = LUNACAST_BAD_KEY;
     if (code != LUNACAST_OK) {
         free_memory(c);
         return code;

@@ -1,11 +1,15 @@
 /* What the files of the client share. client.c owns the connection and the states, topics.c the
  * subscriptions, pictures.c the live pictures, queue.c what waits to be sent, ask.c the questions,
- * token.c the token, and where it comes from. */
+ * sealing.c the keys of a sealed connection, inbox.c what comes, token.c the token, and where it
+ * comes from. */
 #pragma once
+#include "agree.h"
 #include "buf.h"
 #include "fetch.h"
+#include "jwk.h"
 #include "lunacast.h"
 #include "message.h"
+#include "seal.h"
 #include "wire.h"
 
 enum { SUBSCRIPTIONS_MAX = 128, ASKS_MAX = 64, PATH_MAX_BYTES = 512 };
@@ -50,6 +54,10 @@ struct lunacast {
     char *data;              /* lunacast_set_data's */
     char *token, *login;     /* login: what is posted for a token; NULL: nobody has logged in */
     fetch *fetch;            /* of a token; NULL: none is under way */
+    agree_pair *pair;        /* of the agreement under way */
+    seal_channel *channel;   /* NULL: nothing is sealed yet */
+    char *sealed_as;         /* the server's id of the connection */
+    jwk_set *trusted;        /* NULL: every server is */
     uint64_t expires, renew; /* loop time, ms; UINT64_MAX: not known */
 };
 
@@ -63,6 +71,19 @@ char *client_copy(const char *text); /* NULL for NULL */
 void client_copy_into(const char **text);
 void client_free_text(const char *text);
 bool client_text_valid(const char *text, size_t max, bool needed);
+
+/* inbox.c: one message of the server, in the clear. */
+void inbox_take(lunacast *c, slice text);
+
+/* sealing.c: all that goes to the server passes sealing_send, sealed where there are keys. */
+void sealing_begin(lunacast *c);             /* says hello */
+bool sealing_agree(lunacast *c, slice text); /* false: that was no answer to it; it is over */
+void sealing_send(lunacast *c, slice text);
+void sealing_open(lunacast *c, slice text);
+void sealing_end(lunacast *c); /* keys go with their connection */
+bool sealing_trust(lunacast *c, const char *keys);
+void sealing_free(lunacast *c);
+size_t sealing_size(const lunacast *c, size_t plain); /* what so many bytes are on the wire */
 
 /* queue.c: a command is dropped with its connection, a publication waits for the next one. */
 int queue_send(lunacast *c, slice text, bool command);

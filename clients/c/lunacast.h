@@ -46,6 +46,7 @@ typedef enum {
     LUNACAST_NO_TOKEN = -8,     /* there is no on_token to ask, and nobody has logged in */
     LUNACAST_TIMEOUT = -9,      /* the server did not answer in ask_ms */
     LUNACAST_BAD_TLS = -10,     /* the certificates of ca_file can't be used */
+    LUNACAST_BAD_KEY = -11,     /* not a key, or not a set of keys (JWKS) */
 } lunacast_code;
 
 /* The code in words, for people. Never NULL; not to be freed. */
@@ -70,6 +71,10 @@ typedef enum {
     LUNACAST_DROP_OLDEST, /* the oldest published message makes room; lunacast_dropped counts it */
 } lunacast_overflow;
 
+/* Messages between this client and the server, below TLS or without it (docs/protocol.md, "Sealed
+ * connections"): every connection has keys of its own, agreed on by this curve. */
+typedef enum { LUNACAST_IN_THE_CLEAR, LUNACAST_SEAL_P256, LUNACAST_SEAL_X25519 } lunacast_seal;
+
 /* Zero is the default everywhere. Texts are copied by lunacast_new. */
 typedef struct {
     uv_loop_t *loop;     /* needed; must outlive the client */
@@ -79,6 +84,9 @@ typedef struct {
     bool token_in_query; /* the token goes into the URL (which ends up in logs), not a header */
     const char *ca_file; /* PEM file of the authorities to trust; NULL: the system's */
     bool insecure;       /* any certificate will do: for trials only */
+
+    lunacast_seal seal;    /* LUNACAST_IN_THE_CLEAR */
+    const char *seal_keys; /* JWKS: only a server that proves to have one of these; NULL: any */
 
     size_t queue_messages;      /* that wait to be sent; 1000 */
     size_t queue_bytes;         /* the same in bytes; 4 MiB */
@@ -95,8 +103,10 @@ typedef struct {
 
     void *user; /* given to the callbacks below; each may be NULL */
     void (*on_state)(void *user, lunacast_state state);
-    /* What went wrong: a stable word ("forbidden", "expired", "refused", "connect" ...) and words
-     * for people. The client goes on by itself, unless its state says CLOSED. */
+    /* What went wrong: a stable word ("forbidden", "expired", "refused", "connect" ...; of a
+     * sealed connection also "not_sealed", "not_opened", "replay", "out_of_order", "bad_key",
+     * "untrusted") and words for people. The client goes on by itself, unless its state says
+     * CLOSED. */
     void (*on_error)(void *user, const char *code, const char *text);
     /* Messages were missed: of a topic in a session, or (topic NULL) maybe of any without a
      * history. lost: how many, or -1. */
@@ -108,7 +118,7 @@ typedef struct {
 } lunacast_options;
 
 /* Makes a client, CLOSED. The caller owns it and frees it by lunacast_free. BAD_ARGUMENT, BAD_URL,
- * BAD_TLS: *out is NULL. */
+ * BAD_TLS, BAD_KEY (seal_keys): *out is NULL. */
 int lunacast_new(lunacast **out, const lunacast_options *options);
 
 /* The end at once: no callback is called any more, all subscriptions are gone. The memory goes when
@@ -123,6 +133,10 @@ int lunacast_connect(lunacast *client);
 void lunacast_close(lunacast *client);
 
 lunacast_state lunacast_get_state(const lunacast *client);
+
+/* The server's id of the sealed connection; NULL: there is none. The client's, until the connection
+ * ends. */
+const char *lunacast_sealed(const lunacast *client);
 
 /* Topics ------------------------------------------------------------------------------------ */
 

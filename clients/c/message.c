@@ -35,6 +35,11 @@ static slice *member(message *m, slice name)
         {"ended", &m->ended},
         {"token", &m->token},
         {"expires_in", &m->expires_in},
+        {"connection", &m->connection},
+        {"key", &m->key},
+        {"proof", &m->proof},
+        {"client", &m->client},
+        {"server", &m->server},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (slice_eq(name, slice_of(all[i].name)))

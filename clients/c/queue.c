@@ -88,7 +88,7 @@ int queue_send(lunacast *c, slice text, bool command)
     if (command && c->state != LUNACAST_OPEN)
         return LUNACAST_OK;
     if ((c->beginning && c->wire) || (!c->first && flows(c))) {
-        wire_send(c->wire, text);
+        sealing_send(c, text);
         return LUNACAST_OK;
     }
     if (!make_room(c, text.n))
@@ -100,7 +100,7 @@ int queue_send(lunacast *c, slice text, bool command)
 void queue_pump(lunacast *c)
 {
     while (!c->freed && c->first && flows(c)) {
-        wire_send(c->wire, (slice){c->first->text, c->first->n});
+        sealing_send(c, (slice){c->first->text, c->first->n});
         unlink_after(c, NULL);
     }
 }
@@ -108,7 +108,7 @@ void queue_pump(lunacast *c)
 void queue_flush(lunacast *c)
 {
     while (c->wire && c->first) {
-        wire_send(c->wire, (slice){c->first->text, c->first->n});
+        sealing_send(c, (slice){c->first->text, c->first->n});
         unlink_after(c, NULL);
     }
 }

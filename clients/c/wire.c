@@ -121,13 +121,13 @@ static void heard(wire *w)
     }
 }
 
-void wire_close(wire *w)
+void wire_close(wire *w, int code)
 {
     if (w->state != OPEN) {
         end(w, &(wire_end){.code = WS_NORMAL, .word = "close", .reason = {"", 0}});
         return;
     }
-    put_close(w, WS_NORMAL);
+    put_close(w, code);
     if (w->state != OPEN)
         return;
     w->state = CLOSING;

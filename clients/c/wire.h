@@ -40,7 +40,7 @@ wire *wire_open(uv_loop_t *loop, const wire_options *options, const wire_events 
 void wire_send(wire *w, slice text);
 /* Bytes that the system has not taken yet; SIZE_MAX: it is not open. */
 size_t wire_waiting(const wire *w);
-/* Says good-bye; on_end comes when the server has answered, or soon. */
-void wire_close(wire *w);
+/* Says good-bye with that code; on_end comes when the server has answered, or soon. */
+void wire_close(wire *w, int code);
 /* No event comes any more; it frees itself. */
 void wire_abandon(wire *w);

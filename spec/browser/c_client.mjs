@@ -19,8 +19,8 @@ export class CClient {
   #pictures = new Map();
   #asked = [];
 
-  constructor(url, { name, session, auth, login }) {
-    const options = Object.entries({ name, session, tokens: auth && 1 })
+  constructor(url, { name, session, auth, login, seal, delay, opening }) {
+    const options = Object.entries({ name, session, tokens: auth && 1, seal, delay, opening })
       .filter(([, value]) => value !== undefined).map(([key, value]) => `${key}=${value}`);
     this.#auth = auth;
     this.#process = spawn(driver, [url, ...options], { stdio: ["pipe", "pipe", "inherit"] });

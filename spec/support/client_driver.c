@@ -3,7 +3,7 @@
  * goes to stdout the same way.
  *
  *   client_driver URL [name=N] [session=S] [tokens=1] [query=1] [ca=FILE] [queue=N] [drop=1]
- * [delay=MS] [busy=MS] [pong=MS]
+ * [delay=MS] [busy=MS] [pong=MS] [seal=CURVE] [keys=JWKS] [opening=MS]
  *
  * Owner: main. It ends at `quit` or at the end of stdin, and then every handle must close. */
 #include "lunacast.h"
@@ -169,10 +169,11 @@ static int set_data(char **p)
 static int look(char **p)
 {
     followed *f = p[1] ? find(p[1], part(p, 2)) : NULL;
-    printf("looked\t%d\t%zu\t%llu\t%s\t%d\t%s\n", lunacast_is_authenticated(client),
+    printf("looked\t%d\t%zu\t%llu\t%s\t%d\t%s\t%s\n", lunacast_is_authenticated(client),
            lunacast_waiting(client), (unsigned long long)lunacast_dropped(client),
            f ? or_dash(lunacast_position(f->subscription)) : "-",
-           f ? lunacast_recovered(f->subscription) : -1, or_dash(lunacast_get_token(client)));
+           f ? lunacast_recovered(f->subscription) : -1, or_dash(lunacast_get_token(client)),
+           or_dash(lunacast_sealed(client)));
     return 0;
 }
 
@@ -293,6 +294,12 @@ static bool option(lunacast_options *o, const char *name, const char *value)
         o->delay_ms = o->delay_max_ms = (unsigned)atoi(value);
     else if (strcmp(name, "busy") == 0)
         o->busy_ms = (unsigned)atoi(value);
+    else if (strcmp(name, "seal") == 0)
+        o->seal = strcmp(value, "X25519") == 0 ? LUNACAST_SEAL_X25519 : LUNACAST_SEAL_P256;
+    else if (strcmp(name, "keys") == 0)
+        o->seal_keys = value;
+    else if (strcmp(name, "opening") == 0)
+        o->connect_ms = (unsigned)atoi(value);
     else if (strcmp(name, "pong") == 0)
         o->ping_ms = o->pong_ms = (unsigned)atoi(value);
     else

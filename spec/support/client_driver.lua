@@ -50,12 +50,16 @@ end
 
 
 local function next_of(self, what)
-  for at, line, ends in self.process.out:sub(self.read + 1):gmatch "()([^\n]*)\n()" do
-    local parts = parts_of(line)
-    if parts[1] == what and at > 0 then
-      self.read = self.read + ends - 1
+  local out, from = self.process.out, self.read + 1
+  local ends = out:find("\n", from, true)
+  while ends do
+    local parts = parts_of(out:sub(from, ends - 1))
+    if parts[1] == what then
+      self.read = ends
       return parts
     end
+    from = ends + 1
+    ends = out:find("\n", from, true)
   end
 end
 
