@@ -52,6 +52,9 @@ const char *lunacast_text(int code)
         "the server has not answered in time",
         "the certificates of ca_file can't be used",
         "this is no key, or no set of keys",
+        "this payload came in the clear",
+        "this payload was not sealed with this key for this topic, or was changed",
+        "this payload has come before",
     };
     size_t at = code <= 0 ? (size_t)-code : SIZE_MAX;
     return at < sizeof words / sizeof *words ? words[at] : "no such code";

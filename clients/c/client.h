@@ -1,7 +1,7 @@
-/* What the files of the client share. client.c owns the connection and the states, topics.c the
- * subscriptions, pictures.c the live pictures, queue.c what waits to be sent, ask.c the questions,
- * sealing.c the keys of a sealed connection, inbox.c what comes, token.c the token, and where it
- * comes from. */
+/* What the files of the client share. client.c owns the connection and the states, inbox.c sorts
+ * what comes, topics.c has the subscriptions, pictures.c the live pictures, queue.c what waits to
+ * be sent, ask.c the questions, token.c the token and where it comes from, sealing.c the keys of a
+ * sealed connection. shared_key.c (end to end) belongs to no client. */
 #pragma once
 #include "agree.h"
 #include "buf.h"

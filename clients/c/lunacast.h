@@ -47,6 +47,9 @@ typedef enum {
     LUNACAST_TIMEOUT = -9,      /* the server did not answer in ask_ms */
     LUNACAST_BAD_TLS = -10,     /* the certificates of ca_file can't be used */
     LUNACAST_BAD_KEY = -11,     /* not a key, or not a set of keys (JWKS) */
+    LUNACAST_NOT_SEALED = -12,  /* the payload came in the clear */
+    LUNACAST_NOT_OPENED = -13,  /* not sealed with this key for this topic, or changed */
+    LUNACAST_REPLAY = -14,      /* the payload has come before */
 } lunacast_code;
 
 /* The code in words, for people. Never NULL; not to be freed. */
@@ -256,6 +259,39 @@ const char *lunacast_get_token(const lunacast *client);
 
 /* There is a token, and its life is not over. */
 bool lunacast_is_authenticated(const lunacast *client);
+
+/* End to end -------------------------------------------------------------------------------- */
+
+/* A key that clients share and the server does not have (docs/protocol.md, "End to end"): what is
+ * published is sealed before, and opened in on_message. The caller owns keys and pairs, which
+ * belong to no client. */
+typedef struct lunacast_key lunacast_key;
+
+/* From a text that lunacast_key_text gave; text NULL: a new one. BAD_KEY: *out is NULL. */
+int lunacast_key_new(lunacast_key **out, const char *text);
+/* Wipes it. NULL is allowed. */
+void lunacast_key_free(lunacast_key *key);
+/* The key, for those who are to share it. The text is the key's. */
+const char *lunacast_key_text(const lunacast_key *key);
+
+/* Seals a payload of JSON for that topic: *out is what to publish instead. It is the key's, until
+ * its next call. BAD_JSON; BAD_KEY: this key has sealed enough (2^32 payloads). */
+int lunacast_key_seal(lunacast_key *key, const char *topic, const char *payload, size_t size,
+                      lunacast_bytes *out);
+/* Opens a message's payload: *out is the JSON that was sealed. It is the key's, until its next
+ * call. From each sender payloads are taken in their order, each once in each subscription; of more
+ * than 1,000 of them the longest silent is forgotten. NOT_SEALED, NOT_OPENED, REPLAY: *out is
+ * empty. */
+int lunacast_key_open(lunacast_key *key, const lunacast_message *message, lunacast_bytes *out);
+
+/* A key pair, by which two clients come to a shared key: each tells the other the public half. */
+typedef struct lunacast_pair lunacast_pair;
+lunacast_pair *lunacast_pair_new(lunacast_seal curve);
+void lunacast_pair_free(lunacast_pair *pair); /* NULL is allowed */
+/* The text is the pair's. */
+const char *lunacast_pair_public(const lunacast_pair *pair);
+/* The key shared with the owner of that public half. BAD_KEY: it is none of this curve. */
+int lunacast_pair_agree(const lunacast_pair *pair, const char *other, lunacast_key **out);
 
 #ifdef __cplusplus
 }

@@ -40,6 +40,7 @@ static slice *member(message *m, slice name)
         {"proof", &m->proof},
         {"client", &m->client},
         {"server", &m->server},
+        {"sealed", &m->sealed},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (slice_eq(name, slice_of(all[i].name)))

@@ -11,7 +11,7 @@ typedef struct {
     slice text; /* all of it */
     slice type, topic, session_id, channel, position, recovered, presence, data, base64, payload;
     slice gap, lost, error, code, publisher_name, path, ended;
-    slice token, expires_in, connection, key, proof, client, server;
+    slice token, expires_in, connection, key, proof, client, server, sealed;
 } message;
 
 /* False: not one JSON object. */

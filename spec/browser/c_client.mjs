@@ -5,7 +5,7 @@ import { dirname, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 const root = new URL("../..", import.meta.url).pathname;
-const driver = resolve(root, dirname(process.env.SPEC_BIN ?? "build-asan/lunacast"), "client_driver");
+export const driver = resolve(root, dirname(process.env.SPEC_BIN ?? "build-asan/lunacast"), "client_driver");
 
 export class CClient {
   state = "connecting";

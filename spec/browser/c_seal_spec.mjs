@@ -1,10 +1,12 @@
 // clients/c on a sealed connection to a server that is played here, by the encryption of clients/js: it
 // opens what is right, and gives up what is not (AddressSanitizer watches).
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
+import { createInterface } from "node:readline";
 import { WebSocketServer } from "ws";
-import { Channel, KeyPair, decode } from "../../clients/js/seal.mjs";
-import { CClient } from "./c_client.mjs";
+import { Channel, KeyPair, SharedKey, decode } from "../../clients/js/seal.mjs";
+import { CClient, driver } from "./c_client.mjs";
 import { mailbox } from "./transcript.mjs";
 
 const bytes = (text) => new TextEncoder().encode(text);
@@ -126,4 +128,40 @@ describe("clients/c and a message", () => {
     assert.equal(await errors.next("an error"), "replay");
     await end();
   });
+});
+
+/** A driver that does not connect: one line in, one line out. */
+function local() {
+  const process = spawn(driver, ["ws://127.0.0.1:1/ws"], { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = mailbox();
+  createInterface({ input: process.stdout }).on("line", (line) => lines(line.split("\t")));
+  const ended = new Promise((done) => process.on("exit", done));
+  return {
+    ask(...parts) {
+      process.stdin.write(parts.join("\t") + "\n");
+      return lines.next(parts[0]);
+    },
+    async end() {
+      process.stdin.end("quit\n");
+      assert.equal(await ended, 0);
+    },
+  };
+}
+
+describe("clients/c and clients/js", () => {
+  for (const curve of ["P-256", "X25519"]) {
+    it(`agree on a key by ${curve}, and open what the other has sealed`, async () => {
+      const c = local(), pair = await KeyPair.generate(curve);
+      const [, publicKey] = await c.ask("pair", curve);
+      const key = await SharedKey.agree(pair, publicKey);
+      assert.deepEqual(await c.ask("agree", pair.publicKey), ["key", key.export()]);
+      for (const payload of [1, "é", { a: [null] }]) {
+        const [, sealed] = await c.ask("seal", "t", JSON.stringify(payload));
+        assert.deepEqual(await key.open("t", JSON.parse(sealed)), payload);
+        const ours = JSON.stringify(await key.seal("t", payload));
+        assert.deepEqual(await c.ask("open", "t", ours), ["opened", "0", JSON.stringify(payload)]);
+      }
+      await c.end();
+    });
+  }
 });

@@ -21,6 +21,8 @@ typedef struct {
 } followed;
 
 static lunacast *client;
+static lunacast_key *shared; /* NULL: messages are told as they come */
+static lunacast_pair *pair;
 static uv_pipe_t input;
 static char line[LINE_MAX_BYTES];
 static size_t length;
@@ -57,11 +59,20 @@ static void on_token(void *user, lunacast *c)
     printf("wanted\n");
 }
 
+static void tell_opened(const lunacast_message *m)
+{
+    lunacast_bytes plain;
+    int code = lunacast_key_open(shared, m, &plain);
+    printf("opened\t%d\t%.*s\n", code, (int)plain.size, plain.data ? plain.data : "");
+}
+
 static void on_message(void *user, const lunacast_message *m)
 {
     (void)user;
     printf("message\t%s\t%s\t%.*s\n", m->topic, or_dash(m->position), (int)m->json.size,
            m->json.data);
+    if (shared)
+        tell_opened(m);
 }
 
 static void on_presence(void *user, lunacast_bytes event)
@@ -161,6 +172,55 @@ static int login(char **p)
     return lunacast_login(client, p[1], p[2], part(p, 3));
 }
 
+static int told_key(int code)
+{
+    if (code == LUNACAST_OK)
+        printf("key\t%s\n", lunacast_key_text(shared));
+    return code;
+}
+
+/* key TEXT: from now on payloads are opened by it; "-": a new one */
+static int set_key(char **p)
+{
+    lunacast_key_free(shared);
+    return told_key(lunacast_key_new(&shared, part(p, 1)));
+}
+
+/* pair CURVE */
+static int make_pair(char **p)
+{
+    lunacast_pair_free(pair);
+    pair =
+        lunacast_pair_new(strcmp(p[1], "X25519") == 0 ? LUNACAST_SEAL_X25519 : LUNACAST_SEAL_P256);
+    printf("pair\t%s\n", lunacast_pair_public(pair));
+    return 0;
+}
+
+/* agree PUBLIC */
+static int agree(char **p)
+{
+    lunacast_key_free(shared);
+    return told_key(lunacast_pair_agree(pair, p[1], &shared));
+}
+
+/* seal TOPIC JSON */
+static int seal(char **p)
+{
+    lunacast_bytes sealed;
+    int code = lunacast_key_seal(shared, p[1], p[2], strlen(p[2]), &sealed);
+    if (code == LUNACAST_OK)
+        printf("sealed\t%.*s\n", (int)sealed.size, sealed.data);
+    return code;
+}
+
+/* open TOPIC PAYLOAD SESSION */
+static int open_payload(char **p)
+{
+    lunacast_message m = {.topic = p[1], .session = part(p, 3), .payload = {p[2], strlen(p[2])}};
+    tell_opened(&m);
+    return 0;
+}
+
 static int set_data(char **p)
 {
     return lunacast_set_data(client, p[1], strlen(p[1]));
@@ -218,6 +278,9 @@ static int quit(char **p)
 {
     (void)p;
     lunacast_free(client);
+    lunacast_key_free(shared);
+    lunacast_pair_free(pair);
+    shared = NULL;
     uv_close((uv_handle_t *)&input, NULL);
     client = NULL;
     return 0;
@@ -234,7 +297,8 @@ static void obey(char *text)
         {"token", token},         {"data", set_data},       {"look", look},
         {"close", close_now},     {"clear", clear},         {"refresh", refresh},
         {"watch", watch},         {"unwatch", unwatch},     {"login", login},
-        {"quit", quit},
+        {"key", set_key},         {"pair", make_pair},      {"agree", agree},
+        {"seal", seal},           {"open", open_payload},   {"quit", quit},
     };
     char *parts[PARTS] = {0};
     for (int i = 0; i < PARTS && text; i++)
