@@ -189,12 +189,12 @@ bool sealing_agree(lunacast *c, slice text)
 void sealing_send(lunacast *c, slice text)
 {
     buf out = {0};
-    if (!c->channel)
+    if (c->options.seal == LUNACAST_IN_THE_CLEAR)
         wire_send(c->wire, text);
-    else if (seal_text_close(&c->channel->out, text, &out))
+    else if (c->channel && seal_text_close(&c->channel->out, text, &out))
         wire_send(c->wire, (slice){out.data, out.len});
     else
-        give_up(c, "used_up", "this connection's key has sealed enough");
+        give_up(c, "used_up", "this connection has no key, or one that has sealed enough");
     buf_free(&out);
 }
 

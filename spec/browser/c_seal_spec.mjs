@@ -11,6 +11,10 @@ import { mailbox } from "./transcript.mjs";
 
 const bytes = (text) => new TextEncoder().encode(text);
 
+async function till(holds) {
+  while (!holds()) await new Promise((done) => setTimeout(done, 5));
+}
+
 async function agree(hello) {
   const { key, curve } = JSON.parse(hello.slice("hello-json:".length));
   const pair = await KeyPair.generate(curve), raw = decode(key);
@@ -98,6 +102,22 @@ describe("clients/c and an answer to its hello that", () => {
     const socket = await sockets.next("a connection");
     assert.match(await socket.says.next("a hello"), /^hello-json:/);
     assert.equal(await errors.next("an error"), "timeout");
+    await end();
+  });
+});
+
+describe("clients/c on a sealed connection", () => {
+  it("says nothing in the clear but its hello, also what has waited and across a reconnect", async () => {
+    const { sockets, client, end } = await meet();
+    client.publish("t", "waited");
+    const first = await sockets.next("a connection"), channel = await sealed(first);
+    assert.match(await channel.open(await first.says.next("what has waited")), /^publish-json:.*"waited"/);
+    await till(() => client.state === "open");
+    first.terminate();
+    await till(() => client.state !== "open"); // and it will not be before this spec has answered
+    client.publish("t", "later");
+    const second = await sockets.next("another connection"), other = await sealed(second);
+    assert.match(await other.open(await second.says.next("what has waited")), /^publish-json:.*"later"/);
     await end();
   });
 });
