@@ -111,12 +111,14 @@ static char *fill(const char *text, const char *key, const char *value)
 
 /* Connections -------------------------------------------------------------------------------- */
 
-/* Ports of one address run out at about 28,000: the next thousands come from the next address. */
+/* Ports of one address run out at about 28,000: the next thousands come from the next address. A
+ * port is chosen at the connect, so that one may serve towards two servers. */
 static int dial(int index)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
     struct sockaddr_in address = {.sin_family = AF_INET};
     address.sin_addr.s_addr = htonl(0x7f000002u + (unsigned)(index / PER_ADDRESS));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
         die("socket");
     address.sin_port = htons((uint16_t)options.port);
