@@ -16,6 +16,7 @@ local commands = {}
 ---@field options? cli.Option[]
 ---@field words? integer[] how many words it takes: { least, most }; none when absent
 ---@field lists? boolean it takes --json
+---@field dashed? boolean its words may begin with a dash, as one key's id in 64 does
 ---@field raw? boolean it gets its words as they are, options too
 ---@field native? boolean done by main.c: here for help alone
 ---@field run? fun(call: cli.Call): integer|nil the exit code, 0 when absent

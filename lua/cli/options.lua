@@ -84,7 +84,7 @@ function options.parse(command, title, list)
     if word == "--" then
       table.move(list, i + 1, #list, #words + 1, words)
       break
-    elseif word:match "^%-." then
+    elseif word:match(command.dashed and "^%-%-" or "^%-.") then
       i = take(command, title, list, i, found)
     else
       words[#words + 1] = word

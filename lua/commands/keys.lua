@@ -39,7 +39,7 @@ return {
     rotate = { summary = "a new key signs; the one of before still verifies",
       usage = "keys rotate", lists = true, examples = { "lunacast keys rotate" }, run = rotate },
     retire = { summary = "take a key of before away; its tokens are good no longer",
-      usage = "keys retire KID", words = { 1 }, lists = true,
+      usage = "keys retire KID", words = { 1 }, dashed = true, lists = true,
       examples = { "lunacast keys retire Xk3n...", "lunacast keys list" }, run = retire },
   },
 }

@@ -39,6 +39,9 @@ local function behaves(app)
   assert.equal(1, #keys)
   local first = keys[1].kid
   assert.equal(1, run(app, "keys", "retire", first).code)
+  p = run(app, "keys", "retire", "-Zk3n") -- ids are base64url
+  assert.equal(1, p.code)
+  assert.matches("%-Zk3n", p.err)
   p = run(app, "keys", "rotate")
   assert.equal(0, p.code, p.err)
   keys = json.decode(run(app, "keys", "list", "--json").out)
