@@ -132,7 +132,10 @@ local function scenario(size)
   local app = server.start {
     files = files, workers = 2, set = { watch = false, ["log.access"] = false, ["ws.ping"] = "1d" },
     -- what is freed goes back to the system, as without sanitizers
-    env = { ASAN_OPTIONS = "quarantine_size_mb=4:detect_leaks=1:allocator_release_to_os_interval_ms=0" },
+    env = {
+      ASAN_OPTIONS = "quarantine_size_mb=4:detect_leaks=1:allocator_release_to_os_interval_ms=0",
+      TSAN_OPTIONS = (os.getenv "TSAN_OPTIONS" or "") .. ":allocator_release_to_os_interval_ms=0",
+    },
   }
   app:post("/api/session", { json = { session_id = "live", template = "<svg>{{ n }}</svg>", args = { n = 0 } } })
   local viewers, talkers = crowd(app, size.viewers), {}
