@@ -8,6 +8,8 @@ local sse = require "web.sse"
 local time = require "host.time"
 local users = require "web.users"
 
+local RETRY = 0.5 -- seconds; the others take a node for dead whose first lease they miss twice
+
 
 local function clear_up()
   for _, node in ipairs(nodes.dead() or {}) do
@@ -37,6 +39,6 @@ return function()
       log.warn("this node's lease can't be kept now", { error = tostring(err) })
     end
     failing = not ok
-    time.sleep(nodes.ROUND)
+    time.sleep(failing and RETRY or nodes.ROUND)
   end
 end
