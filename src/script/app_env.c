@@ -14,6 +14,7 @@
 #include "app_env.h"
 
 #include "read_only.h"
+#include "vm.h"
 #include <lauxlib.h>
 #include <lualib.h>
 
@@ -78,7 +79,7 @@ static int app_next(lua_State *L)
 
 static void push_own_metatables(lua_State *L)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &own_metatables_key);
+    vm_push_weak(L, &own_metatables_key);
 }
 
 /* A table that is called by way of others: Lua follows them in one C loop, each time moving all
@@ -210,18 +211,6 @@ static int undeclared_read(lua_State *L)
                       luaL_tolstring(L, 2, NULL));
 }
 
-static void new_registry_table(lua_State *L, const void *key, const char *mode)
-{
-    lua_newtable(L);
-    if (mode != NULL) {
-        lua_createtable(L, 0, 1);
-        lua_pushstring(L, mode);
-        lua_setfield(L, -2, "__mode");
-        lua_setmetatable(L, -2);
-    }
-    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
-}
-
 /* The function there becomes the new one's upvalue. */
 static void replace(lua_State *L, int names, const char *name, lua_CFunction function)
 {
@@ -263,8 +252,8 @@ static void push_names(lua_State *L)
 void app_env_open(lua_State *L)
 {
     int top = lua_gettop(L);
-    new_registry_table(L, &owned_key, NULL);
-    new_registry_table(L, &own_metatables_key, "k");
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &owned_key);
     push_names(L);
     int names = lua_gettop(L);
     replace_functions(L, names);

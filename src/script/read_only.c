@@ -12,6 +12,7 @@
  * metamethods (rawset, rawget, next ...) has to ask read_only_behind first. */
 #include "read_only.h"
 
+#include "vm.h"
 #include <lauxlib.h>
 
 static const char views_key, behind_key, name_key, advice_key;
@@ -21,16 +22,7 @@ static const char usual_advice[] =
 
 static void push_views(lua_State *L)
 {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &views_key) == LUA_TTABLE)
-        return;
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &views_key);
+    vm_push_weak(L, &views_key);
 }
 
 /* A field of the view's metatable. */

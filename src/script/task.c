@@ -515,16 +515,7 @@ static const char seen_threads;
 
 static void push_seen_threads(lua_State *L)
 {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &seen_threads) == LUA_TTABLE)
-        return;
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &seen_threads);
+    vm_push_weak(L, &seen_threads);
 }
 
 void task_thread_seen(lua_State *L)

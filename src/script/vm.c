@@ -267,6 +267,20 @@ void vm_push_slice(lua_State *L, slice s)
     lua_pushlstring(L, s.n > 0 ? s.p : "", s.n);
 }
 
+void vm_push_weak(lua_State *L, const void *key)
+{
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
 /* Pushes options[name]; its type, LUA_TNIL when there is no table. */
 static int push_option(lua_State *L, int arg, const char *name)
 {

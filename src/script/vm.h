@@ -24,6 +24,8 @@ int vm_fail(lua_State *L, const char *code, const char *format, ...)
 /* The bytes of the string argument; they live as long as the argument stays on the stack. */
 slice vm_check_slice(lua_State *L, int arg);
 void vm_push_slice(lua_State *L, slice s);
+/* Pushes the registry's table of weak keys below `key`, made at its first use. */
+void vm_push_weak(lua_State *L, const void *key);
 /* A field of the options table at `arg` (nil or absent table: the default); a wrong type raises,
  * naming the option. */
 lua_Integer vm_opt_integer(lua_State *L, int arg, const char *name, lua_Integer missing);
