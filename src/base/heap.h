@@ -15,5 +15,6 @@ typedef struct {
 /* Like realloc, but the caller knows the old size; size 0 frees and returns NULL. NULL: no memory,
  * and the old block stays. */
 void *heap_resize(heap *h, void *old, size_t old_size, size_t size);
-/* Frees the slabs; blocks from malloc have been freed one by one. */
+/* Frees the slabs; blocks from malloc have been freed one by one. All of it goes back to the
+ * system. */
 void heap_free(heap *h);
