@@ -14,6 +14,7 @@
 local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
+local flight = require "web.flight"
 local hub = require "host.hub"
 local jwk = require "host.jwk"
 local log = require "host.log"
@@ -27,7 +28,6 @@ local RETIRED, TOPIC, SECRET = "rsa:retired:", "rsa:rotation", "auth:secret"
 local SECRET_BYTES = 32
 local RELOAD_SECONDS = 2
 local MAX_AGE = 60
-local WAIT = 0.01
 local SIGN_SLACK = 2 * MAX_AGE -- a node that has not heard yet signs with the old key for so long
 local RETIRED_MAX = 50
 
@@ -40,7 +40,7 @@ local RETIRED_MAX = 50
 ---@field rotation integer the newest rotation heard of when it was loaded
 
 local state ---@type auth.KeyState|nil
-local loading = false
+local loads = flight.new()
 
 
 local function world(message, code)
@@ -138,14 +138,8 @@ local function load()
 end
 
 
--- One load at a time: a burst at the first start must not make a key for each request.
-local function reload()
-  local before = state
-  while loading do time.sleep(WAIT) end
-  if state and state ~= before then return state end
-  loading = true
+local function load_or_keep()
   local ok, result = pcall(load)
-  loading = false
   if ok then
     state = result
   elseif not state then
@@ -155,6 +149,12 @@ local function reload()
     state.loaded = time.monotonic()
   end
   return state
+end
+
+
+-- One load at a time: a burst at the first start must not make a key for each request.
+local function reload()
+  return loads:run("all", load_or_keep)
 end
 
 

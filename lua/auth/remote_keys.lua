@@ -4,7 +4,7 @@
 -- is not in it, at most once in REFETCH seconds. While the service is away, slow, or sends rubbish,
 -- the keys of before stay; a redirect is not followed. One task fetches, the others wait for it.
 -- What must never happen: a fetch per request; a key set whose size the sender chooses.
-local event = require "host.event"
+local flight = require "web.flight"
 local http = require "host.http"
 local json = require "host.json"
 local jwk = require "host.jwk"
@@ -23,8 +23,8 @@ local SIGNS = { RSA = true, EC = true, OKP = true }
 ---@field loaded number
 ---@field tried number
 ---@field refetched number because of a key that it had not
----@field event any|nil of the fetch under way
 
+local fetches = flight.new()
 local sets = {} ---@type table<string, auth.RemoteSet>
 
 
@@ -57,16 +57,7 @@ local function fetch(url)
 end
 
 
-local function settle(known)
-  local under_way = known.event
-  known.event = nil
-  under_way:set()
-end
-
-
 local function load(url, known)
-  known.event = event.new()
-  local _ <close> = setmetatable({}, { __close = function() settle(known) end })
   known.tried = time.monotonic()
   local set, message = fetch(url)
   if set then
@@ -90,13 +81,12 @@ local function current(url, again)
     sets[url] = known
   end
   local now = time.monotonic()
+  local under_way = fetches:under_way(url)
   local unknown = again and now - known.refetched > REFETCH
-  if (unknown or is_due(known, now)) and not known.event then
-    if unknown then known.refetched = now end
-    load(url, known)
-  elseif known.event and (again or not known.set) then
-    known.event:wait()
-  end
+  if unknown and not under_way then known.refetched = now end
+  local wanted = unknown or is_due(known, now)
+  if under_way then wanted = again or not known.set end
+  if wanted then fetches:run(url, function() load(url, known) end) end
   return known.set
 end
 

@@ -2,6 +2,7 @@
 -- so that a check asks no store. What the store keeps of it is read here, once after the start and
 -- again after every lost link to the other nodes, before any token is answered for.
 local errors = require "web.errors"
+local flight = require "web.flight"
 local hub = require "host.hub"
 local log = require "host.log"
 local store = require "host.store"
@@ -10,9 +11,9 @@ local time = require "host.time"
 local revocations = {}
 
 local PREFIX = "revoked:"
-local PAGE, WAIT = 1000, 0.01
+local PAGE = 1000
 
-local reading = false
+local readings = flight.new()
 
 
 local function restore(name)
@@ -27,6 +28,7 @@ end
 
 
 local function restore_all()
+  local epoch = hub.revocations()
   local cursor
   repeat
     local names, next_cursor, code = store.list(PREFIX, { limit = PAGE, cursor = cursor })
@@ -37,6 +39,7 @@ local function restore_all()
     end
     cursor = next_cursor
   until not cursor
+  hub.revocations_restored(epoch)
   return true
 end
 
@@ -46,15 +49,11 @@ end
 ---@return string|nil message
 ---@return string|nil code
 function revocations.read()
-  while reading do time.sleep(WAIT) end
-  local epoch, fresh = hub.revocations()
-  if fresh then return true end
-  reading = true
-  local guard <close> = setmetatable({}, { __close = function() reading = false end })
-  local ok, message, code = restore_all()
-  if not ok then return nil, message, code end
-  hub.revocations_restored(epoch)
-  return guard ~= nil
+  while not select(2, hub.revocations()) do
+    local ok, message, code = readings:run("all", restore_all)
+    if not ok then return nil, message, code end
+  end
+  return true
 end
 
 

@@ -16,7 +16,7 @@
 -- What must never happen: a value used after the forgetting of its group was answered on this node;
 -- an error kept.
 local config = require "host.config"
-local event = require "host.event"
+local flight = require "web.flight"
 local hub = require "host.hub"
 local metrics = require "host.metrics"
 local time = require "host.time"
@@ -33,7 +33,8 @@ local misses = metrics.counter("cache_misses_total", "values made for web.cache"
 local dropped = metrics.counter("cache_dropped_total",
   "values dropped from web.cache to make room")
 
-local entries, making, groups, group_count, serial = {}, {}, {}, 0, 0
+local entries, groups, group_count, serial = {}, {}, 0, 0
+local makings = flight.new()
 local bytes = 0
 local ends = {} -- of a ring of entries, linked by `older` and `newer`
 ends.older, ends.newer = ends, ends
@@ -113,25 +114,11 @@ local function find(key)
 end
 
 
--- Who ends in the middle of it (its client has left) leaves the making to one of those who wait.
-local function settle(pending)
-  if making[pending.key] == pending then making[pending.key] = nil end
-  pending.event:set()
-end
-
-local Pending = { __close = settle }
-
-
 local function make(key, group, ttl, fn)
-  local pending <close> = setmetatable({ key = key, event = event.new() }, Pending)
-  making[key] = pending
   local watched = watch(group, time.monotonic())
   local stamp = watched and stamp_of(watched)
   misses:inc()
-  local ok, value, message, code = pcall(fn)
-  pending.done, pending.ok = true, ok
-  pending.value, pending.message, pending.code = value, message, code
-  if not ok then error(value, 0) end
+  local value, message, code = fn()
   if watched and value ~= nil and ttl > 0 then keep(key, group, value, stamp, ttl) end
   return value, message, code
 end
@@ -152,12 +139,7 @@ function cache.get(key, ttl, fn)
   if value then return value end
   local group = key:match "^([^:]+):"
   if not group then error("a cache's key is GROUP:REST, got " .. key, 2) end
-  local pending = making[key]
-  if not pending then return make(key, group, ttl, fn) end
-  pending.event:wait()
-  if not pending.done then return cache.get(key, ttl, fn) end
-  if not pending.ok then error(pending.value, 0) end
-  return pending.value, pending.message, pending.code
+  return makings:run(key, function() return make(key, group, ttl, fn) end)
 end
 
 

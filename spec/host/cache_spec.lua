@@ -39,6 +39,18 @@ return {
       web.throw(409, "no", "not today")
     end))
   end },
+  { path = "/stuck", GET = function()
+    return web.text(cache.get("things:stuck", 60, function()
+      local n = store.incr "made"
+      while n == 1 do end
+      return "value " .. n
+    end))
+  end },
+  { path = "/itself", GET = function()
+    return web.text(cache.get("things:itself", 60, function()
+      return cache.get("things:itself", 60, made(0))
+    end))
+  end },
   { path = "/big", GET = function()
     local key = "big:" .. store.incr "n"
     return web.text(tostring(#cache.get(key, 60, function() return ("x"):rep(2^20) end)))
@@ -121,6 +133,22 @@ describe("web.cache", function()
     second:send "GET /get/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     first:close()
     assert.matches("value 2$", second:read_all())
+    app:stop()
+  end)
+
+  it("leaves it to the next one, when the first was stopped since it ran too long", function()
+    local app = start { workers = 1 }
+    local first, second = table.unpack(together(app, "/stuck", 2))
+    assert.matches('"code":"internal"', first)
+    assert.equal("value 2", second)
+    assert.equal("value 2", app:get("/stuck").body)
+    app:stop()
+  end)
+
+  it("raises where a value needs itself", function()
+    local app = start { workers = 1 }
+    assert.equal(500, app:get("/itself").status)
+    assert.matches("things:itself is made by what waits for it", app.process.err)
     app:stop()
   end)
 

@@ -4,6 +4,7 @@ local json = require "host.json"
 local jwt = require "host.jwt"
 local jwk = require "host.jwk"
 local http = require "spec.support.http"
+local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
 
 local SVG = '<svg xmlns="http://www.w3.org/2000/svg">{{ x }}</svg>'
@@ -13,6 +14,18 @@ local SET = { ["password.ln"] = 10 }
 local ROTATE = [[
 return { path = "/rotate", POST = function()
   return require("web").json { rotated = require("auth.keys").rotate() }
+end }]]
+
+local END_A_READING = [[
+local hub, keys = require "host.hub", require "auth.keys"
+local task, time = require "host.task", require "host.time"
+return { path = "/end", POST = function()
+  hub.publish_local("rsa:rotation", "") -- the next who needs the keys reads them again
+  local id = task.spawn(keys.signing)
+  time.sleep(0.05)
+  local waited = task.alive(id)
+  task.cancel(id)
+  return require("web").json(waited)
 end }]]
 
 
@@ -210,6 +223,19 @@ describe("the signing key", function()
     local again = app:restart()
     assert.equal(kid, again:json("/api/auth/jwks").keys[1].kid)
     again:stop()
+  end)
+
+  it("is read again, though a task was ended while it read it", function()
+    local redis = redis_server.start {}
+    local app = server.start { workers = 1, set = { ["redis.url"] = redis.url },
+      files = { ["lua/routes/end.lua"] = END_A_READING } }
+    assert.equal(200, app:get("/api/auth/jwks").status)
+    redis:freeze()
+    assert.equal("true", app:post("/end").body)
+    redis:thaw()
+    assert.equal(200, app:get("/api/auth/jwks", { seconds = 10 }).status)
+    app:stop()
+    redis:down()
   end)
 
   it("expires tokens by the clock", function()
