@@ -5,7 +5,9 @@
  * may be called from a signal handler (Lua manual 4.7). The hook then fires before every
  * instruction and raises each time, so a script's own pcall can't swallow it: the next instruction
  * raises again until the entry has unwound. CPU time and not wall time, so a stopped or busy
- * machine ends nobody.
+ * machine ends nobody. While no worker is inside Lua the watchdog sleeps, and the next entry wakes
+ * it: the entry's number is written before `asleep` is read, and the watchdog does the two in the
+ * other order, so that one of them sees the other.
  *
  *   idle (even) --guard_enter--> running (odd) --watchdog: over limit--> armed --signal--> fired
  *        ^------------------------guard_leave-----------------------------------------------'
@@ -27,8 +29,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A server without requests is looked at rarely. */
-enum { PERIOD_US = 5000, IDLE_PERIOD_US = 50000, IDLE_LOOKS = 40 };
+enum { PERIOD_US = 5000 };
 
 struct guard {
     list link;                /* in `guards`, under `lock` */
@@ -44,7 +45,8 @@ struct guard {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t ending = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t stirred = PTHREAD_COND_INITIALIZER; /* an entry, or the end */
+static _Atomic bool asleep;
 static list guards = {&guards, &guards};
 static pthread_t watchdog;
 static bool stopping;
@@ -119,25 +121,44 @@ static bool inspect_all(void)
     return busy;
 }
 
-static void wait_a_period(int quiet_looks)
+static void wait_a_period(void)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += (quiet_looks < IDLE_LOOKS ? PERIOD_US : IDLE_PERIOD_US) * 1000L;
+    until.tv_nsec += PERIOD_US * 1000L;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_cond_timedwait(&ending, &lock, &until);
+    pthread_cond_timedwait(&stirred, &lock, &until);
+}
+
+/* Nothing ran since the last look: until the next entry. */
+static void sleep_till_entry(void)
+{
+    atomic_store(&asleep, true);
+    while (!stopping && atomic_load(&asleep) && !inspect_all())
+        pthread_cond_wait(&stirred, &lock);
+    atomic_store(&asleep, false);
+}
+
+static void wake_watchdog(void)
+{
+    pthread_mutex_lock(&lock);
+    atomic_store(&asleep, false);
+    pthread_cond_signal(&stirred);
+    pthread_mutex_unlock(&lock);
 }
 
 static void *watch(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&lock);
-    for (int quiet = 0; !stopping;) {
-        quiet = inspect_all() ? 0 : quiet + (quiet < IDLE_LOOKS);
-        wait_a_period(quiet);
+    while (!stopping) {
+        if (inspect_all())
+            wait_a_period();
+        else
+            sleep_till_entry();
     }
     pthread_mutex_unlock(&lock);
     return NULL;
@@ -194,7 +215,7 @@ void guard_free(guard *g)
     bool last = list_empty(&guards);
     if (last) {
         stopping = true;
-        pthread_cond_signal(&ending);
+        pthread_cond_signal(&stirred);
     }
     pthread_t thread = watchdog;
     pthread_mutex_unlock(&lock);
@@ -207,7 +228,9 @@ void guard_enter(guard *g, lua_State *L)
 {
     self = g;
     g->current = L;
-    atomic_store_explicit(&g->entry, g->entry + 1, memory_order_release);
+    atomic_store(&g->entry, g->entry + 1);
+    if (atomic_load(&asleep))
+        wake_watchdog();
 }
 
 guard_verdict guard_leave(guard *g)

@@ -1,6 +1,6 @@
 /* The time budget of Lua: a watchdog thread looks at each worker every few milliseconds and ends a
- * resume that has used up its CPU time. A worker pays two plain stores per resume and nothing per
- * instruction. */
+ * resume that has used up its CPU time, and sleeps while none runs. A worker pays two stores per
+ * resume and nothing per instruction. */
 #pragma once
 #include <lua.h>
 #include <stdbool.h>
