@@ -140,6 +140,22 @@ describe("the command line", function()
     assert.equal(1, p.code)
     assert.matches("^lunacast: [^\n]*absent%.lua[^\n]*\n$", p.err)
   end)
+
+  it("opens the store for a Lua file that asks for it, and lets a server have it before", function()
+    local app = server.start {}
+    server.write(app.folder, {
+      ["none.lua"] = "print(require('web').escape '<')",
+      ["store.lua"] = "local s = require 'host.store' print(s.name, s.set('a', 'b') ~= nil)",
+    })
+    local p = lunacast({ "lua", "none.lua" }, { cwd = app.folder })
+    assert.same({ 0, "&lt;\n", "" }, { p.code, p.out, p.err })
+    p = lunacast({ "lua", "store.lua" }, { cwd = app.folder })
+    assert.equal("none\tfalse\n", p.out)
+    assert.matches("the store can't be opened", p.err)
+    app:stop()
+    p = lunacast({ "lua", "store.lua" }, { cwd = app.folder })
+    assert.same({ "embedded\ttrue\n", "" }, { p.out, p.err })
+  end)
 end)
 
 

@@ -1,9 +1,9 @@
 /* `lunacast lua FILE` and the commands in Lua: one worker without listeners, one task, then the
- * ordered end. For a file the store is opened where there is one (Redis, or a data folder that
- * exists or was named), so that a script leaves no folder behind that nobody asked for. For a
- * command it is opened when the command asks: most need none, and the embedded one can be open in
- * one process only, which is the server's right. While a server holds it, host.store answers
- * "unavailable". */
+ * ordered end. The embedded store can be open in one process only, which is the server's right: it
+ * is opened when a script asks for it. For a file that is when host.store is first required, where
+ * there is one (a data folder that exists or was named), so that a script leaves no folder behind
+ * that nobody asked for; for a command, when it says so. While a server holds it, host.store
+ * answers "unavailable". Redis, which carries the hub, too, a file has from the beginning. */
 #include "host.h"
 
 #include "config.h"
@@ -30,11 +30,15 @@ static void on_end(void *arg, int code)
     uv_stop(worker_loop(r->worker));
 }
 
-static bool wants_store(const config *c)
+static bool has_redis(const config *c)
+{
+    return config_text(c, "redis.url")[0] != '\0';
+}
+
+static bool has_data(const config *c)
 {
     /* The folder of a script is the one it was started in: no setup_path needed. */
-    return config_text(c, "redis.url")[0] != '\0' ||
-           strcmp(config_source(c, config_find("data")), "default") != 0 ||
+    return strcmp(config_source(c, config_find("data")), "default") != 0 ||
            access(config_text(c, "data"), F_OK) == 0;
 }
 
@@ -75,18 +79,6 @@ static void set_trusted(run *r, config *c, const char *folder)
     r->shared.script.limit_us = 0;
 }
 
-int host_lua(config *c, const char *file, int argc, char **argv)
-{
-    run r = {0};
-    char error[1024];
-    set_trusted(&r, c, ".");
-    if (setup_open(&r.shared, wants_store(c), error, sizeof error) != 0)
-        log_warn("the store can't be opened", LOG_TEXT("error", error));
-    int code = run_script(&r, file, argc, argv);
-    setup_close(&r.shared);
-    return code;
-}
-
 static int open_store(void *arg, char *error, size_t error_size)
 {
     run *r = arg;
@@ -96,6 +88,28 @@ static int open_store(void *arg, char *error, size_t error_size)
         return -1;
     worker_open_store(r->worker);
     return 0;
+}
+
+static void lend_store(void *arg)
+{
+    run *r = arg;
+    char error[1024];
+    if (has_data(r->shared.config) && open_store(r, error, sizeof error) != 0)
+        log_warn("the store can't be opened", LOG_TEXT("error", error));
+}
+
+int host_lua(config *c, const char *file, int argc, char **argv)
+{
+    run r = {0};
+    char error[1024];
+    set_trusted(&r, c, ".");
+    r.api = (host_api){.arg = &r, .lend_store = lend_store};
+    r.shared.host = &r.api;
+    if (setup_open(&r.shared, has_redis(c), error, sizeof error) != 0)
+        log_warn("the store can't be opened", LOG_TEXT("error", error));
+    int code = run_script(&r, file, argc, argv);
+    setup_close(&r.shared);
+    return code;
 }
 
 static int check_settings(void *arg, char *error, size_t error_size)

@@ -263,7 +263,7 @@ static void keep(asking *q, store_port *port, slice key)
 static int revoke_tokens(lua_State *L)
 {
     char out[REVOCATION_KEY_MAX];
-    store_port *port = vm_services(vm_of(L))->store;
+    store_port *port = vm_store(vm_of(L));
     audience_request r = check_filter(L, AUDIENCE_REVOKE);
     int64_t now = clock_wall_ms() / 1000;
     lua_Number seconds = vm_opt_number(L, 1, "seconds", 0);

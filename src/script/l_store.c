@@ -309,7 +309,7 @@ int luaopen_host_store(lua_State *L)
         {"get", l_get},   {"set", l_set}, {"add", l_add},   {"cas", l_cas},   {"delete", l_delete},
         {"incr", l_incr}, {"ttl", l_ttl}, {"list", l_list}, {"ping", l_ping}, {NULL, NULL},
     };
-    store_port *p = port_of(L);
+    const store_port *p = vm_store(vm_of(L));
     luaL_newlib(L, functions);
     lua_pushstring(L, p != NULL ? store_port_name(p) : "none");
     lua_setfield(L, -2, "name");

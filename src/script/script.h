@@ -28,6 +28,8 @@ typedef struct {
     void *arg;
     /* Opens the store for a command: 0, or -1 with a message. */
     int (*open_store)(void *arg, char *error, size_t error_size);
+    /* A script asks for the store, and there is none yet: it may be opened now. */
+    void (*lend_store)(void *arg);
     /* For a command: could a server start with these settings? 0, or -1 with a message. */
     int (*check_settings)(void *arg, char *error, size_t error_size);
     /* Begins a reload; the number of the attempt, 0: the server is stopping. */

@@ -144,6 +144,14 @@ const services *vm_services(vm *v)
     return v->services;
 }
 
+struct store_port *vm_store(vm *v)
+{
+    const services *s = v->services;
+    if (s->store == NULL && s->host != NULL && s->host->lend_store != NULL)
+        s->host->lend_store(s->host->arg);
+    return s->store;
+}
+
 const vm_options *vm_settings(vm *v)
 {
     return &v->options;

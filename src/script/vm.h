@@ -9,6 +9,8 @@
 
 vm *vm_of(lua_State *L);
 const services *vm_services(vm *v);
+/* This worker's end of the store, for a script that asks for it; NULL: there is none. */
+struct store_port *vm_store(vm *v);
 const vm_options *vm_settings(vm *v);
 lua_State *vm_main(vm *v);
 
