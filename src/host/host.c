@@ -148,6 +148,11 @@ static void join_workers(host *h)
 
 /* Addresses --------------------------------------------------------------------------------- */
 
+/* Ports that the system has picked, by their place in `listen`: the server that takes another's
+ * place is found where that one was. */
+enum { PICKED_MAX = 32 };
+static uint16_t picked[PICKED_MAX];
+
 static int parse_addresses(host *h, char *error, size_t size)
 {
     h->address_count = config_count(h->config, "listen");
@@ -156,6 +161,8 @@ static int parse_addresses(host *h, char *error, size_t size)
         if (listen_parse(config_item(h->config, "listen", i), &h->addresses[i], error, size) != 0)
             return -1;
         h->addresses[i].tls = h->tls != NULL && !h->addresses[i].is_unix;
+        if (h->addresses[i].port == 0 && i < PICKED_MAX)
+            h->addresses[i].port = picked[i];
     }
     return 0;
 }
@@ -176,6 +183,8 @@ static int open_addresses(host *h, char *error, size_t size)
                 return -1;
             h->seats[s].fds[i] = fd;
         }
+        if (h->addresses[i].picked && i < PICKED_MAX)
+            picked[i] = h->addresses[i].port;
     }
     return 0;
 }

@@ -152,8 +152,10 @@ static int open_tcp(const struct addrinfo *info, listen_address *address)
         errno = code;
         return -1;
     }
-    if (fd >= 0)
+    if (fd >= 0) {
+        address->picked = address->picked || address->port == 0;
         address->port = port_of(fd);
+    }
     return fd;
 }
 

@@ -10,6 +10,7 @@ typedef struct listener listener;
 typedef struct {
     char host[256]; /* or the socket's path */
     uint16_t port;  /* 0: the kernel picks */
+    bool picked;    /* set by listen_open: it did */
     bool is_unix;
     bool tls;
     unsigned mode; /* of a unix socket; 0: what the umask leaves */
