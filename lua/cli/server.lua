@@ -7,6 +7,7 @@ local json = require "host.json"
 local server = {}
 
 local SOCKET = host.data .. "/control.sock"
+local IDLE = 60 -- seconds without a byte; streams say every 10 that they are there
 local ABSENT = { refused = true, connect = true }
 
 
@@ -69,17 +70,26 @@ function server.try(method, path, options)
 end
 
 
---- A stream of events; ends the command when there is none.
+--- A stream of events; ends the command when the server refuses, and nil, message, code when there
+--- is none or it does not answer.
 ---@param path string
----@param options? table
----@return table feed
-function server.events(path, options)
-  local all = { unix = SOCKET, url = path, idle_timeout = 3600 }
-  for name, value in pairs(options or {}) do all[name] = value end
-  local feed = http.events(all)
+---@return table|nil feed
+---@return string|nil message
+---@return string|nil code
+function server.try_events(path)
+  local feed = http.events { unix = SOCKET, url = path, idle_timeout = IDLE }
   if feed.code == "bad_response" then server.ask("GET", path, { timeout = 5 }) end -- says why
-  if feed.failure then explain(feed.failure, feed.code) end
+  if feed.failure then return nil, feed.failure, feed.code end
   return feed
+end
+
+
+--- The same, and ends the command when there is none.
+---@param path string
+---@return table feed
+function server.events(path)
+  local feed, message, code = server.try_events(path)
+  return feed or explain(message, code)
 end
 
 

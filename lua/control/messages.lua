@@ -1,6 +1,6 @@
--- GET /messages?topic=T[&mode=log|latest]: what is published on a topic, as events; without a mode
--- both values and messages. GET /messages?prefix=P: the same of all topics that are live on this
--- node, also of those that become so. POST /publish {"topic","data","mode"?}.
+-- GET /messages?topic=T[&mode=log|latest][&since=POSITION]: what is published on a topic, as
+-- events; without a mode both values and messages. GET /messages?prefix=P: the same of all topics
+-- that are live on this node, also of those that become so. POST /publish {"topic","data","mode"?}.
 --
 -- Each topic is followed by a task, which puts what it gets into the stream's queue. A reader that
 -- is too slow loses the oldest, and is told how many.
@@ -53,15 +53,15 @@ function Queue:__close()
 end
 
 
-local function follow(queue, topic, mode)
-  local sub <close>, message, code = listen(topic, { mode = mode })
+local function follow(queue, topic, mode, since)
+  local sub <close>, message, code = listen(topic, { mode = mode, since = since })
   if not sub then return queue:put { topic = topic, failure = message, code = code } end
   while not queue.closed do
-    local data, lost, why = sub:next(LOOK)
+    local data, lost, position = sub:next(LOOK)
     if data then
-      queue:put { topic = topic, mode = mode, data = data, time = time.now(),
+      queue:put { topic = topic, mode = mode, data = data, time = time.now(), position = position,
         lost = lost > 0 and lost or nil }
-    elseif why ~= "timeout" then
+    elseif position ~= "timeout" then
       queue.followed[topic] = nil
       return
     end
@@ -69,12 +69,12 @@ local function follow(queue, topic, mode)
 end
 
 
-local function begin(queue, topic, mode)
+local function begin(queue, topic, mode, since)
   if queue.followed[topic] or queue.count == TOPICS then return end
   queue.followed[topic] = true
   queue.count = queue.count + 1
   for _, one in ipairs(mode and { mode } or { "latest", "log" }) do
-    task.spawn(follow, queue, topic, one)
+    task.spawn(follow, queue, topic, one, one == "log" and since or nil)
   end
 end
 
@@ -121,7 +121,7 @@ return {
       if topic then check_topic(topic) end
       return web.chunks("text/event-stream", function(write)
         local queue <close> = new_queue()
-        if topic then begin(queue, topic, mode) end
+        if topic then begin(queue, topic, mode, req.query.since) end
         stream(queue, not topic and prefix or nil, write)
       end)
     end,

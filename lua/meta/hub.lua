@@ -119,8 +119,9 @@ local subscription = {}
 --- Receives what is published on a topic from now on: `mode = "log"` each message, else values, the
 --- newest one first. Does not wait; with Redis, what other nodes publish comes once this node
 --- receives the topic, for which `web.listen` waits. Close it, best by `local sub <close> = ...`.
+--- With `since`, the position of a message, what the topic's history has after it comes first.
 ---@param topic string
----@param options? { mode?: "latest"|"log" }
+---@param options? { mode?: "latest"|"log", since?: string }
 ---@return hub.Subscription
 function hub.subscribe(topic, options) end
 
@@ -128,8 +129,9 @@ function hub.subscribe(topic, options) end
 --- of messages 1,000 or 1 MiB, the oldest go first.
 ---@param seconds? number for ever when absent
 ---@return string|nil data
----@return integer|string lost messages that were lost before it; or message
----@return "timeout"|"ended"|"closed"|nil code
+---@return integer|string lost messages that were lost before it, or at least so many; or message
+---@return string|nil position of a message whose topic keeps a history; or code: "timeout", "ended",
+--- "closed"
 function subscription:next(seconds) end
 
 function subscription:close() end

@@ -8,7 +8,8 @@ local topics = require "web.topics"
 --- Waits until this node receives the topic, then subscribes; the newest value comes first where
 --- lua/topics/ knows one, unless mode is "log".
 ---@param topic string
----@param options? { mode?: "latest"|"log" }
+---@param options? { mode?: "latest"|"log", since?: string } since: the position of a message, what
+--- follows on it comes first
 ---@return hub.Subscription|nil
 ---@return string|nil message
 ---@return string|nil code "unavailable"

@@ -2,6 +2,7 @@
 local http = require "spec.support.http"
 local json = require "host.json"
 local process = require "spec.support.process"
+local redis = require "spec.support.redis"
 local server = require "spec.support.server"
 local uv = require "luv"
 local wait = require "spec.support.wait"
@@ -48,15 +49,71 @@ describe("lunacast sub and pub", function()
     app:stop()
   end)
 
-  it("end when the server ends, without holding it up", function()
+  it("end with --once when the server ends, without holding it up", function()
     local app = server.start {}
-    local sub = begin(app, "sub", "room")
+    local sub = begin(app, "sub", "room", "--once")
     wait.till(function() return run(app, "topics", "--json").out:find '"room"' end)
     local began = wait.now()
     app:stop()
     assert.is_true(wait.now() - began < 10)
     assert.equal(1, (sub:wait()))
     assert.matches("the server has ended the stream", sub.err)
+  end)
+
+  it("wait for a server that is restarted, say so, and go on", function()
+    local app = server.start {}
+    local sub, tail = begin(app, "sub", "room"), begin(app, "tail", "r")
+    wait.till(function() return run(app, "topics", "--json").out:find '"room"' end)
+    run(app, "pub", "room", "before")
+    wait.till(function() return sub.out == "before\n" and tail.out:find "before" end)
+    app:stop()
+    for _, p in ipairs { sub, tail } do
+      wait.till(function() return p.err:find "the server has ended the stream; waiting" end, "the word")
+    end
+    app = app:restart()
+    for _, p in ipairs { sub, tail } do
+      wait.till(function() return p.err:find "it is back; what was published meanwhile was not seen" end)
+    end
+    wait.till(function()
+      run(app, "pub", "room", "after")
+      return sub.out:find "after\n" and tail.out:find "after\n"
+    end)
+    for _, p in ipairs { sub, tail } do
+      assert.is_true(p:running())
+      finish(p)
+    end
+    app:stop()
+  end)
+
+  it("go on after the last message, where the topic keeps a history", function()
+    local bus = redis.start()
+    local files = { ["lua/topics/kept.lua"] = "return { rules = { ['kept'] = { mode = 'log', history = {} } } }" }
+    local set = { ["redis.url"] = bus.url }
+    local app, other = server.start { files = files, set = set }, server.start { files = files, set = set }
+    local sub = begin(app, "sub", "kept")
+    wait.till(function() return run(app, "topics", "--json").out:find '"kept"' end)
+    run(other, "pub", "kept", "1")
+    wait.till(function() return sub.out == "1\n" end, "the first")
+    app:crash()
+    wait.till(function() return sub.err:find "waiting until it is back" end)
+    for _, word in ipairs { "2", "3" } do run(other, "pub", "kept", word) end
+    app = app:restart()
+    wait.till(function() return sub.out == "1\n2\n3\n" end, "what was missed")
+    assert.is_nil(sub.err:find "not seen")
+    finish(sub)
+    app:stop()
+    other:stop()
+    bus:down()
+  end)
+
+  it("want a number that counts", function()
+    local app = server.start {}
+    for _, n in ipairs { "many", "0", "-1", "1.5" } do
+      local p = run(app, "tail", "--count=" .. n)
+      assert.equal(2, p.code)
+      assert.matches("%-%-count wants a number from 1", p.err)
+    end
+    app:stop()
   end)
 
   it("end when their reader has had enough, and say so when there is no room", function()

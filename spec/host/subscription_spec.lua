@@ -11,6 +11,11 @@ end
 
 
 describe("host.hub.subscribe", function()
+  setup(function()
+    hub.rules { { pattern = "s:kept*", mode = "log", history = { messages = 5000 } } }
+  end)
+  teardown(function() hub.rules {} end)
+
   it("gives each message to each subscription, in order", function()
     local a <close> = hub.subscribe("s:order", { mode = "log" })
     local b <close> = hub.subscribe("s:order", { mode = "log" })
@@ -111,6 +116,50 @@ describe("host.hub.subscribe", function()
     hub.publish("s:gone", "y")
     time.sleep(0.02)
     assert.equal(0, hub.count "s:gone")
+  end)
+
+  it("with a position gives what follows on it, and tells positions", function()
+    local sub <close> = hub.subscribe("s:kept", { mode = "log" })
+    publish("s:kept", "1", "2", "3")
+    local positions = {}
+    for i = 1, 3 do
+      local data, lost, position = sub:next(5)
+      assert.same({ tostring(i), 0 }, { data, lost })
+      positions[i] = position
+    end
+    assert.matches("^%x+:1$", positions[1])
+    local later <close> = hub.subscribe("s:kept", { mode = "log", since = positions[1] })
+    publish("s:kept", "4")
+    for i = 2, 4 do
+      local data, lost, position = later:next(5)
+      assert.same({ tostring(i), 0 }, { data, lost })
+      if i < 4 then assert.equal(positions[i], position) end
+    end
+    assert.is_nil((later:next(0)))
+  end)
+
+  it("with a position takes a long history at its own pace, and loses nothing of it", function()
+    publish("s:kept:long", "0")
+    local sub <close> = hub.subscribe("s:kept:long", { mode = "log" })
+    publish("s:kept:long", "first")
+    local from = select(3, sub:next(5))
+    for i = 1, 2500 do publish("s:kept:long", tostring(i)) end
+    local later <close> = hub.subscribe("s:kept:long", { mode = "log", since = from })
+    time.sleep(0.2)
+    for i = 1, 2500 do
+      local data, lost = later:next(5)
+      assert.same({ tostring(i), 0 }, { data, lost })
+    end
+    publish("s:kept:long", "now")
+    assert.equal("now", (later:next(5)))
+  end)
+
+  it("with a position that nobody knows says that something is missing", function()
+    publish("s:kept", "5")
+    local sub <close> = hub.subscribe("s:kept", { mode = "log", since = "abc:7" })
+    local data, lost = sub:next(5)
+    assert.equal("5", data)
+    assert.is_true(lost > 0)
   end)
 
   it("raises for what is no topic, no mode and no time", function()

@@ -28,5 +28,5 @@ int hub_set_topic_rules(lua_State *L);
 int hub_topic_rule(lua_State *L);
 int hub_topic_history(lua_State *L);
 int hub_topic_key(lua_State *L);
-/* hub.subscribe(topic, { mode }) -> subscription (l_hub_subscription.c) */
+/* hub.subscribe(topic, { mode, since }) -> subscription (l_hub_subscription.c) */
 int hub_subscribe_script(lua_State *L);

@@ -6,8 +6,9 @@
  *                                              the topic's end--> gone
  *
  * What comes waits in a queue that is bounded: of a value only the newest is kept; of messages the
- * oldest go first, and `next` tells how many. A finalizer must not touch the loop, so a forgotten
- * one waits for the next occasion.
+ * oldest go first, and `next` tells how many. What it missed before, which comes from the history,
+ * it takes at its pace: the hub waits (`held`) while the queue is full. A finalizer must not touch
+ * the loop, so a forgotten one waits for the next occasion.
  *
  * Owner: the box while it lives, then the list of forgotten ones. What must never happen: a waiting
  * task woken twice; the box touched after its collection. */
@@ -28,6 +29,7 @@ typedef struct {
     list link;
     frame *data;
     uint64_t lost; /* messages before it */
+    hub_position position;
 } mail;
 
 typedef struct subscription {
@@ -38,6 +40,7 @@ typedef struct subscription {
     uint64_t lost; /* since the last mail */
     list waiters;  /* one at most */
     bool ended, is_forgotten;
+    bool held; /* the hub waits for hub_resume */
 } subscription;
 
 typedef struct {
@@ -71,11 +74,16 @@ static void free_subscription(subscription *s)
     free(s);
 }
 
+static bool has_room(const subscription *s, size_t bytes)
+{
+    return s->count == 0 ||
+           (s->subscriber.log && s->count < HUB_LOG_MESSAGES && s->bytes + bytes <= HUB_LOG_BYTES);
+}
+
 static void make_room(subscription *s, size_t bytes)
 {
     bool log = s->subscriber.log;
-    while (s->count > 0 &&
-           (!log || s->count >= HUB_LOG_MESSAGES || s->bytes + bytes > HUB_LOG_BYTES)) {
+    while (!has_room(s, bytes)) {
         mail *oldest = first_of(s);
         uint64_t lost = log ? oldest->lost + 1 : 0;
         drop_mail(s, oldest);
@@ -86,11 +94,12 @@ static void make_room(subscription *s, size_t bytes)
     }
 }
 
-static void add_mail(subscription *s, frame *data)
+static void add_mail(subscription *s, frame *data, hub_position position)
 {
     make_room(s, data->len);
     mail *m = mem_alloc(sizeof *m);
     m->data = frame_hold(data);
+    m->position = position;
     m->lost = s->lost;
     s->lost = 0;
     list_append(&s->queue, &m->link);
@@ -114,11 +123,16 @@ static int push_mail(lua_State *L, subscription *s)
     buf *copy = box_push_buf(L);
     mail *m = first_of(s);
     lua_Integer lost = (lua_Integer)m->lost;
+    hub_position position = m->position;
     buf_append(copy, m->data->data, m->data->len);
     drop_mail(s, m);
+    if (s->held && s->count == 0) {
+        s->held = false;
+        hub_resume(&s->subscriber);
+    }
     box_push_text(L, copy);
     lua_pushinteger(L, lost);
-    return 2;
+    return 2 + hub_push_position(L, position);
 }
 
 static int push_next(lua_State *L, void *data)
@@ -136,7 +150,7 @@ static void wake(subscription *s)
         waiter_wake(LIST_ENTRY(s->waiters.next, waiter, link), true);
 }
 
-/* next(seconds?) -> data, lost | nil, message, "timeout" | "ended" | "closed" */
+/* next(seconds?) -> data, lost, position? | nil, message, "timeout" | "ended" | "closed" */
 static int subscription_next(lua_State *L)
 {
     box *b = luaL_checkudata(L, 1, box_name);
@@ -171,16 +185,28 @@ static size_t messages(hub_subscriber *subscriber, frame *const *encoded, size_t
         free_subscription(s);
         return n;
     }
-    for (size_t i = 0; i < n; i++)
-        add_mail(s, encoded[i]);
+    size_t taken = 0;
+    hub_position at = subscriber->position; /* of the last one; they follow on each other */
+    at.offset -= n;
+    while (taken < n && (!subscriber->replaying || has_room(s, encoded[taken]->len))) {
+        at.offset++;
+        add_mail(s, encoded[taken++], at);
+    }
+    s->held = taken < n;
     wake(s);
-    return n;
+    return taken;
 }
 
 static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
 {
     (void)version;
-    messages(subscriber, &encoded, 1);
+    subscription *s = of_subscriber(subscriber);
+    if (s->is_forgotten) {
+        free_subscription(s);
+        return;
+    }
+    add_mail(s, encoded, (hub_position){0});
+    wake(s);
 }
 
 static void gap(hub_subscriber *subscriber, uint64_t lost)
@@ -188,11 +214,19 @@ static void gap(hub_subscriber *subscriber, uint64_t lost)
     of_subscriber(subscriber)->lost += lost > 0 ? lost : 1;
 }
 
+static void begun(hub_subscriber *subscriber, hub_position at, hub_recovery recovery)
+{
+    (void)at;
+    if (recovery == HUB_NOT_RECOVERED)
+        gap(subscriber, 0);
+}
+
 static void end(hub_subscriber *subscriber, slice topic)
 {
     subscription *s = of_subscriber(subscriber);
     (void)topic;
     s->ended = true;
+    s->held = false;
     if (s->is_forgotten)
         free_subscription(s);
     else
@@ -207,6 +241,7 @@ static const hub_transport transport = {
     .index = SLOT_AS_IS,
     .messages = messages,
     .gap = gap,
+    .begun = begun,
 };
 
 /* The box ----------------------------------------------------------------------------------- */
@@ -268,6 +303,7 @@ int hub_subscribe_script(lua_State *L)
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
     bool log = hub_check_log(L, 2, topic);
+    hub_log_start start = {.since = hub_check_position(L, 2, "since")};
     if (forgotten.next == NULL)
         list_init(&forgotten);
     sweep_forgotten();
@@ -279,7 +315,7 @@ int hub_subscribe_script(lua_State *L)
     list_init(&s->subscriber.link);
     b->s = s;
     if (log)
-        hub_subscribe_log(port, topic, &s->subscriber, &transport, NULL);
+        hub_subscribe_log(port, topic, &s->subscriber, &transport, &start);
     else
         hub_subscribe(port, topic, &s->subscriber, &transport);
     return 1;
