@@ -15,6 +15,7 @@ local https = require "web.https"
 local json = require "host.json"
 local loader = require "web.loader"
 local middleware = require "web.middleware"
+local migrations = require "web.migrations"
 local news = require "web.news"
 local plugins = require "web.plugins"
 local request = require "web.request"
@@ -133,18 +134,29 @@ end
 
 boot.ws = sockets.calls
 boot.refresh = topics.refresh
-boot.save = plugins.save
-boot.restore = plugins.restore
 boot.news = news.pump
+boot.prepare = migrations.prepare
+
+
+--- What newer code takes over, as text.
+function boot.save()
+  return json.encode { plugins = plugins.save(), pending = migrations.pending }
+end
+
+
+--- Before anything is served.
+function boot.restore(text)
+  local state = json.decode(text)
+  plugins.restore(state.plugins)
+  if migrations.pending == nil then migrations.pending = state.pending end
+end
 
 
 --- After new scripts were swapped in; a task of one worker.
 function boot.reloaded()
   if config.get "rerender" then topics.renew() end
+  if not config.get "dev" and not migrations.pending then migrations.remind() end
 end
-
-
-boot.prepare = require("web.migrations").prepare
 
 
 --- Starts the timers of plugins, and on worker 0 lua/start/*.lua, each as a task of its own, once

@@ -4,10 +4,7 @@ local function show(call)
   local list, message = migrations.status()
   if not list then call:fail("%s", message) end
   call:list(list, { "source", "name", "state", "applied_at" }, "no migrations")
-  for _, m in ipairs(list) do
-    if m.state ~= "applied" and m.state ~= "not in use" then return 1 end
-  end
-  return 0
+  return #migrations.unsettled(list) > 0 and 1 or 0
 end
 
 
@@ -22,7 +19,9 @@ the application, each in a transaction. A server does the same when it starts.]]
   examples = { "lunacast migrate", "lunacast migrate shop --status" },
   run = function(call)
     if call.options.status then return show(call) end
-    local applied, message = migrations.run()
+    local applied, message = migrations.run(function(m)
+      if not call.json then call:say("applied %s of %s", m.name, m.source) end
+    end)
     if not applied then call:fail("%s", message) end
     if call.json then
       local names = {}
@@ -30,7 +29,6 @@ the application, each in a transaction. A server does the same when it starts.]]
       call:list(names, { "source", "name" })
       return 0
     end
-    for _, m in ipairs(applied) do call:say("applied %s of %s", m.name, m.source) end
     if #applied == 0 then call:say("nothing to apply") end
     return 0
   end,

@@ -12,6 +12,9 @@
 -- Nodes that start at the same time wait for each other at the transaction: SQLite has one writer,
 -- on PostgreSQL it begins with an advisory lock; who comes second finds the record. Rejected: a
 -- lease of the store, which says nothing about who shares this database.
+--
+-- A reload applies them in development only. Elsewhere files may arrive one by one, and the old
+-- scripts still serve: it says which ones wait.
 local config = require "host.config"
 local crypto = require "host.crypto"
 local file = require "host.file"
@@ -20,7 +23,8 @@ local sql = require "host.sql"
 local time = require "host.time"
 
 local migrations = {
-  pending = false, -- the database was away at the start: lua/start/migrations.lua goes on
+  ---@type boolean|nil the database was away: lua/start/migrations.lua goes on; nil: nobody tried
+  pending = nil,
 }
 
 local TABLE = "lunacast_migrations"
@@ -200,15 +204,28 @@ local function line_of(text, from)
 end
 
 
+-- Where a statement begins in its text, after the comments before it.
+local function begins(statement)
+  local at = #statement:match "^%s*" + 1
+  while true do
+    local stop = select(2, statement:find("^%-%-[^\n]*%s*", at))
+      or select(2, statement:find("^/%*.-%*/%s*", at))
+    if not stop then return at end
+    at = stop + 1
+  end
+end
+
+
 local function run_statements(tx, m)
   local at = 1
-  for _, statement in ipairs(sql.split(m.text)) do
+  local statements = sql.split(m.text)
+  if #statements == 0 then wrong(m.path, "there is no statement in it") end
+  for _, statement in ipairs(statements) do
     at = m.text:find(statement, at, true) or at
     local rows, message, code = tx.query(statement, nil, { timeout = LIMIT })
     if not rows then
-      local first = at + #(statement:match "^%s*")
-      wrong(m.path, "line %d: %s (%s); nothing of this file was kept", line_of(m.text, first),
-        message, code)
+      wrong(("%s:%d"):format(m.path, line_of(m.text, at + begins(statement) - 1)),
+        "%s (%s); nothing of this file was kept", message, code)
     end
     at = at + #statement
   end
@@ -229,7 +246,7 @@ local function apply(m)
 end
 
 
-local function run()
+local function run(told)
   local list, applied = plan(), {}
   if #list == 0 then return applied end
   local by_key, rows = records(sql.query)
@@ -241,7 +258,7 @@ local function run()
       ready = true
       if apply(m) then
         applied[#applied + 1] = m
-        log.info("a migration was applied", { source = m.source, name = m.name })
+        told(m)
       end
     end
   end
@@ -271,8 +288,8 @@ local function status()
 end
 
 
-local function protected(fn)
-  local ok, result = pcall(fn)
+local function protected(fn, ...)
+  local ok, result = pcall(fn, ...)
   if ok then return result end
   if type(result) ~= "table" then error(result, 0) end
   return nil, result.message, result.code
@@ -287,12 +304,18 @@ function migrations.files()
 end
 
 
+local function note(m)
+  log.info("a migration was applied", { source = m.source, name = m.name })
+end
+
+
 --- Applies what is pending.
+---@param told? fun(m: web.Migration) hears of each as soon as it is applied; the log when absent
 ---@return web.Migration[]|nil applied
 ---@return string|nil message
 ---@return string|nil code "migration": a file is wrong, changed or missing; or one of host.sql's
-function migrations.run()
-  return protected(run)
+function migrations.run(told)
+  return protected(run, told or note)
 end
 
 
@@ -306,13 +329,43 @@ function migrations.status()
 end
 
 
---- Before the server accepts. Raises what must stop the start; a database that is away does not.
+--- Of such a list those that are pending, changed or missing.
+---@param list { source: string, name: string, state: string, applied_at: string? }[]
+---@return { source: string, name: string, state: string, applied_at: string? }[]
+function migrations.unsettled(list)
+  local found = {}
+  for _, m in ipairs(list) do
+    if m.state ~= "applied" and m.state ~= "not in use" then found[#found + 1] = m end
+  end
+  return found
+end
+
+
+--- Before the server accepts, and in development before new scripts serve. Raises what must stop
+--- that; a database that is away does not.
 function migrations.prepare()
   local applied, message, code = migrations.run()
+  migrations.pending = false
   if applied then return end
   if code ~= "unavailable" then error(message, 0) end
   migrations.pending = true
   log.warn("the database is away; migrations are applied when it is back", { error = message })
+end
+
+
+--- After a reload that applies none: says which ones wait.
+function migrations.remind()
+  local list, message, code = migrations.status()
+  if not list then
+    if code ~= "unavailable" then log.warn("the migrations are wrong", { error = message }) end
+    return
+  end
+  for _, m in ipairs(migrations.unsettled(list)) do
+    log.warn(m.state == "pending"
+      and "a migration waits: `lunacast migrate` applies it, and so does the next start"
+      or "a migration is not as it was applied; the next start would end here",
+      { source = m.source, name = m.name, state = m.state })
+  end
 end
 
 return migrations

@@ -36,9 +36,21 @@ end
 local PATTERN = "([^%s:'\"]+%.%w+):(%d+)"
 
 
+-- A file of the application by the path that an error tells, which comes with its folder: the
+-- longest end of it that can be read.
+local function find(path)
+  local name = path
+  while name do
+    local text = name:find "^/" == nil and file.source(name, NOW)
+    if text then return name, text end
+    name = name:match "/(.*)$"
+  end
+  return path:match ".*(lua/.+)$" or path:match ".*(templates/.+)$" or path:match "[^/]+$"
+end
+
+
 local function place_at(path, line, message)
-  local name = path:match ".*(lua/.+)$" or path:match ".*(templates/.+)$" or path:match "[^/]+$"
-  local text = file.source(name, NOW) -- files of the application come with their folder
+  local name, text = find(path)
   line = math.tointeger(tonumber(line))
   return {
     file = name, line = line, excerpt = text and excerpt(line, text),
@@ -69,6 +81,7 @@ function source.explain(text)
   local message, trace = text:match "^(.-)\nstack traceback:\n(.*)$"
   message = message or text
   local name, rest = message:match "^([%w_/.-]+%.lua): (.*)$" -- a load that knows no line
+  if not name then name, rest = message:match "^([%w_/.-]+%.sql): (.*)$" end
   local place = name and { file = name, message = rest }
     or source.place(message, trace) or { message = message }
   place.trace = trace

@@ -174,7 +174,7 @@ describe("development mode", function()
     },
     ["a migration"] = {
       { ["lua/routes/a.lua"] = FINE, ["migrations/0001_x.sql"] = "create tabel x (y text);" },
-      "migrations/0001_x.sql: line 1: ", nil, nil,
+      "migrations/0001_x.sql:1: ", "migrations/0001_x.sql", 1,
       { ["migrations/0001_x.sql"] = "create table x (y text);" },
     },
   }
@@ -199,7 +199,9 @@ describe("development mode", function()
       if case[4] then assert.equal(case[4], state.error.line) end
 
       server.write(folder, case[5])
+      local before = address.port
       address = ready()
+      assert.equal(before, address.port)
       assert.equal("fine", http.request(address, "GET", "/fine").body)
       assert.is_false(http.request(address, "GET", "/_dev", { headers = { Accept = "application/json" } })
         :json().state.standing_in)
@@ -215,6 +217,78 @@ describe("development mode", function()
     assert.matches("a.lua:3: and now this", http.request(ready(), "GET", "/").body)
     p:kill "sigterm"
     assert.equal(0, (p:wait(40)))
+  end)
+
+  local ROWS = [[
+local sql, web = require "host.sql", require "web"
+return { path = "/rows", GET = function()
+  local rows, message = sql.query "select count(*) as n from notes"
+  return web.json(rows and rows[1] or { message = message })
+end }]]
+
+  it("applies a migration that is added, before the scripts that came with it serve", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "create table notes (body text);",
+      ["lua/routes/rows.lua"] = ROWS })
+    local res = wait.till(function()
+      local res = app:get "/rows"
+      return res.status ~= 404 and res
+    end)
+    assert.same({ n = 0 }, res:json())
+
+    server.write(app.folder, { ["migrations/0002_more.sql"] = "insert into notes values ('x')" })
+    wait.till(function() return app:json("/rows").n == 1 end, "the second migration")
+    app:stop()
+  end)
+
+  it("shows what is wrong with a migration that is added, and the scripts of before serve on", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    local events = http.events(app, "/_dev/events")
+    events:next()
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "-- the notes\n\ncreate tabel notes (body text);",
+      ["lua/routes/page.lua"] = PAGE:format "two" })
+    local state = json.decode(events:next().data)
+    assert.equal(1, state.generation)
+    assert.equal("migrations/0001_notes.sql", state.error.file)
+    assert.equal(3, state.error.line)
+    assert.matches("> +3  create tabel", state.error.excerpt)
+    assert.matches("<h1>one</h1>", app:get("/page").body)
+    assert.matches("0001_notes.sql", app:get("/_dev").body)
+
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "create table notes (body text);" })
+    wait.till(function() return app:get("/page").body:find "<h1>two</h1>" end, "the corrected application")
+
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "create table notes (body text, at text);" })
+    app:logged "it was changed after it was applied"
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "create table notes (body text);" })
+    wait.till(function()
+      return not app:get("/_dev", { headers = { Accept = "application/json" } }):json().state.error
+    end, "the old text to be fine")
+    events:close()
+    app:stop()
+  end)
+
+  it("ends at once when it is told to, though a migration waits for somebody", function()
+    local app = start { ["lua/routes/page.lua"] = PAGE:format "one" }
+    server.write(app.folder, { ["hold.lua"] = [[
+      require("host.sql").transaction(function(tx)
+        tx.query "create table held (a text)"
+        io.stdout:write "held"
+        io.stdout:flush()
+        require("host.time").sleep(60)
+      end, { timeout = 60 })]] })
+    local other = process.spawn(uv.fs_realpath(server.BINARY), { "lua", app.folder .. "/hold.lua" },
+      { env = { LUNACAST_DATA = app.data } })
+    wait.till(function() return other.out:find "held" end, "the transaction")
+    server.write(app.folder, { ["migrations/0001_notes.sql"] = "create table notes (body text);" })
+    wait.till(function()
+      local status = process.run(server.BINARY, { "status", app.folder })
+      return status.out:find "generation 1" and other:running()
+    end)
+    wait.pause(1)
+    app:stop(20)
+    other:kill "sigkill"
+    other:wait()
   end)
 
   it("an address that is taken ends it, as it ends `lunacast run`", function()

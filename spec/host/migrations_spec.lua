@@ -1,5 +1,6 @@
 -- Migrations: applied once, at the start or by `lunacast migrate`, recorded, and never changed after.
 local databases = require "spec.support.databases"
+local json = require "host.json"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 
@@ -70,6 +71,7 @@ for name, environment in pairs(databases.drivers) do
       local done = migrate()
       assert.equal(0, done.code, done.err)
       assert.is_truthy(done.out:find("applied 0001_notes of app", 1, true), done.out)
+      assert.equal("", done.err)
       assert.is_truthy(migrate().out:find "nothing to apply")
       status = migrate "--status"
       assert.equal(0, status.code, status.out)
@@ -97,11 +99,37 @@ for name, environment in pairs(databases.drivers) do
         ["migrations/0001_notes.sql"] = TABLE,
         ["migrations/0002_bad.sql"] = "create table half (a text);\n\ninsert into nowhere values (1);\n",
       }
-      refuses { "migrations/0002_bad.sql", "line 3", "nowhere" }
+      refuses { "migrations/0002_bad.sql:3: ", "nowhere" }
       remove "migrations/0002_bad.sql"
       local app = start()
       assert.same({ n = 0 }, app:json "/count/notes")
       assert.equal("syntax", app:json("/count/half").code)
+      app:stop()
+    end)
+
+    it("that have no statement are not taken for done: their text may be still to come", function()
+      write { ["migrations/0001_notes.sql"] = "-- the notes\n" }
+      refuses { "migrations/0001_notes.sql: there is no statement in it" }
+      write { ["migrations/0001_notes.sql"] = "-- the notes\n" .. TABLE }
+      assert.equal(0, migrate().code)
+    end)
+
+    it("that are added later wait for the command or the next start, and a reload says so", function()
+      local app = start()
+      write { ["migrations/0001_notes.sql"] = TABLE }
+      local function reload(...)
+        return process.run(server.BINARY, { "reload", folder, ... }, { env = env })
+      end
+      local done = reload()
+      assert.equal(0, done.code, done.err)
+      assert.is_truthy(done.err:find("migration 0001_notes of app is pending", 1, true), done.err)
+      assert.equal("pending", json.decode(reload("--json").out).migrations[1].state)
+      local line = app:logged "a migration waits: `lunacast migrate` applies it"
+      assert.equal("0001_notes", line.name)
+      assert.equal("syntax", app:json("/count/notes").code)
+      assert.equal(0, migrate().code)
+      assert.same({ n = 0 }, app:json "/count/notes")
+      assert.equal("", reload().err)
       app:stop()
     end)
 

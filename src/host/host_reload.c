@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { LOOK_US = 2000 };
+
 /* The certificate --------------------------------------------------------------------------- */
 
 int host_load_tls(host *h, struct tls_context **tls, char *error, size_t size)
@@ -76,13 +78,43 @@ static bool build_all(host *h, dispatcher **next, char *error, size_t error_size
 {
     for (int i = 0; i < h->seat_count; i++) {
         next[i] = worker_build(h->seats[i].worker, error, error_size);
-        if (next[i] != NULL)
-            continue;
-        while (i-- > 0)
-            dispatcher_drop(next[i]);
-        return false;
+        if (next[i] == NULL)
+            return false;
     }
     return true;
+}
+
+static void drop_all(const host *h, dispatcher **next)
+{
+    for (int i = 0; i < h->seat_count && next[i] != NULL; i++)
+        dispatcher_drop(next[i]);
+}
+
+static bool is_told_to_stop(void)
+{
+    sigset_t pending;
+    sigemptyset(&pending);
+    sigpending(&pending);
+    return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
+}
+
+/* In development a reload begins as a start does: with the migrations that were written since. They
+ * may take their time, and wait for others; who stops the server doesn't wait for them. */
+static bool rehearse(host *h, dispatcher *next, char *error, size_t error_size)
+{
+    if (!config_bool(h->config, "dev"))
+        return true;
+    worker *first = h->seats[0].worker;
+    rehearsal r = {.next = next, .error = error, .error_size = error_size};
+    uv_sem_init(&r.done, 0);
+    worker_rehearse(first, &r);
+    while (uv_sem_trywait(&r.done) != 0) {
+        if (is_told_to_stop())
+            worker_end_rehearsal(first);
+        usleep(LOOK_US);
+    }
+    uv_sem_destroy(&r.done);
+    return r.result == 0;
 }
 
 /* Returns when all workers serve with the new scripts. */
@@ -131,9 +163,11 @@ static bool try_reload(host *h, char *error, size_t error_size)
     file_set *before = h->shared.script.files;
     h->shared.script.files = file_set_new();
     h->shared.script.config = next;
-    bool good = build_all(h, built, error, error_size);
+    bool good = build_all(h, built, error, error_size) && rehearse(h, built[0], error, error_size);
     if (good)
         swap_all(h, built);
+    else
+        drop_all(h, built);
     free(built);
     file_set_drop(good ? before : h->shared.script.files);
     if (good) {

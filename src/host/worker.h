@@ -66,6 +66,19 @@ void worker_set_tls(worker *w, struct tls_context *tls);
 /* Builds a VM for this worker from the scripts as they are now, on the calling thread (not a
  * worker's). NULL with a message: the scripts are wrong, and nothing has changed. */
 dispatcher *worker_build(worker *w, char *error, size_t error_size);
+/* Scripts that are to serve next run boot.prepare on this worker, beside those that serve. */
+typedef struct {
+    dispatcher *next;
+    char *error; /* where the worker says what went wrong */
+    size_t error_size;
+    bool ended;
+    int result;    /* 0, or -1 */
+    uv_sem_t done; /* posted when all of this is the caller's again */
+} rehearsal;
+void worker_rehearse(worker *w, rehearsal *r);
+/* Gives it up: done is posted soon. */
+void worker_end_rehearsal(worker *w);
+
 /* The worker serves new requests with it from its next turn on, and posts `done`; takes the
  * reference. */
 void worker_swap(worker *w, dispatcher *next, uv_sem_t *done);

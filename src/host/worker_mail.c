@@ -5,6 +5,7 @@
 #include "control.h"
 #include "listener.h"
 #include "tls.h"
+#include <stdio.h>
 
 static void take_tls(worker *w, struct tls_context *tls)
 {
@@ -27,6 +28,39 @@ static void tell_outcome(worker *w, reload_outcome outcome)
         dispatcher_refused(w->dispatcher);
 }
 
+/* Rehearsals -------------------------------------------------------------------------------- */
+
+static void on_rehearsed(void *arg, const char *problem)
+{
+    worker *w = arg;
+    rehearsal *r = w->rehearsal;
+    r->result = problem != NULL ? -1 : 0;
+    if (problem != NULL)
+        snprintf(r->error, r->error_size, "%s", problem);
+    r->ended = true;
+    uv_async_send(&w->wake); /* the task is not quite over yet */
+}
+
+static void begin_rehearsal(worker *w, rehearsal *r)
+{
+    w->rehearsal = r;
+    vm_adopt(dispatcher_vm(r->next));
+    dispatcher_prepare(r->next, on_rehearsed, w);
+}
+
+static void look_after_rehearsal(worker *w, bool give_up)
+{
+    rehearsal *r = w->rehearsal;
+    if (r == NULL)
+        return;
+    if (give_up)
+        task_cancel_vm(dispatcher_vm(r->next), false);
+    if (!r->ended)
+        return;
+    w->rehearsal = NULL;
+    uv_sem_post(&r->done);
+}
+
 /* libuv's own clock can't be moved, but each of its timers can be started anew. */
 static void bring_forward(uv_handle_t *handle, void *arg)
 {
@@ -43,13 +77,17 @@ void worker_on_wake(uv_async_t *async)
     worker *w = async->data;
     pthread_mutex_lock(&w->mail.lock);
     mail m = w->mail; /* its lock is not used */
-    w->mail.tls_changed = w->mail.reload_ended = false;
+    w->mail.tls_changed = w->mail.reload_ended = w->mail.end_rehearsal = false;
     w->mail.tls = NULL;
     w->mail.next = NULL;
+    w->mail.rehearsal = NULL;
     w->mail.advance_ms = 0;
     pthread_mutex_unlock(&w->mail.lock);
     if (m.tls_changed)
         take_tls(w, m.tls);
+    look_after_rehearsal(w, m.end_rehearsal);
+    if (m.rehearsal != NULL)
+        begin_rehearsal(w, m.rehearsal);
     if (m.next != NULL) {
         worker_take_scripts(w, m.next);
         uv_sem_post(m.swapped);
@@ -88,6 +126,22 @@ void worker_set_tls(worker *w, struct tls_context *tls)
     pthread_mutex_unlock(&w->mail.lock);
     if (before != NULL)
         tls_context_drop(before);
+    uv_async_send(&w->wake);
+}
+
+void worker_rehearse(worker *w, rehearsal *r)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.rehearsal = r;
+    pthread_mutex_unlock(&w->mail.lock);
+    uv_async_send(&w->wake);
+}
+
+void worker_end_rehearsal(worker *w)
+{
+    pthread_mutex_lock(&w->mail.lock);
+    w->mail.end_rehearsal = true;
+    pthread_mutex_unlock(&w->mail.lock);
     uv_async_send(&w->wake);
 }
 

@@ -22,8 +22,10 @@ typedef struct {
     bool stop, tls_changed;
     uint64_t drain_ms, advance_ms;
     struct tls_context *tls;
-    dispatcher *next;  /* built elsewhere, to be swapped in */
-    uv_sem_t *swapped; /* posted then */
+    dispatcher *next;     /* built elsewhere, to be swapped in */
+    uv_sem_t *swapped;    /* posted then */
+    rehearsal *rehearsal; /* to be begun */
+    bool end_rehearsal;
     bool reload_ended;
     reload_outcome outcome;
 } mail;
@@ -53,6 +55,7 @@ struct worker {
     watch *watch;
     retired retired[RETIRED_MAX];
     size_t retired_count;
+    rehearsal *rehearsal;  /* NULL: there is none */
     uint64_t longest_turn; /* ms, since the last tick */
     bool stopping;
     uint64_t drain_until;

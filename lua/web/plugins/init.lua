@@ -223,8 +223,8 @@ function plugins.start(worker)
 end
 
 
---- What newer code is to take over, as text.
----@return string
+--- What newer code is to take over: plain data.
+---@return table
 function plugins.save()
   local state = { node = host.node(), plugins = {} }
   for _, plugin in ipairs(sorted) do
@@ -241,7 +241,7 @@ function plugins.save()
     end
     state.plugins[plugin.name] = saved
   end
-  return json.encode(state)
+  return state
 end
 
 
@@ -257,9 +257,8 @@ end
 
 
 --- Takes over what older code has saved; before anything is served.
----@param text string
-function plugins.restore(text)
-  local state = json.decode(text)
+---@param state table
+function plugins.restore(state)
   node = state.node
   for _, plugin in ipairs(sorted) do
     local saved = state.plugins[plugin.name]
