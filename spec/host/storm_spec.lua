@@ -103,6 +103,19 @@ local function storm(app, seconds, during)
 end
 
 
+-- What is under way is answered; nothing else follows.
+local function settle(writers, state)
+  state.stop = true
+  wait.till(function()
+    write_on(writers, state)
+    for _, c in ipairs(writers) do
+      if not c.idle and not c.ended then return false end
+    end
+    return true
+  end, "the last answers", 60)
+end
+
+
 local function finish(app, writers, views)
   for _, c in ipairs(writers) do c:close() end
   for _, c in ipairs(views) do c:close() end
@@ -130,6 +143,7 @@ describe("a storm on all workers #workers", function()
       if turns == 150 then redis:down() end
       if turns == 200 then redis:up() end
     end)
+    settle(writers, state)
     for status, body in pairs(state.answers) do
       assert.is_true(status == 200 or status == 503 or status == 504, status .. " " .. body)
     end
