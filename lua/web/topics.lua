@@ -13,8 +13,12 @@ local hub = require "host.hub"
 local loader = require "web.loader"
 local log = require "host.log"
 local rules = require "web.rules"
+local time = require "host.time"
 
 local topics = {}
+
+local TELL_SECONDS = 10
+local told_away = -math.huge
 
 local sources -- loaded at first use: reading the folder is for boot, not for a spec of one module
 
@@ -166,19 +170,31 @@ function topics.follow(topic, options)
 end
 
 
+-- A store that is away fails for all topics, and each second again.
+local function tell_away(topic, message, code)
+  local now = time.monotonic()
+  if now < told_away + TELL_SECONDS then return end
+  told_away = now
+  log.warn("topics can't be read again now; trying again",
+    { topic = topic, error = message, code = code })
+end
+
+
 --- Reads a live topic again after the link to the other nodes was lost.
 ---@param topic string
+---@return boolean done false: the store is away
 function topics.refresh(topic)
   local source = source_of(topic)
-  if not source then return end
+  if not source then return true end
   local found, message, code = read_into_hub(source, topic)
-  if found then return end
-  if code then
-    log.warn("a topic could not be read again", { topic = topic, error = message, code = code })
-  else
-    hub.close_local(topic)
+  if not found and code then
+    tell_away(topic, message, code)
+    return false
   end
+  if not found then hub.close_local(topic) end
+  return true
 end
+
 
 -- One topic's trouble must not keep the others from being renewed.
 local function renew(source, topic)

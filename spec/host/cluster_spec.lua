@@ -12,11 +12,35 @@ local function picture(x)
   return (SVG:gsub("{{ x }}", tostring(x)))
 end
 
+-- A topic whose store can be away, at once and for itself alone.
+local FLAKY = {
+  ["lua/topics/flaky.lua"] = [[
+local store = require "host.store"
+return { prefixes = { "flaky:" }, read = function()
+  local value = store.get "flaky-value"
+  if value ~= "away" then return "<svg>" .. value .. "</svg>", math.tointeger(value) end
+  store.incr "flaky-refused"
+  return nil, "it is away", "unavailable"
+end }]],
+  ["lua/routes/flaky.lua"] = [[
+local store, topics, web = require "host.store", require "web.topics", require "web"
+return {
+  { path = "/flaky", GET = function()
+    return web.mixed("flaky:a", { watch = assert(topics.open "flaky:a") })
+  end },
+  { path = "/flaky/refused", GET = function() return web.text(store.get "flaky-refused" or "0") end },
+  { path = "/flaky/{value}", POST = function(req)
+    store.set("flaky-value", req.params.value)
+    return web.text "set"
+  end },
+}]],
+}
+
 -- Settings of a node; a cheap password hash, since the machine is shared.
 local function node(redis, more)
   local set = { ["redis.url"] = redis.url, ["password.ln"] = 10, max_fps = 0 }
   for name, value in pairs(more or {}) do set[name] = value end
-  return server.start { workers = 2, set = set }
+  return server.start { workers = 2, set = set, files = FLAKY }
 end
 
 local function put(app, id, x)
@@ -172,6 +196,19 @@ describe("two processes on one Redis #workers", function()
     assert.equal(200, put(one, "cut", 2).status)
     there:till(">2<")
     there:close()
+  end)
+
+  it("read values again until the store gives them, when that link was cut", function()
+    assert.equal(200, two:post("/flaky/1").status)
+    local view = http.pictures(two, "/flaky")
+    assert.matches("<svg>1</svg>", view:next())
+    assert.equal(200, two:post("/flaky/away").status)
+    redis:command("CLIENT", "KILL", "TYPE", "pubsub")
+    wait.till(function() return two:get("/flaky/refused").body >= "2" end, "two readings to fail")
+    assert.equal(200, two:post("/flaky/3").status)
+    view:till "<svg>3</svg>"
+    view:close()
+    assert.equal(1, select(2, two.process.err:gsub("topics can't be read again now", "")))
   end)
 
   it("say that messages may be lost when that link was cut", function()

@@ -23,12 +23,6 @@
 
 enum { FLAG_ENDED = 1, FLAG_LOG = 2 };
 
-typedef struct {
-    list link;
-    size_t n;
-    char name[];
-} refresh_name;
-
 void hub_set_pace(hub *h, uint32_t max_fps, uint64_t keep_alive_ms)
 {
     h->max_fps = max_fps;
@@ -401,23 +395,6 @@ void hub_each_topic(hub *h, void (*fn)(slice topic, void *arg), void *arg)
     pthread_mutex_unlock(&h->lock);
 }
 
-static hub_port *refresher(hub *h)
-{
-    for (size_t i = 0; i < h->port_count; i++) {
-        if (h->ports[i] != NULL && h->ports[i]->on_refresh != NULL && !h->ports[i]->closing)
-            return h->ports[i];
-    }
-    return NULL;
-}
-
-static void queue_refresh(slice topic, void *arg)
-{
-    refresh_name *name = mem_alloc(sizeof *name + topic.n);
-    name->n = topic.n;
-    memcpy(name->name, topic.p, topic.n);
-    list_append(arg, &name->link);
-}
-
 static void mend_log(hub *h, topic_state *s)
 {
     if (hub_sync_kept(h, s))
@@ -437,34 +414,10 @@ static void mend_logs(hub *h)
 
 void hub_relinked(hub *h)
 {
-    list names;
-    list_init(&names);
-    hub_each_topic(h, queue_refresh, &names);
     pthread_mutex_lock(&h->lock);
     mend_logs(h);
-    hub_port *p = refresher(h);
-    while (!list_empty(&names)) {
-        list *first = names.next;
-        list_remove(first);
-        if (p != NULL)
-            list_append(&p->refresh, first);
-        else
-            free(LIST_ENTRY(first, refresh_name, link));
-    }
-    if (p != NULL && !atomic_exchange(&p->has_mail, true))
-        uv_async_send(&p->wake);
+    hub_refresh_all(h);
     pthread_mutex_unlock(&h->lock);
-}
-
-void hub_run_refresh(list *names, void (*fn)(slice topic, void *arg), void *arg)
-{
-    while (!list_empty(names)) {
-        refresh_name *name = LIST_ENTRY(names->next, refresh_name, link);
-        list_remove(&name->link);
-        if (fn != NULL)
-            fn((slice){name->name, name->n}, arg);
-        free(name);
-    }
 }
 
 size_t hub_subscriber_count(hub *h, slice topic)

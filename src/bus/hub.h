@@ -163,6 +163,8 @@ hub *hub_of(hub_port *p);
 /* Upward: the newest values of these topics must be read again from the store and published with
  * hub_publish_local. Called on one worker of the process. */
 void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg);
+/* On that worker: the store could not be read; fn is called again with the second's tick. */
+void hub_refresh_again(hub_port *p, slice topic);
 /* Delivers what lies in the mailbox and what became due; also driven by the port's own handles. */
 void hub_port_run(hub_port *p);
 

@@ -308,9 +308,9 @@ void hub_port_run(hub_port *p)
     hub_topic *t;
     while ((t = next_dirty(p, &names)) != NULL) {
         read_mail(t);
-        hub_run_refresh(&names, p->on_refresh, p->refresh_arg);
+        hub_refresh_run(p, &names);
     }
-    hub_run_refresh(&names, p->on_refresh, p->refresh_arg);
+    hub_refresh_run(p, &names);
 }
 
 static void on_wake(uv_async_t *async)
@@ -369,6 +369,7 @@ static void on_tick(uv_timer_t *timer)
     uint64_t now = clock_ms();
     size_t slot = 0;
     keep_quiet_alive(p, now);
+    hub_refresh_tick(p);
     for (map_node *n = map_next(&p->topics, &slot, NULL), *next; n != NULL; n = next) {
         next = map_next(&p->topics, &slot, n);
         hub_topic *t = MAP_ENTRY(n, hub_topic, node);
@@ -415,14 +416,6 @@ void hub_unsubscribe(hub_subscriber *s)
     hub_free_if_unused(t);
 }
 
-void hub_on_refresh(hub_port *p, void (*fn)(slice topic, void *arg), void *arg)
-{
-    pthread_mutex_lock(&p->hub->lock); /* the link's thread looks for a port that refreshes */
-    p->on_refresh = fn;
-    p->refresh_arg = arg;
-    pthread_mutex_unlock(&p->hub->lock);
-}
-
 hub *hub_of(hub_port *p)
 {
     return p->hub;
@@ -438,6 +431,7 @@ hub_port *hub_port_new(hub *h, uv_loop_t *loop)
     list_init(&p->quiet);
     list_init(&p->dirty);
     list_init(&p->refresh);
+    list_init(&p->refresh_failed);
     uv_async_init(loop, &p->wake, on_wake);
     uv_timer_init(loop, &p->tick);
     uv_timer_init(loop, &p->pace);
@@ -479,7 +473,8 @@ void hub_port_close(hub_port *p)
         next = map_next(&p->topics, &slot, n);
         end_topic(MAP_ENTRY(n, hub_topic, node));
     }
-    hub_run_refresh(&p->refresh, NULL, NULL);
+    hub_refresh_run(p, &p->refresh);
+    hub_refresh_run(p, &p->refresh_failed);
     uv_close((uv_handle_t *)&p->wake, on_handle_closed);
     uv_close((uv_handle_t *)&p->tick, on_handle_closed);
     uv_close((uv_handle_t *)&p->pace, on_handle_closed);

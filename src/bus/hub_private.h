@@ -23,7 +23,8 @@ typedef struct topic_state {
     list sync_link;                              /* in hub.syncs */
     uint64_t sync_wanted, sync_begun, sync_done; /* done 0: it knows nothing yet */
     bool reading, sync_failed;
-    list held; /* messages that came out of their turn */
+    bool stale; /* its name is in a port's refresh or refresh_failed */
+    list held;  /* messages that came out of their turn */
     size_t held_count, held_bytes;
     char name[];
 } topic_state;
@@ -96,10 +97,10 @@ struct hub_port {
     bool ticking, closing;
     map topics;
     list paced, quiet;
-    list unfinished;             /* topics that go on in the next turn, each in its turn */
-    size_t live_left, past_left; /* bytes that this turn may still give, new ones and replayed */
-    list dirty;                  /* hub_topic.dirty_link, under hub.lock */
-    list refresh;                /* names to refresh, under hub.lock */
+    list unfinished;              /* topics that go on in the next turn, each in its turn */
+    size_t live_left, past_left;  /* bytes that this turn may still give, new ones and replayed */
+    list dirty;                   /* hub_topic.dirty_link, under hub.lock */
+    list refresh, refresh_failed; /* hub_refresh.c: names, under hub.lock */
     _Atomic bool has_mail;
     void (*on_refresh)(slice topic, void *arg);
     void *refresh_arg;
@@ -142,8 +143,12 @@ void hub_watches_check(hub_topic *t, uint64_t now);
 /* Joins (creating the state) and leaves; both take the lock. */
 void hub_listen(hub_topic *t, slice name);
 void hub_unlisten(hub_topic *t);
-/* Hands each queued name to fn (NULL: to nobody) and frees it. */
-void hub_run_refresh(list *names, void (*fn)(slice topic, void *arg), void *arg);
+
+/* hub_refresh.c. Under the lock: every live topic is queued. */
+void hub_refresh_all(hub *h);
+/* Begins for each name in the list, which is empty after; for none when the port closes. */
+void hub_refresh_run(hub_port *p, list *names);
+void hub_refresh_tick(hub_port *p); /* the same for those that have failed */
 
 topic_state *hub_find_state(hub *h, slice name); /* under the lock */
 void hub_mark_all(topic_state *s, hub_port *from);

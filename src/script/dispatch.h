@@ -44,7 +44,7 @@ void dispatcher_move(dispatcher *from, dispatcher *to);
 void dispatcher_reloaded(dispatcher *d);
 /* boot.refused, once per process, when new scripts were wrong. */
 void dispatcher_refused(dispatcher *d);
-/* boot.refresh(topic) as a task. */
+/* boot.refresh(topic) as a task; again (hub_refresh_again) unless it returns true. */
 void dispatcher_refresh(dispatcher *d, slice topic);
 /* boot.news as a task; done(arg) once, when it is over. False: boot.lua has none. */
 bool dispatcher_news(dispatcher *d, void (*done)(void *arg), void *arg);

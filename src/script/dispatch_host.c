@@ -139,6 +139,7 @@ void dispatcher_move(dispatcher *from, dispatcher *to)
 
 typedef struct {
     int function;
+    hub_port *port;
     size_t n;
     char topic[HUB_TOPIC_MAX];
 } refresh;
@@ -151,15 +152,27 @@ static int fill_refresh(lua_State *L, void *data)
     return 1;
 }
 
+/* Nothing is known yet: boot.refresh said so, or was ended before it could. */
+static int on_refreshed(lua_State *L, task_outcome outcome, void *data)
+{
+    const refresh *r = data;
+    if (outcome == TASK_ERROR)
+        task_log_failure(L);
+    else if (outcome == TASK_CANCELLED || !lua_toboolean(L, 1))
+        hub_refresh_again(r->port, (slice){r->topic, r->n});
+    return 0;
+}
+
 void dispatcher_refresh(dispatcher *d, slice topic)
 {
     if (d->refresh == LUA_NOREF || topic.n > HUB_TOPIC_MAX)
         return;
     refresh *r = mem_alloc(sizeof *r);
     r->function = d->refresh;
+    r->port = vm_services(d->vm)->hub;
     r->n = topic.n;
     memcpy(r->topic, topic.p, topic.n);
-    static const task_ops ops = {fill_refresh, NULL, free};
+    static const task_ops ops = {fill_refresh, on_refreshed, free};
     task_spawn(d->vm, &ops, r);
 }
 
