@@ -16,7 +16,7 @@
 
 typedef struct {
     uint64_t epoch, first, last; /* what it has kept */
-    hub_position before;
+    hub_past past;
     hub_remote_query query;
     hub_history_done done; /* NULL: nobody asks */
     void *ctx;
@@ -65,9 +65,9 @@ static frame *message(uint64_t offset)
 static void answer(remote *r, int status)
 {
     hub_message items[64];
-    hub_history_page page = {.items = items, .position = {r->epoch, r->last}, .before = r->before};
+    hub_history_page page = {.items = items, .position = {r->epoch, r->last}, .past = r->past};
     hub_position since = r->query.since;
-    bool same = hub_position_carry(&since, r->epoch, r->before) && since.offset <= r->last;
+    bool same = hub_position_carry(&since, r->epoch, &r->past) && since.offset <= r->last;
     uint64_t from = same ? since.offset + 1 : 1;
     hub_history_done done = r->done;
     assert_non_null(done);
@@ -311,7 +311,7 @@ static void an_epoch_that_goes_on_in_another_costs_nobody_a_message(void **state
     receive(&w, 9, 3);
     turn(&w);
     w.remote.epoch = 9;
-    w.remote.before = (hub_position){7, 2};
+    w.remote.past.ends[0] = (hub_position){7, 2};
     w.remote.last = 3;
     answer(&w.remote, 0);
     turn(&w);
@@ -329,6 +329,38 @@ static void an_epoch_that_goes_on_in_another_costs_nobody_a_message(void **state
     close_world(&w);
 }
 
+static void of_several_epochs_in_a_row_each_goes_on_as_far_as_it_came(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, 1, 2);
+    follow(&w, (hub_position){0});
+    w.remote.epoch = 11; /* 7 went on into 9 while nobody looked, and that into 11 */
+    w.remote.past = (hub_past){{{9, 4}, {7, 2}}};
+    w.remote.last = 6;
+    hub_relinked(w.hub);
+    turn(&w);
+    answer(&w.remote, 0);
+    turn(&w);
+    assert_string_equal(w.reader.said, "3.4.5.6.");
+    const struct {
+        hub_position since;
+        hub_recovery recovery;
+    } cases[] = {{{7, 2}, HUB_RECOVERED}, {{7, 3}, HUB_NOT_RECOVERED}, {{9, 1}, HUB_RECOVERED},
+                 {{9, 4}, HUB_RECOVERED}, {{9, 5}, HUB_NOT_RECOVERED}, {{8, 1}, HUB_NOT_RECOVERED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        reader back;
+        subscribe(&w, &back, cases[i].since);
+        turn(&w);
+        if (w.remote.done != NULL)
+            answer(&w.remote, 0);
+        turn(&w);
+        assert_int_equal(back.recovery, cases[i].recovery);
+        hub_unsubscribe(&back.subscriber);
+    }
+    close_world(&w);
+}
+
 static void what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it(void **state)
 {
     (void)state;
@@ -339,7 +371,7 @@ static void what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it(void **
     receive(&w, 7, 3);
     turn(&w);
     w.remote.epoch = 9;
-    w.remote.before = (hub_position){7, 2};
+    w.remote.past.ends[0] = (hub_position){7, 2};
     w.remote.last = 5; /* 3 is another message */
     hub_relinked(w.hub);
     turn(&w);
@@ -515,6 +547,7 @@ int main(void)
         cmocka_unit_test(after_a_lost_link_what_was_missed_is_read),
         cmocka_unit_test(another_epoch_is_a_gap_of_unknown_size),
         cmocka_unit_test(an_epoch_that_goes_on_in_another_costs_nobody_a_message),
+        cmocka_unit_test(of_several_epochs_in_a_row_each_goes_on_as_far_as_it_came),
         cmocka_unit_test(what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it),
         cmocka_unit_test(a_message_of_an_epoch_that_is_over_is_not_waited_for),
         cmocka_unit_test(a_reading_that_fails_is_begun_again),

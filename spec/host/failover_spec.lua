@@ -7,13 +7,17 @@ local wait = require "spec.support.wait"
 local POSITION = "lunacast:position:" .. feed.KEY
 
 
+local function replica_of(primary)
+  return redis_server.start {
+    args = { "--replicaof", "127.0.0.1", tostring(primary.port), "--repl-diskless-sync-delay", "0" },
+  }
+end
+
+
 -- A primary, a replica of it, and a way that leads to whoever serves.
 local function pair()
   local primary = redis_server.start {}
-  local replica = redis_server.start {
-    args = { "--replicaof", "127.0.0.1", tostring(primary.port), "--repl-diskless-sync-delay", "0" },
-  }
-  return primary, replica, primary:proxy()
+  return primary, replica_of(primary), primary:proxy()
 end
 
 
@@ -87,5 +91,43 @@ describe("a failover of Redis #workers", function()
     assert.is_false(one:get("/page?since=" .. lost):json().recovered)
     for _, node in ipairs { one, two, three } do node:stop() end
     replica:down()
+  end)
+
+  it("that follows on another costs nobody its place that came through both", function()
+    local first, second, way = pair()
+    local third = replica_of(second)
+    local one, two, last_one = feed.node(way), feed.node(way), feed.node(third)
+    local here, said = feed.follow(one), {}
+    local early = feed.say(one, 1, 5, said)
+    till_replica_has(third, early)
+    first:down()
+    promote(second)
+    way:to(second.address)
+    local middle = feed.say_at_last(one, 6, said)
+    till_replica_has(third, middle)
+    promote(third) -- the second lives on for a while: what it takes from now on is lost
+    local lost = feed.say(one, 7, 9, {})
+    here:till(9)
+    feed.say_at_last(last_one, 10, said)
+    local newest = feed.say(last_one, 11, 25, said)
+    second:down()
+    way:to(third.address)
+    here:till(25)
+    assert.equal(1, here.gaps) -- of 7 to 9
+
+    for _, node in ipairs { one, two, last_one } do
+      for position, count in pairs { [early] = 17, [middle] = 16, [newest] = 0 } do
+        local back = feed.follow(node, position)
+        assert.is_true(back.begun.recovered, position)
+        if count > 0 then back:till(25) end
+        assert.same({ count, 0 }, { back.count, back.gaps })
+        local page = node:get("/page?since=" .. position):json()
+        assert.same({ true, count }, { page.recovered, #page.items })
+      end
+      assert.is_false(feed.follow(node, lost).begun.recovered)
+      assert.is_false(node:get("/page?since=" .. lost):json().recovered)
+    end
+    for _, node in ipairs { one, two, last_one } do node:stop() end
+    third:down()
   end)
 end)

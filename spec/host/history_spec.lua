@@ -187,6 +187,32 @@ local function suite(name, make)
       assert.is_nil(app:post("/publish/other", { body = "m" }):json().position)
     end)
 
+    it("is read in pages that say whether anything before them is lost", function()
+      local at = {}
+      for i = 1, 8 do -- 4 to 8 are kept
+        at[i] = app:post("/publish/news.pages", { body = "m" .. i }):json().position
+      end
+      local function page(query)
+        local found, items = app:get("/history/news.pages?" .. query):json(), {}
+        for i, item in ipairs(found.items) do items[i] = item.data end
+        return table.concat(items, " "), found.recovered, found.position
+      end
+      local cases = {
+        { "", "m4 m5 m6 m7 m8", nil }, { "limit=2", "m4 m5", nil }, { "limit=2&reverse=1", "m8 m7", nil },
+        { "since=" .. at[3], "m4 m5 m6 m7 m8", true }, { "since=" .. at[2], "m4 m5 m6 m7 m8", false },
+        { "limit=2&since=" .. at[4], "m5 m6", true }, { "limit=2&reverse=1&since=" .. at[4], "m8 m7", true },
+        { "limit=0&since=" .. at[4], "", true }, { "limit=0&since=" .. at[2], "", false },
+        { "since=" .. at[8], "", true },
+        { "since=" .. at[8]:gsub(":8$", ":9"), "m4 m5 m6 m7 m8", false },
+        { "since=" .. at[8]:gsub(":8$", ":9999999999999999999"), "m4 m5 m6 m7 m8", false },
+        { "since=1:8", "m4 m5 m6 m7 m8", false },
+      }
+      for _, case in ipairs(cases) do
+        local items, recovered, position = page(case[1])
+        assert.same({ case[2], case[3], at[8] }, { items, recovered, position }, case[1])
+      end
+    end)
+
     it("follows the rule of its name", function()
       assert.same({ mode = "log", presence = false, rate = 0, max_wait = 0,
         history = { messages = 5, bytes = 1048576, age = 60 } }, app:get("/rule/news.x"):json())

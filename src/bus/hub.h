@@ -57,6 +57,9 @@ typedef enum {
     HUB_NOT_RECOVERED /* something is lost for good; the newest follows */
 } hub_recovery;
 
+/* Of a position, when these are the newest one and the offset of the oldest that is kept. */
+hub_recovery hub_recovery_of(hub_position since, hub_position newest, uint64_t first);
+
 /* One per transport (mixed, sse, ws): how a value looks on the wire and how a subscriber takes it.
  */
 typedef struct hub_transport {
@@ -97,7 +100,7 @@ typedef struct {
     const hub_message *items;
     size_t n;
     hub_position position; /* of the newest message that there was; none: no history is kept */
-    hub_position before;   /* hub_position_carry; none: positions of this epoch only */
+    hub_past past;         /* of its epoch */
     hub_recovery recovery; /* of the position that was asked for */
 } hub_history_page;
 

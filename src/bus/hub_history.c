@@ -84,7 +84,7 @@ void hub_history_move(hub_histories *all, hub_history *y, hub_position at)
         drop_messages(all, y);
     y->epoch = at.epoch;
     y->last = at.offset;
-    y->before = (hub_position){0};
+    y->past = (hub_past){0};
 }
 
 static void free_entry(hub_histories *all, hub_history *y)
@@ -226,7 +226,7 @@ void hub_history_append(hub_histories *all, hub_history *y, frame *data, int64_t
 
 bool hub_history_has(const hub_history *y, hub_position *p)
 {
-    return hub_position_carry(p, y->epoch, y->before) && p->offset <= y->last;
+    return hub_position_carry(p, y->epoch, &y->past) && p->offset <= y->last;
 }
 
 uint64_t hub_history_first(hub_histories *all, hub_history *y, int64_t now)

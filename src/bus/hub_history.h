@@ -11,7 +11,7 @@ typedef struct hub_history {
     map_node node;
     list link;            /* in histories.kept or .empty: the least recently used first */
     uint64_t epoch, last; /* last: offset of the newest message that there was */
-    hub_position before;  /* hub_position_carry */
+    hub_past past;        /* of the epoch */
     hub_message *ring;
     size_t head, count, cap, bytes;
     hub_history_limits limits;

@@ -5,7 +5,7 @@
 #include "mem.h"
 #include <stdlib.h>
 
-static hub_recovery recovery_of(hub_position since, hub_position newest, uint64_t first)
+hub_recovery hub_recovery_of(hub_position since, hub_position newest, uint64_t first)
 {
     if (since.epoch == 0)
         return HUB_FROM_NOW;
@@ -41,7 +41,7 @@ static void read_page(hub *h, slice topic, const hub_history_query *q, hub_messa
     if (rule.history.messages > 0 && y != NULL) {
         uint64_t first = hub_history_first(&h->histories, y, clock_wall_ms());
         page->position = (hub_position){y->epoch, y->last};
-        page->recovery = recovery_of(q->since, page->position, first);
+        page->recovery = hub_recovery_of(q->since, page->position, first);
         page->n = read_items(y, q, page->recovery, items);
     }
     pthread_mutex_unlock(&h->lock);

@@ -6,10 +6,12 @@
 
 enum { EPOCH_DIGITS = 16, OFFSET_DIGITS = 19 };
 
-bool hub_position_carry(hub_position *p, uint64_t epoch, hub_position before)
+bool hub_position_carry(hub_position *p, uint64_t epoch, const hub_past *past)
 {
-    if (before.epoch != 0 && p->epoch == before.epoch && p->offset <= before.offset)
-        p->epoch = epoch;
+    for (size_t i = 0; i < HUB_PAST_MAX && past->ends[i].epoch != 0; i++) {
+        if (p->epoch == past->ends[i].epoch && p->offset <= past->ends[i].offset)
+            p->epoch = epoch;
+    }
     return p->epoch == epoch;
 }
 

@@ -184,11 +184,11 @@ static void take_page(hub *h, topic_state *s, const hub_history_page *page)
     hub_history *y = hub_history_get(all, s->node.key, &s->rule.history, clock_wall_ms());
     uint64_t from = page->n > 0 ? page->items[0].offset - 1 : newest.offset;
     hub_position at = {y->epoch, y->last};
-    if (!hub_position_carry(&at, newest.epoch, page->before) || at.offset > newest.offset ||
+    if (!hub_position_carry(&at, newest.epoch, &page->past) || at.offset > newest.offset ||
         at.offset < from)
         hub_history_move(all, y, (hub_position){newest.epoch, from});
     y->epoch = newest.epoch;
-    y->before = page->before;
+    y->past = page->past;
     for (size_t i = 0; i < page->n; i++) {
         if (page->items[i].offset == y->last + 1)
             hub_history_append(all, y, page->items[i].data, page->items[i].time_ms);

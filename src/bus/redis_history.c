@@ -6,8 +6,10 @@
  * named by its replication id: Redis takes another one at each start and at each promotion. The
  * first script that finds the topic with another id begins a new epoch, and remembers where the old
  * one ended: positions up to there mean the same messages as before, those beyond are lost. That is
- * how it stays exact without a gap told to everybody at each restart. Asking for the id costs a
- * few microseconds per message; rejected: the id that the link has seen at its login, since it
+ * how it stays exact without a gap told to everybody at each restart. What is remembered lies with
+ * the counter and is replicated with it, so that of several failovers in a row the topic tells just
+ * those that it came through; the server's own second id would tell of one. Asking for the id costs
+ * a few microseconds per message; rejected: the id that the link has seen at its login, since it
  * changes while links live.
  *
  * A node that reads says how far it was, too; further than the counter, and the topic begins anew.
@@ -25,22 +27,28 @@ enum {
     HEAD_MAX = 80
 };
 
+#define PAST_MAX "8"
+_Static_assert(HUB_PAST_MAX == 8, "as in the scripts");
+
 /* Both begin with it. KEYS position, history; ARGV[1] an epoch to begin with. */
 #define LIFE                                                                                   \
     "local p, h, fresh = KEYS[1], KEYS[2], ARGV[1]\n"                                          \
-    "local e, o, id, was, ended = unpack(redis.call('HMGET', p, 'e', 'o', 'id', 'was', "       \
-    "'ended'))\n"                                                                              \
-    "o, ended = tonumber(o or 0), tonumber(ended or 0)\n"                                      \
+    "local e, o, id, past = unpack(redis.call('HMGET', p, 'e', 'o', 'id', 'past'))\n"          \
+    "o, past = tonumber(o or 0), past or ''\n"                                                 \
     "local info = redis.pcall('INFO', 'replication')\n"                                        \
     "local now = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''\n" \
     "if e and id ~= now then\n"                                                                \
-    "  was, ended, e = e, o, fresh\n"                                                          \
-    "  redis.call('HSET', p, 'was', was, 'ended', ended, 'e', e, 'id', now)\n"                 \
+    "  local ends = { e .. ':' .. string.format('%.0f', o) }\n"                                \
+    "  for one in string.gmatch(past, '%S+') do\n"                                             \
+    "    if #ends < " PAST_MAX " then ends[#ends + 1] = one end\n"                             \
+    "  end\n"                                                                                  \
+    "  past, e = table.concat(ends, ' '), fresh\n"                                             \
+    "  redis.call('HSET', p, 'past', past, 'e', e, 'id', now)\n"                               \
     "end\n"                                                                                    \
     "local function begin()\n"                                                                 \
     "  redis.call('DEL', p, h)\n"                                                              \
     "  redis.call('HSET', p, 'e', fresh, 'id', now)\n"                                         \
-    "  e, o, was, ended = fresh, 0, nil, 0\n"                                                  \
+    "  e, o, past = fresh, 0, ''\n"                                                            \
     "end\n"
 
 /* ARGV epoch, channel, data, now, messages, bytes, age, memory */
@@ -65,8 +73,8 @@ static redis_script keep_script = {
                  "return { e, o }\n"};
 
 /* ARGV epoch, "1": begin where there is nothing, epoch and offset of `since`, limit, oldest (1) or
- * newest (0), memory. Answers { epoch, offset, { { id, { d, data, t, time } } ... }, epoch and end
- * of the one before }. */
+ * newest (0), memory. Answers { epoch, offset, { { id, { d, data, t, time } } ... }, past, offset
+ * of the oldest that is kept }. */
 static redis_script read_script = {
     .keys = 2,
     .text = LIFE "local from, since, limit = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])\n"
@@ -74,8 +82,10 @@ static redis_script read_script = {
                  "  begin()\n"
                  "  redis.call('PEXPIRE', p, ARGV[7])\n"
                  "end\n"
-                 "if not e then return { '0', 0, {}, '0', 0 } end\n"
-                 "if from == was and since <= ended then from = e end\n"
+                 "if not e then return { '0', 0, {}, '', 1 } end\n"
+                 "for was, ended in string.gmatch(past, '(%x+):(%d+)') do\n"
+                 "  if from == was and since <= tonumber(ended) then from = e end\n"
+                 "end\n"
                  "if from ~= e or since > o then since = 0 end\n"
                  "if ARGV[6] == '0' and since < o - limit then since = o - limit end\n"
                  "local items = {}\n"
@@ -83,7 +93,9 @@ static redis_script read_script = {
                  "  items = redis.call('XRANGE', h, string.format('%.0f', since + 1), '+',\n"
                  "    'COUNT', limit)\n"
                  "end\n"
-                 "return { e, o, items, was or '0', ended }\n"};
+                 "local first = redis.call('XRANGE', h, '-', '+', 'COUNT', 1)[1]\n"
+                 "first = first and string.match(first[1], '^%d+') or o + 1\n"
+                 "return { e, o, items, past, tonumber(first) }\n"};
 
 typedef struct {
     hub_published published;
@@ -160,16 +172,30 @@ static slice text_of(const redisReply *r)
     return r->type == REDIS_REPLY_STRING ? (slice){r->str, r->len} : (slice){"", 0};
 }
 
-/* An epoch and an offset, from element i on. */
-static bool read_position(const redisReply *reply, size_t i, hub_position *p)
+/* An epoch and an offset, which are the first elements. */
+static bool read_position(const redisReply *reply, hub_position *p)
 {
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements < i + 2)
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
         return false;
-    const redisReply *offset = reply->element[i + 1];
+    const redisReply *offset = reply->element[1];
     if (offset->type != REDIS_REPLY_INTEGER)
         return false;
     p->offset = (uint64_t)offset->integer;
-    return read_number(text_of(reply->element[i]), 16, &p->epoch);
+    return read_number(text_of(reply->element[0]), 16, &p->epoch);
+}
+
+/* "EPOCH:OFFSET EPOCH:OFFSET ..." */
+static bool read_past(slice text, hub_past *past)
+{
+    for (size_t i = 0; text.n > 0 && i < HUB_PAST_MAX; i++) {
+        const char *space = memchr(text.p, ' ', text.n);
+        size_t n = space != NULL ? (size_t)(space - text.p) : text.n;
+        if (!hub_position_parse((slice){text.p, n}, &past->ends[i]))
+            return false;
+        n += space != NULL;
+        text = (slice){text.p + n, text.n - n};
+    }
+    return true;
 }
 
 static void on_kept(const redisReply *reply, const char *problem, bool unsure, void *arg)
@@ -179,7 +205,7 @@ static void on_kept(const redisReply *reply, const char *problem, bool unsure, v
     (void)problem;
     (void)unsure;
     free(arg);
-    bool good = read_position(reply, 0, &position);
+    bool good = read_position(reply, &position);
     if (r.published != NULL)
         r.published(r.ctx, good ? 0 : -1, position);
 }
@@ -202,25 +228,12 @@ static bool read_item(const redisReply *item, hub_message *m)
     return m->data != NULL;
 }
 
-static hub_recovery recovery_of(hub_position since, const hub_history_page *page)
-{
-    if (since.epoch == 0)
-        return HUB_FROM_NOW;
-    if (!hub_position_carry(&since, page->position.epoch, page->before) ||
-        since.offset > page->position.offset)
-        return HUB_NOT_RECOVERED;
-    bool whole = since.offset == page->position.offset ||
-                 (page->n > 0 && page->items[0].offset == since.offset + 1);
-    return whole ? HUB_RECOVERED : HUB_NOT_RECOVERED;
-}
-
 static void give_page(const redisReply *items, hub_history_page page, const request *r)
 {
     hub_message *found = mem_alloc((items->elements + 1) * sizeof *found);
     page.items = found;
     while (page.n < items->elements && read_item(items->element[page.n], &found[page.n]))
         page.n++;
-    page.recovery = recovery_of(r->query.since, &page);
     r->done(r->ctx, page.n == items->elements ? 0 : -1, &page);
     for (size_t i = 0; i < page.n; i++)
         frame_drop(found[i].data);
@@ -234,11 +247,17 @@ static void on_read(const redisReply *reply, const char *problem, bool unsure, v
     (void)problem;
     (void)unsure;
     free(arg);
-    if (read_position(reply, 0, &page.position) && read_position(reply, 3, &page.before) &&
-        reply->element[2]->type == REDIS_REPLY_ARRAY)
-        give_page(reply->element[2], page, &r);
-    else
+    if (!read_position(reply, &page.position) || reply->elements != 5 ||
+        reply->element[2]->type != REDIS_REPLY_ARRAY ||
+        !read_past(text_of(reply->element[3]), &page.past) ||
+        reply->element[4]->type != REDIS_REPLY_INTEGER) {
         r.done(r.ctx, -1, NULL);
+        return;
+    }
+    hub_position since = r.query.since;
+    hub_position_carry(&since, page.position.epoch, &page.past);
+    page.recovery = hub_recovery_of(since, page.position, (uint64_t)reply->element[4]->integer);
+    give_page(reply->element[2], page, &r);
 }
 
 bool redis_history_parse(slice payload, hub_position *position, int64_t *time_ms, slice *data)

@@ -1,6 +1,6 @@
 /* Histories of topics in Redis: a stream of messages per topic (XADD with the offset as its id),
  * and a hash with the epoch (e), the newest offset (o), the stream's bytes (b), the server's
- * replication id (id), and the epoch before with its last offset (was, ended). One script does all
+ * replication id (id), and the ends of the epochs before (past, hub_past). One script does all
  * that belongs to a message, so that no node can see half of it, and no two messages one offset.
  *
  * Keys: PREFIX "position:" TOPIC, PREFIX "history:" TOPIC; the channel is PREFIX TOPIC. */
