@@ -1,4 +1,5 @@
 -- A client that does not read: what becomes of its subscription by the policy of the topic's rule.
+local http = require "spec.support.http"
 local json = require "host.json"
 local time = require "host.time"
 local server = require "spec.support.server"
@@ -28,6 +29,22 @@ local FILES = {
       end
       return web.empty()
     end }]],
+  ["lua/routes/values.lua"] = [[
+    local hub = require "host.hub"
+    local web = require "web"
+    local identity = { user = "ann" }
+    return {
+      { path = "/values/mixed", GET = function() return web.mixed("value.mixed", { identity = identity }) end },
+      { path = "/values/sse", GET = function() return web.sse("value.sse", { identity = identity }) end },
+      { path = "/values/ws", WS = { open = function(ws)
+        ws:identify(identity)
+        ws:subscribe "value.ws"
+      end } },
+      { path = "/value/{topic}/{n}", POST = function(req)
+        hub.publish(req.params.topic, ("<svg>%s %s</svg>"):format(req.params.n, ("x"):rep(100000)))
+        return web.empty()
+      end },
+    }]],
 }
 
 
@@ -169,4 +186,95 @@ describe("a client that does not read #workers", function()
     c:close()
     other:close()
   end)
+end)
+
+
+describe("a client that is slow is told to the log and the hook with all that is known", function()
+  local app, token
+
+  setup(function()
+    local files = { ["lua/hooks/slow.lua"] = [[
+      return { slow = function(context)
+        require("host.log").warn("the hook slow", { topic = context.topic, done = context.reason,
+          user = context.user, connection = context.connection, queued = context.queued })
+      end }]] }
+    for name, text in pairs(FILES) do files[name] = text end
+    app = server.start { workers = 1, files = files, set = {
+      ["limits.ws_queue"] = "128K", ["history.max_bytes"] = "100M", ["password.ln"] = 10, max_fps = 0 } }
+    token = app:post("/auth/token", { json = { username = "ann", password = "pw", session_id = "s" } }):json().token
+  end)
+
+  teardown(function() app:stop() end)
+
+  local function lines_about(topic, done, fn)
+    local found
+    wait.till(function()
+      found = {}
+      for _, line in ipairs(app:log()) do
+        if (line.msg == "a client takes too slowly what is sent to it" or line.msg == "the hook slow")
+          and line.topic == topic then
+          found[#found + 1] = line
+        end
+      end
+      if #found < 2 and fn then fn() end
+      return #found >= 2
+    end, "lines about " .. topic, 30)
+    for i, line in ipairs { found[1], found[2] } do
+      assert.equal(done, line.done)
+      assert.equal("ann", line.user)
+      assert.is_true(#line.connection > 0 and line.queued > 0, topic .. i)
+    end
+    return found
+  end
+
+  local open = {
+    ws = function(topic)
+      local c = ws.connect(app, "/ws?token=" .. token)
+      c:text("subscribe-json:" .. json.encode { topic = topic })
+      c:read_text()
+      return c
+    end,
+    sse = function(topic) return http.events(app, "/sse?topic=" .. topic .. "&token=" .. token) end,
+  }
+
+  local DONE = { pause = "paused", drop = "dropped", latest = "dropped", cut = "closed" }
+
+  for _, transport in ipairs { "ws", "sse" } do
+    for _, policy in ipairs { "pause", "drop", "latest", "cut" } do
+      local done = DONE[policy]
+      it(("by %s, %s"):format(transport, policy), function()
+        local topic = ("%s.%s"):format(policy, transport)
+        local before = app:metric "lunacast_slow_clients_total"
+        local c = open[transport](topic)
+        c.wire:pause()
+        app:post(("/flood/%s?count=%d&size=%d"):format(topic, COUNT, SIZE), { body = "" })
+        local lines = lines_about("pubsub:0:1:s" .. topic, done)
+        assert.equal(transport, lines[1].transport)
+        assert.is_true(app:metric "lunacast_slow_clients_total" > before)
+        c:close()
+      end)
+    end
+  end
+
+  -- Who is shown the newest only: once for each client, however many it skips.
+  for _, transport in ipairs { "mixed", "sse", "ws" } do
+    it(("by %s, newest values"):format(transport), function()
+      local topic, path = "value." .. transport, "/values/" .. transport
+      local c = transport == "mixed" and http.pictures(app, path) or transport == "ws" and ws.connect(app, path)
+        or http.events(app, path)
+      c.wire:pause()
+      local n = 0
+      local function say()
+        for _ = 1, 10 do
+          n = n + 1
+          app:post(("/value/%s/%d"):format(topic, n), { body = "" })
+        end
+      end
+      local lines = lines_about(topic, "skipped", say)
+      say()
+      assert.equal(transport, lines[1].transport)
+      assert.equal(2, #lines_about(topic, "skipped"))
+      c:close()
+    end)
+  end
 end)

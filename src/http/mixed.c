@@ -25,6 +25,7 @@ typedef struct {
     conn *conn;
     frame *waiting;
     uint64_t version;
+    bool skips; /* and the log was told */
 } viewer;
 
 static void send_frame(viewer *v, frame *f)
@@ -32,6 +33,17 @@ static void send_frame(viewer *v, frame *f)
     conn_write_frame(v->conn, f);
     v->member.delivered++;
     metrics_add(METRIC_PICTURES_SENT, 1);
+}
+
+/* As a matter of course: it is told once. */
+static void note_skipped(viewer *v)
+{
+    metrics_add(METRIC_PICTURES_SKIPPED, 1);
+    if (v->skips)
+        return;
+    v->skips = true;
+    audience_slow(&v->member, hub_topic_of(&v->subscriber), conn_queued(v->conn) + v->waiting->len,
+                  "skipped");
 }
 
 static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version)
@@ -46,7 +58,7 @@ static void deliver(hub_subscriber *subscriber, frame *encoded, uint64_t version
         return;
     }
     if (v->waiting != NULL)
-        metrics_add(METRIC_PICTURES_SKIPPED, 1);
+        note_skipped(v);
     frame_drop(v->waiting);
     v->waiting = frame_hold(encoded);
 }

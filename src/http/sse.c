@@ -81,10 +81,10 @@ void sse_end(sse *s, slice code)
 }
 
 /* What waits is of no use to a client that does not read: it has a second. */
-static void give_up_slow(sse *s)
+static void give_up_slow(sse *s, slice topic)
 {
     metrics_add(METRIC_SSE_SLOW, 1);
-    audience_slow(&s->member, (slice){"", 0}, conn_queued(s->c), "closed");
+    audience_slow(&s->member, topic, conn_queued(s->c), "closed");
     s->slow = true;
     begin_end(s, audience_overloaded.word, &audience_overloaded);
     conn_deadline(s->c, CLOSE_MS);
@@ -97,17 +97,17 @@ static void heartbeat_later(sse *s)
     conn_deadline(s->c, HEARTBEAT_MS);
 }
 
-static bool room_for(sse *s, size_t n)
+static bool room_for(sse *s, slice topic, size_t n)
 {
     size_t queued = conn_queued(s->c);
     if (!s->closing && queued > 0 && queued + n > s->queue)
-        give_up_slow(s);
+        give_up_slow(s, topic);
     return !s->closing;
 }
 
-static bool has_room(subscriptions *all, size_t n)
+static bool has_room(subscriptions *all, slice topic, size_t n)
 {
-    return room_for(of(all), n);
+    return room_for(of(all), topic, n);
 }
 
 static void count_sent(sse *s)
@@ -140,7 +140,7 @@ bool sse_is_open(const sse *s)
 
 bool sse_send(sse *s, slice bytes)
 {
-    if (!sse_is_open(s) || !room_for(s, bytes.n))
+    if (!sse_is_open(s) || !room_for(s, (slice){"", 0}, bytes.n))
         return false;
     conn_write(s->c, bytes.p, bytes.n);
     count_sent(s);
@@ -333,7 +333,7 @@ static void member_say(audience_member *m, slice text)
     sse *s = sse_of(m);
     buf out = {0};
     sse_event(&out, &(sse_fields){.event = SLICE("say"), .data = text, .retry = -1});
-    if (!s->closing && has_room(&s->topics, out.len))
+    if (room_for(s, (slice){"", 0}, out.len))
         conn_write(s->c, out.data, out.len);
     buf_free(&out);
 }

@@ -44,7 +44,8 @@ typedef struct {
     queued *first, *last; /* messages that wait */
     uint64_t lost;        /* after the last of them */
     bool held;            /* the hub waits for hub_resume */
-    bool slow;            /* and the log knows */
+    bool slow;            /* and the log knows, until it has caught up */
+    bool skips;           /* newest values; the log was told once */
     uint8_t policy;       /* hub_slow */
     uint64_t max_wait_ms; /* of the topic's rule */
     subscribed *begun;    /* where to note how it began */
@@ -62,15 +63,26 @@ subscriptions *subscriptions_of(hub_subscriber *s)
 
 /* Slowness ---------------------------------------------------------------------------------- */
 
-static void note_slow(subscription *s, const char *done, metric counter)
+static void note(subscription *s, bool *noted, const char *done, metric counter)
 {
     const subscriptions *all = s->home;
     metrics_add(counter, 1);
-    if (s->slow)
+    if (*noted)
         return;
-    s->slow = true;
+    *noted = true;
     audience_slow(all->member, hub_topic_of(&s->subscriber),
                   conn_queued(all->c) + all->waiting_bytes, done);
+}
+
+static void note_slow(subscription *s, const char *done, metric counter)
+{
+    note(s, &s->slow, done, counter);
+}
+
+/* Who is shown the newest skips the others as a matter of course: it is told once. */
+static void note_skipped(subscription *s)
+{
+    note(s, &s->skips, "skipped", METRIC_PICTURES_SKIPPED);
 }
 
 /* What a message costs here: its bytes may be shared, this is not. */
@@ -170,7 +182,8 @@ static void send_all(subscription *s, frame *const *encoded, size_t n)
 {
     const subscriptions_ops *ops = s->home->ops;
     for (size_t i = 0; i < n; i++) {
-        if (!ops->has_room(s->home, encoded[i]->len) || !write_next(s, encoded[i]))
+        slice topic = hub_topic_of(&s->subscriber);
+        if (!ops->has_room(s->home, topic, encoded[i]->len) || !write_next(s, encoded[i]))
             return;
     }
 }
@@ -280,7 +293,7 @@ void subscriptions_deliver(hub_subscriber *subscriber, frame *encoded, uint64_t 
         return;
     }
     if (s->waiting != NULL)
-        metrics_add(METRIC_PICTURES_SKIPPED, 1);
+        note_skipped(s);
     frame_drop(s->waiting);
     s->waiting = frame_hold(encoded);
 }

@@ -12,9 +12,9 @@ typedef struct {
     hub_class kind;
     /* May end the connection (subscriptions_leave). */
     void (*write)(subscriptions *all, frame *f);
-    /* For policy "disconnect": false, and the connection has ended, when n bytes more are too many
-     * for the client; a single message over the bound may go when nothing waits. */
-    bool (*has_room)(subscriptions *all, size_t n);
+    /* For policy "disconnect": false, and the connection has ended, when n bytes more of a topic
+     * are too many for the client; a single message over the bound may go when nothing waits. */
+    bool (*has_room)(subscriptions *all, slice topic, size_t n);
     /* So many messages (0: nobody knows) of this one's topic are missing before the next. May end
      * the connection. */
     void (*gap)(subscriptions *all, hub_subscriber *s, uint64_t lost);

@@ -71,19 +71,21 @@ void ws_close(ws *w, int code, slice reason)
 
 /* Sending ----------------------------------------------------------------------------------- */
 
-static void give_up_slow(ws *w)
+static const slice no_topic = SLICE_INIT("");
+
+static void give_up_slow(ws *w, slice topic)
 {
     metrics_add(METRIC_WS_SLOW, 1);
-    audience_slow(&w->member, (slice){"", 0}, conn_queued(w->c), "closed");
+    audience_slow(&w->member, topic, conn_queued(w->c), "closed");
     ws_close(w, WS_TRY_AGAIN, SLICE("the client reads too slowly"));
 }
 
 /* A single message over the bound may go when nothing waits. */
-bool ws_has_room(ws *w, size_t n)
+bool ws_has_room(ws *w, slice topic, size_t n)
 {
     size_t queued = conn_queued(w->c);
     if (w->state == WS_IS_OPEN && queued > 0 && queued + n > w->limits->queue)
-        give_up_slow(w);
+        give_up_slow(w, topic);
     return w->state == WS_IS_OPEN;
 }
 
@@ -91,7 +93,7 @@ static bool write_small(ws *w, ws_opcode opcode, slice data)
 {
     char header[WS_HEADER_MAX];
     size_t n = ws_put_header(header, opcode, false, data.n);
-    if (!ws_has_room(w, n + data.n))
+    if (!ws_has_room(w, no_topic, n + data.n))
         return false;
     char *room = conn_reserve(w->c, n + data.n);
     memcpy(room, header, n);
@@ -132,7 +134,7 @@ bool ws_write_frame(ws *w, frame *f)
 
 static bool send_packed(ws *w, frame *packed)
 {
-    bool sent = ws_has_room(w, packed->len) && ws_write_frame(w, packed);
+    bool sent = ws_has_room(w, no_topic, packed->len) && ws_write_frame(w, packed);
     frame_drop(packed);
     return sent;
 }

@@ -25,9 +25,9 @@ struct ws {
     seal_channel *keys; /* NULL: messages leave as they are */
 };
 
-/* Closes the client when this is too much for it; a single message over the bound may go when
- * nothing waits. */
-bool ws_has_room(ws *w, size_t n);
+/* Closes the client when this, of a topic or of none, is too much for it; a single message over the
+ * bound may go when nothing waits. */
+bool ws_has_room(ws *w, slice topic, size_t n);
 /* A topic's message to the wire; whoever is sealed gets frames that are not packed. False: it is
  * closing, and its subscriptions are gone. */
 bool ws_write_frame(ws *w, frame *f);

@@ -111,9 +111,9 @@ static void write_frame(subscriptions *all, frame *f)
     ws_write_frame(of(all), f);
 }
 
-static bool has_room(subscriptions *all, size_t n)
+static bool has_room(subscriptions *all, slice topic, size_t n)
 {
-    return ws_has_room(of(all), n);
+    return ws_has_room(of(all), topic, n);
 }
 
 static bool is_named(const hub_transport *transport)
