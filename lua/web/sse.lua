@@ -29,7 +29,7 @@ local sse = {}
 local LOG = { mode = "log" }
 -- Clients that lost the server come back within two seconds, not all at once.
 local RETRY_MIN, RETRY_SPREAD = 1000, 1000
-local ID_BYTES = 18
+local ID_BYTES, ID_MAX = 18, 64
 local TOGETHER = 64 -- events of a handler that does not wait, before others have their turn
 local GRACE, LOOK = 30, 2
 local HANDLERS = config.get "sse.handlers"
@@ -217,21 +217,28 @@ local function resumable(fn, options)
 end
 
 
+-- The newest event of a handler's stream; nil: there is no such stream. (To follow a topic would
+-- begin it, for everybody who makes an id up.)
+local function newest_of(id)
+  if #id > ID_MAX or id:find "[^%w_-]" then return nil end
+  local page, message, code = hub.history(topic_of(id), { reverse = true, limit = 1 })
+  if not page then errors.throw_world(message, code, "the stream can't be read now") end
+  return page.items[1]
+end
+
+
 --- GET /sse/ID: what is left of a handler's stream.
 ---@param id string
 ---@param last string|nil the id of the last event that the client has seen
 ---@return web.Response
 function sse.rest(id, last)
-  local topic = topic_of(id)
-  local history = last == nil and KEPT or 0
-  local entry = entry_of(topic, { mode = "log", since = last, history = history })
-  local page, message, code = hub.history(topic, { reverse = true, limit = 1 })
-  if not page then errors.throw_world(message, code, "the stream can't be read now") end
-  local newest = page.items[1]
+  local newest = newest_of(id)
   if not newest then
     errors.throw(404, "not_found", "there is no such stream; it may have ended some time ago")
   end
   if newest.position == last and events.is_last(newest.data) then return { status = 204 } end
+  local history = last == nil and KEPT or 0
+  local entry = entry_of(topic_of(id), { mode = "log", history = history }, last)
   entry.form = "ready"
   return respond({}, entry)
 end

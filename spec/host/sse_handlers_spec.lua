@@ -138,6 +138,15 @@ describe("handlers that others follow on another node #workers", function()
     store:down()
   end)
 
+  it("are 404 where nobody has begun them, and nothing is left behind of who asks", function()
+    for _, id in ipairs { "nope", ("x"):rep(400), "*", "a.b", "%F0%9F%98%80" } do
+      local res = app:get("/sse/" .. id, { headers = { ["Last-Event-ID"] = "1:1" } })
+      assert.same({ 404, "not_found" }, { res.status, res:json().code }, id)
+    end
+    assert.equal("", store:command("KEYS", "*stream:*"))
+    app:stop()
+  end)
+
   it("may finish while their server stops", function()
     local rest = begin(app, "/long?seconds=1", "begun")
     local c = open(other, "GET", rest)
