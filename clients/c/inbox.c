@@ -41,11 +41,11 @@ static void on_envelope(lunacast *c, const message *m)
 void inbox_take(lunacast *c, slice text)
 {
     message m;
-    c->attempts = 0;
     if (!message_read(&m, text)) {
         client_error(c, "bad_json", "the server has sent what is not a JSON object");
         return;
     }
+    c->attempts = 0;
     c->calls++;
     if (m.channel.n > 0 && m.type.n == 0)
         on_envelope(c, &m);

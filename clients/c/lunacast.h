@@ -225,7 +225,8 @@ typedef void (*lunacast_answer)(void *user, int code, lunacast_bytes answer);
 int lunacast_presence(lunacast *client, const char *topic, const char *session,
                       lunacast_answer answer, void *user);
 
-/* What was published: after `since` (NULL: the newest), `limit` messages (0: 100). */
+/* What was published, the oldest first: after `since` (NULL: all that is kept), up to `limit`
+ * messages (0: 100). */
 int lunacast_history(lunacast *client, const char *topic, const char *session, const char *since,
                      unsigned limit, lunacast_answer answer, void *user);
 

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOGIN_TEXT_MAX = 1024 };
+enum { LOGIN_TEXT_MAX = 1024, REFRESH_MIN_MS = 500 /* whatever a token's life is */ };
 
 static uint64_t now(const lunacast *c)
 {
@@ -142,7 +142,7 @@ void token_plan(lunacast *c)
     if (c->freed || c->renew == UINT64_MAX || !c->token)
         return;
     uint64_t left = c->renew > now(c) ? c->renew - now(c) : 0;
-    uv_timer_start(&c->refresh, on_refresh, left, 0);
+    uv_timer_start(&c->refresh, on_refresh, left > REFRESH_MIN_MS ? left : REFRESH_MIN_MS, 0);
 }
 
 /* Nobody to ask: the server decides about the token at hand. */

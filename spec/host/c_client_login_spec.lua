@@ -3,6 +3,7 @@ local certificate = require "spec.support.certificate"
 local driver = require "spec.support.client_driver"
 local proxy = require "host.test.proxy"
 local server = require "spec.support.server"
+local time = require "host.time"
 local wait = require "spec.support.wait"
 
 
@@ -129,16 +130,36 @@ end)
 
 describe("the client in C that has logged in, and its server", function()
   it("tell of each new token on the open connection, before the old one ends", function()
-    local app = start { ["pubsub.ttl"] = "4s" }
+    local app = start { ["pubsub.ttl"] = "12s" } -- the next one comes 2 s and more before this one ends
     local ann = driver.start(ws_url(app.address))
     ann:say("login", "ann", "word", false)
     ann:opens()
-    local token = next_token(ann)
-    for _ = 1, 2 do token = next_token(ann, token) end
+    next_token(ann, next_token(ann))
     ann:say("subscribe", "news")
     ann:say("publish", "news", false, "1")
     ann:hears "message"
     assert.is_nil(ann.process.out:find("waiting", 1, true), ann.process.out)
+    ann:quit()
+    app:stop()
+  end)
+
+  it("are not kept busy by tokens that live for a moment", function()
+    local app = start { ["pubsub.ttl"] = "1s" }
+    local ann = driver.start(ws_url(app.address))
+    ann:say("login", "ann", "word", false)
+    ann:opens()
+    local began = time.monotonic()
+    local function fetched()
+      local count = 0
+      for _, line in ipairs(app:log()) do
+        if line.path == "/auth/token" then count = count + 1 end
+      end
+      return count
+    end
+    wait.till(function() return fetched() >= 5 end, "some tokens")
+    wait.pause(1)
+    local count, seconds = fetched(), time.monotonic() - began
+    assert.is_true(count <= 5 + 10 * seconds, ("%d tokens in %.1f s"):format(count, seconds))
     ann:quit()
     app:stop()
   end)
