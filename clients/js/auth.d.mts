@@ -1,7 +1,7 @@
 export interface Token {
   token: string;
-  /** seconds */
-  expires_in: number;
+  /** seconds; absent: good until the server refuses it */
+  expires_in?: number;
 }
 
 export interface AuthOptions {

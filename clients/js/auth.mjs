@@ -75,7 +75,10 @@ export class Auth {
     if (!login && !source) {
       throw new LunacastError({ error: "nobody has logged in", code: "no_login" });
     }
-    const { token, expires_in: seconds } = source ? await source() : await this.#ask(login);
+    const { token, expires_in: seconds = Infinity } = source ? await source() : await this.#ask(login);
+    if (typeof token !== "string" || token === "" || !(seconds > 0)) {
+      throw new LunacastError({ error: "that is no token and its life", code: "bad_answer" });
+    }
     if (login !== this.#login || source !== this.#source) return null; // cleared meanwhile
     // Tokens count whole seconds: what is left may be up to a second less than was said.
     const life = Math.max(seconds - 1, 0) * 1000;

@@ -71,7 +71,7 @@ class Line {
       this.#client.unwatch(path);
     }
     if (this.#viewers.size > 0) return false;
-    clearTimeout(this.#poll);
+    this.#stopAsking();
     this.#client.close();
     return true;
   }
@@ -98,13 +98,16 @@ class Line {
   #changed(state) {
     if (state === "open") {
       this.#failures = 0;
-      clearTimeout(this.#poll);
-      this.#poll = null;
-      return;
+      return this.#stopAsking();
     }
     if (state !== "waiting") return;
     for (const path of this.#viewers.keys()) this.#each(path, (element) => element.become("waiting"));
     if (++this.#failures >= POLL_AFTER) this.#poll ??= setTimeout(() => this.#ask(), 0);
+  }
+
+  #stopAsking() {
+    clearTimeout(this.#poll);
+    this.#poll = null;
   }
 
   // While there is no connection: one picture after the other, so that it takes one connection.
@@ -202,6 +205,8 @@ export class LiveSvg extends HTMLElement {
 
   disconnectedCallback() {
     this.#end();
+    if (this.#url) URL.revokeObjectURL(this.#url); // what is painted stays
+    this.#url = null;
   }
 
   attributeChangedCallback(name) {

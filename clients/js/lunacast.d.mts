@@ -124,6 +124,7 @@ export interface Subscription {
 }
 
 export class Client {
+  /** ws, wss, http or https; in a browser also relative to the page. Throws where it is no URL. */
   constructor(url: string | URL, options?: Options);
 
   readonly state: State;
@@ -136,10 +137,11 @@ export class Client {
   onerror: (error: Error | LunacastError) => void;
   ongap: (gap: Gap) => void;
 
+  /** A further handler of the same topic and session shares the subscription, and its options. */
   subscribe<Payload = any>(topic: string, handler: Handler<Payload>, options?: SubscribeOptions): Subscription;
   /** Without a handler: all of them. */
   unsubscribe(topic: string, handler?: Handler, options?: { session?: string }): void;
-  /** Sends, or keeps up to 1,000 messages until there is a connection. */
+  /** Sends, or keeps up to 1,000 messages until there is a connection. Throws when too much waits. */
   publish(topic: string, payload: Json, options?: PublishOptions): void;
   /** Who is there. */
   presence(topic: string, options?: { session?: string }): Promise<Presence>;
@@ -153,7 +155,7 @@ export class Client {
    */
   watch(path: string, handler: (svg: string | null, error: LunacastError | null) => void): void;
   unwatch(path: string): void;
-  /** What was published before goes out first. */
+  /** What was published before goes out first; without a connection it is dropped. */
   close(): void;
 }
 

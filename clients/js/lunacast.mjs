@@ -16,7 +16,9 @@
  */
 
 import { Auth, LunacastError } from "./auth.mjs";
-import { Subscription, keyOf, placeOf } from "./subscription.mjs";
+import { isPublished, objectOf, placeOf } from "./message.mjs";
+import { addressOf, openSocket } from "./socket.mjs";
+import { Subscription, keyOf } from "./subscription.mjs";
 
 export { Auth, LunacastError };
 
@@ -25,6 +27,7 @@ const DELAY_MS = 500;
 const DELAY_MAX_MS = 30000;
 const BUSY_DELAY_MS = 5000; // at least so long, when the server says that it is too much
 const ASK_MS = 10000;
+const REFRESH_MIN_MS = 500; // whatever a token's life is
 const BLOCKED_AFTER = 2; // openings in a row that never opened
 const TIMER_MAX = 2 ** 31 - 1;
 
@@ -37,11 +40,6 @@ const CLOSES = {
   1009: { code: "too_large" },
   1013: { code: "overloaded", slow: true },
 };
-
-/** The members of a message that are not those of what was published. */
-function isPublished(body) {
-  return body !== null && typeof body === "object" && "payload" in body && !("channel" in body);
-}
 
 export class Client {
   onstate = () => {};
@@ -75,7 +73,7 @@ export class Client {
   #stopped = false;
 
   constructor(url, options = {}) {
-    this.#url = String(url);
+    this.#url = addressOf(url);
     this.#options = { WebSocket: globalThis.WebSocket, transport: "auto", ...options };
     const { WebSocket, transport, seal } = this.#options;
     if (!WebSocket && (transport === "ws" || seal)) {
@@ -109,14 +107,14 @@ export class Client {
     if (this.state === "open") this.#wire.unsubscribe(subscription);
   }
 
-  /** Sends, or keeps up to 1,000 messages until there is a connection. */
+  /** Sends, or keeps up to 1,000 messages until there is a connection. Throws when too much waits. */
   publish(topic, payload, { session, key } = {}) {
     const message = { topic, payload, timestamp: new Date().toISOString() };
     if (this.#options.name !== undefined) message.publisher_name = this.#options.name;
     if (session !== undefined) message.session_id = session;
     if (this.#stopped) throw new Error("this client is closed");
-    if (this.state !== "open" && this.#waiting.length >= WAITING_MAX) {
-      throw new Error(`there is no connection, and ${WAITING_MAX} messages wait for one already`);
+    if (this.state === "open" ? this.#wire.isFull() : this.#waiting.length >= WAITING_MAX) {
+      throw new Error("too many messages wait already for a connection that takes them");
     }
     const text = async () => {
       if (key) message.payload = await key.seal(topic, payload);
@@ -173,7 +171,7 @@ export class Client {
     const wire = this.#wire;
     this.#stop();
     if (wire) Promise.resolve(this.#outbox).then(() => wire.close());
-    else if (this.state !== "connecting") this.#become("closed");
+    else this.#become("closed");
   }
 
   // The connection -----------------------------------------------------------------------------
@@ -205,10 +203,11 @@ export class Client {
       const { seal } = this.#options;
       this.#greeting = seal ? await this.#greet(seal === true ? {} : seal) : null;
       const open = kind === "ws" ? openSocket : (await import("./sse.mjs")).openEvents;
-      if (this.#stopped) return this.#become("closed");
+      if (this.#stopped) return;
       this.transport = kind;
       this.#connect(open, token);
     } catch (error) {
+      if (this.#stopped) return;
       this.onerror(error);
       if (error instanceof LunacastError && error.final) this.#stop();
       this.#later();
@@ -268,7 +267,8 @@ export class Client {
     const ms = this.#options.auth?.refreshIn;
     if (ms == null) return;
     clearTimeout(this.#refresh);
-    this.#refresh = setTimeout(() => this.#refreshToken(), Math.min(ms, TIMER_MAX));
+    const wait = Math.min(Math.max(ms, REFRESH_MIN_MS), TIMER_MAX);
+    this.#refresh = setTimeout(() => this.#refreshToken(), wait);
     this.#refresh.unref?.(); // in Node it keeps no process alive
   }
 
@@ -288,6 +288,7 @@ export class Client {
     this.#wire = null;
     clearTimeout(this.#refresh);
     for (const asked of this.#asked.splice(0)) {
+      clearTimeout(asked.timer);
       asked.reject(new LunacastError({ error: "the connection was lost", code: "closed" }));
     }
     if (!opened && !this.#stopped) this.#blocked++;
@@ -329,6 +330,16 @@ export class Client {
       .catch((error) => this.onerror(error));
   }
 
+  // Nothing that a server says, or that a handler of it does, may end the program.
+  #take(data) {
+    if (this.#stopped) return;
+    try {
+      this.#handle(data);
+    } catch (error) {
+      this.onerror(error);
+    }
+  }
+
   async #unseal(wire, data) {
     let text;
     try {
@@ -344,7 +355,7 @@ export class Client {
   }
 
   async #agree(data) {
-    const body = JSON.parse(data);
+    const body = objectOf(data);
     if (body.type !== "hello" || isPublished(body)) {
       throw new LunacastError({ error: body.error ?? "the server does not seal", code: body.code });
     }
@@ -353,9 +364,9 @@ export class Client {
     return null;
   }
 
-  #take(data) {
+  #handle(data) {
+    const body = objectOf(data);
     this.#attempts = 0;
-    const body = JSON.parse(data);
     if ("channel" in body && !("type" in body)) return this.#takeEnvelope(body);
     if (isPublished(body)) return this.#takePlain(body);
     const handle = ANSWERS[body.type];
@@ -471,28 +482,6 @@ function gone() {
 const ANSWERS = {
   watching: "picture", subscribed: "begin", join: "member", leave: "member", presence: "ask", history: "ask",
 };
-
-/** A WebSocket as the client uses it. */
-function openSocket(url, token, { WebSocket }) {
-  // The subprotocol carries the token: a URL would end up in logs.
-  const socket = new WebSocket(url, token === null ? [] : ["bearer", token]);
-  let opened = false;
-  const wire = {
-    send: (text) => socket.readyState === 1 && socket.send(text),
-    close: (code = 1000, reason = "") => socket.close(code, reason),
-    begin: (all) => all.forEach((subscription) => wire.subscribe(subscription)),
-    subscribe: (subscription) => wire.sends(subscription.command()),
-    unsubscribe: (subscription) => wire.sends("unsubscribe:" + subscription.key),
-  };
-  socket.onopen = () => {
-    opened = true;
-    wire.onopen();
-  };
-  socket.onmessage = (event) => wire.onmessage(event.data);
-  socket.onerror = () => {}; // a close follows
-  socket.onclose = (event) => wire.onclose(event.code, event.reason, opened);
-  return wire;
-}
 
 export function connect(url, options) {
   return new Client(url, options);

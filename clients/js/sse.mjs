@@ -6,6 +6,7 @@
  * connections need a WebSocket.
  */
 
+const POSTING_MAX = 1000; // messages that wait for those before them
 const CLOSES = { expired: 4401, revoked: 4403, kicked: 4409, overloaded: 1013, going_away: 1001 };
 const REFUSED = { 401: 4401, 403: 4403, 429: 1013, 503: 1013 };
 
@@ -65,10 +66,13 @@ class EventWire {
   #session;
   #fetch;
   #topics = new Map(); // key -> Subscription
-  #stream = null; // AbortController of the one that is read
+  #followed = new Set(); // those of the stream that is read
+  #stream = null; // AbortController of it
+  #opening = new AbortController();
   #id = null; // the stream's, for a newer token
   #changing = null;
   #posting = Promise.resolve(); // one after the other, so that they arrive in order
+  #waiting = 0;
   #opened = false;
   #over = false;
   onopen = () => {};
@@ -86,7 +90,7 @@ class EventWire {
 
   // Whether the server is there shows with the first answer.
   async #open() {
-    const answer = await this.#ask("/health", {}).catch(() => null);
+    const answer = await this.#ask("/health", { signal: this.#opening.signal }).catch(() => null);
     if (!answer) return this.#end(1006, "");
     this.#opened = true;
     if (!this.#over) this.onopen();
@@ -100,6 +104,7 @@ class EventWire {
   #end(code, reason) {
     if (this.#over) return;
     this.#over = true;
+    this.#opening.abort();
     this.#stream?.abort();
     this.onclose(code, reason, this.#opened);
   }
@@ -157,7 +162,18 @@ class EventWire {
     if (stream !== this.#stream) return;
     if (answer?.status !== 200) return this.#refused(answer);
     this.#id = answer.headers.get("Stream-Id");
+    this.#tellUnsure();
     await this.#drain(answer.body, second ? null : only, stream);
+  }
+
+  // What was published between two streams is known to be missing only where there are positions.
+  #tellUnsure() {
+    const all = [...this.#topics.values()];
+    const unsure = all.filter((one) => this.#followed.has(one) && one.position === null);
+    this.#followed = new Set(all);
+    for (const { topic, session: session_id } of unsure) {
+      this.onmessage(JSON.stringify({ error: "messages may have been missed", code: "gap", topic, session_id }));
+    }
   }
 
   async #refused(answer) {
@@ -216,8 +232,14 @@ class EventWire {
     if (this.#id) this.#post(`/sse/${encodeURIComponent(this.#id)}/token`, { token });
   }
 
+  isFull() {
+    return this.#waiting >= POSTING_MAX;
+  }
+
   #post(path, body) {
-    this.#posting = this.#posting.then(() => this.#over || this.#postNow(path, body));
+    this.#waiting++;
+    this.#posting = this.#posting.then(() => this.#over || this.#postNow(path, body))
+      .then(() => this.#waiting--);
   }
 
   async #postNow(path, body) {

@@ -4,16 +4,6 @@ export function keyOf(topic, session) {
   return session === undefined ? topic : `${topic}|${session}`;
 }
 
-/** The topic and session in the server's word for them ("pubsub:2:4:" tenant session topic). */
-export function placeOf(channel) {
-  const [, tenant, session, rest] = /^pubsub:(\d+):(\d+):(.*)$/s.exec(channel) ?? [];
-  if (rest === undefined) return null;
-  const bytes = new TextEncoder().encode(rest); // the numbers count bytes
-  const part = (from, to) => new TextDecoder().decode(bytes.subarray(from, to));
-  const at = Number(tenant), end = at + Number(session);
-  return { session: part(at, end), topic: part(end) };
-}
-
 function offsetOf(position) {
   const [epoch, offset] = position.split(":");
   return { epoch, offset: Number(offset) };
@@ -146,7 +136,7 @@ export class Subscription {
   }
 
   takeMembers({ members }) {
-    this.#setMembers(members, { type: "state" });
+    this.#setMembers([...members], { type: "state" });
   }
 
   #setMembers(members, event) {

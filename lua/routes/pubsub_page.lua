@@ -10,7 +10,8 @@ local CLIENT = "clients/js/"
 local FILES = {
   ["page.css"] = PAGE, ["page.mjs"] = PAGE, ["view.mjs"] = PAGE,
   ["lunacast.mjs"] = CLIENT, ["auth.mjs"] = CLIENT, ["subscription.mjs"] = CLIENT,
-  ["seal.mjs"] = CLIENT, ["sse.mjs"] = CLIENT, ["live-svg.mjs"] = CLIENT,
+  ["message.mjs"] = CLIENT, ["socket.mjs"] = CLIENT, ["sse.mjs"] = CLIENT, ["seal.mjs"] = CLIENT,
+  ["live-svg.mjs"] = CLIENT,
 }
 
 local POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "

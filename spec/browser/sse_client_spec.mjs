@@ -113,6 +113,21 @@ describe("clients/js by server-sent events", () => {
     }
   });
 
+  it("says where something may be missing when its topics change, and only there", async () => {
+    const client = open({ session: "change" });
+    client.subscribe("plain", client.box);
+    await follows(client, "plain", "change");
+    client.subscribe("kept7", client.box, { resume: true });
+    await follows(client, "kept7", "change");
+    const { topic, code } = await client.gaps.next("a gap");
+    assert.deepEqual([topic, code], ["plain", "gap"]);
+    client.unsubscribe("plain");
+    client.subscribe("other", client.box);
+    await follows(client, "other", "change");
+    assert.deepEqual(client.gaps.all, []);
+    client.close();
+  });
+
   it("is present where it asks to be", async () => {
     const [watcher, reader] = [open({ session: "hall", transport: "ws" }), open({ session: "hall" })];
     const told = mailbox();
