@@ -44,7 +44,8 @@ local function check_file(path, add)
   local ok, message = load(text, "@" .. path, "t")
   if not ok then
     local line, what = message:match ":(%d+): (.*)$"
-    return add("error", { file = path, line = math.tointeger(tonumber(line)), message = what })
+    return add("error", { file = path, line = math.tointeger(tonumber(line)),
+      message = what or message })
   end
   for _, warning in ipairs(lint(text, globals_of(path))) do
     add("warning", { file = path, line = warning.line, message = warning.message })

@@ -46,14 +46,19 @@ local function new_piece(call, kind, name)
 end
 
 
+local function unknown(call, what, word, known)
+  local near = nearest(word, known)
+  call:usage('there is no %s "%s"; %s', what, word, near and ('did you mean "%s"?'):format(near)
+    or "there are " .. table.concat(known, ", "))
+end
+
+
 local function template_of(call)
   local wanted = call.options.template or TEMPLATES[1]
   for _, name in ipairs(TEMPLATES) do
     if name == wanted then return require("cli.scaffold." .. name) end
   end
-  local near = nearest(wanted, TEMPLATES)
-  call:usage('there is no template "%s"%s; there are %s', wanted,
-    near and ('; did you mean "%s"?'):format(near) or "", table.concat(TEMPLATES, ", "))
+  unknown(call, "template", wanted, TEMPLATES)
 end
 
 
@@ -97,10 +102,9 @@ lua-language-server. `new KIND NAME` adds one file and its spec to the applicati
       local kinds = {}
       for kind in pairs(pieces) do kinds[#kinds + 1] = kind end
       table.sort(kinds)
-      local near = nearest(first, kinds)
-      call:usage('there is no kind "%s"%s; there are %s', first,
-        near and ('; did you mean "%s"?'):format(near) or "", table.concat(kinds, ", "))
+      unknown(call, "kind", first, kinds)
     end
+    if first == "" then call:usage "a folder has a name" end
     new_application(call, first)
   end,
 }

@@ -43,7 +43,8 @@ end
 function loader.routes(folder, visit)
   loader.each(folder, function(value, origin)
     if type(value) ~= "table" then
-      error(("%s: a route file returns a table, it returned a %s"):format(origin, type(value)), 0)
+      error(("%s: a route file returns a table, it returned %s"):format(origin,
+        value == true and "nothing" or "a " .. type(value)), 0) -- require makes true of nothing
     end
     if value.path ~= nil then return visit(value, origin) end
     if value[1] == nil and next(value) ~= nil then

@@ -3,9 +3,20 @@
 --   middleware = { "bearer", function(req, next) ... return next(req) end }
 -- A name stands for what a plugin has added under it, else for the file lua/middleware/<name>.lua,
 -- which returns such a function.
+local loader = require "web.loader"
+local suggest = require("web.template.errors").suggest
+
 local middleware = {}
 
 local added = {} -- by plugins: name -> function
+
+
+local function known_names()
+  local names = {}
+  for name in pairs(added) do names[name] = true end
+  for _, module in ipairs(loader.modules "middleware") do names[module:match "[^.]+$"] = true end
+  return names
+end
 
 
 local function resolve(item, origin)
@@ -15,7 +26,11 @@ local function resolve(item, origin)
   end
   if added[item] then return added[item] end
   local ok, found = pcall(require, "middleware." .. item)
-  if not ok then
+  local absent = ("module 'middleware.%s' not found"):format(item)
+  if not ok and tostring(found):sub(1, #absent) == absent then
+    error(('%s: there is no middleware "%s", no file lua/middleware/%s.lua%s'):format(origin, item,
+      item, suggest(item, known_names())), 0)
+  elseif not ok then
     error(("%s: middleware \"%s\": %s"):format(origin, item, tostring(found)), 0)
   end
   if type(found) ~= "function" then

@@ -82,6 +82,7 @@ function source.explain(text)
   message = message or text
   local name, rest = message:match "^([%w_/.-]+%.lua): (.*)$" -- a load that knows no line
   if not name then name, rest = message:match "^([%w_/.-]+%.sql): (.*)$" end
+  if name then name = find(name) end
   local place = name and { file = name, message = rest }
     or source.place(message, trace) or { message = message }
   place.trace = trace

@@ -57,7 +57,11 @@ describe("lunacast check", function()
       { { ["lua/routes/a.lua"] = "return {\n  path = = 1\n}" }, "^lua/routes/a%.lua:2: error: unexpected symbol" },
       { { ["lua/routes/a.lua"] = "local x = nil\nreturn { path = x.y }" }, "^lua/routes/a%.lua:2: error: attempt to index" },
       { { ["lua/routes/a.lua"] = "return { path = '/x', middleware = { 'nope' }, GET = print }" },
-        "lua/routes/a%.lua: error: .*middleware \"nope\"" },
+        "lua/routes/a%.lua: error: there is no middleware \"nope\", no file lua/middleware/nope.lua" },
+      { { ["lua/routes/a.lua"] = "return { path = '/x', middleware = { 'baerer' }, GET = print }" },
+        "lua/routes/a%.lua: error: there is no middleware \"baerer\".*did you mean 'bearer'" },
+      { { ["lua/routes/a.lua"] = "\27Lua" }, "lua/routes/a%.lua: error: bytecode is not loaded" },
+      { { ["lua/a.lua"] = "\27Lua" }, "lua/a%.lua: error: attempt to load a binary chunk" },
       { { ["lua/filters/twice.lua"] = "return {\n" }, "^lua/filters/twice%.lua:%d: error:" },
       { { ["lua/filters/twice.lua"] = "return 7" }, "^lua/filters/twice%.lua: error: a filter file returns a function" },
       { { ["templates/base.html"] = "<p>\n{{ 1 | nosuch }}" },
@@ -83,6 +87,21 @@ describe("lunacast check", function()
       assert.matches(case[2], p.out)
       assert.equal("1 error, 0 warnings\n", p.err)
     end
+  end)
+
+  it("says that a link leads nowhere", function()
+    local folder = application(GOOD)
+    os.execute(("ln -s nowhere.lua %s/lua/routes/link.lua"):format(folder))
+    local p = lunacast("check", folder)
+    assert.equal(1, p.code)
+    assert.matches("^lua/routes/link%.lua: error: a link to nothing\n", p.out)
+  end)
+
+  it("ends, with file and line, where a load does not", function()
+    local folder = with { ["lua/routes/a.lua"] = "\nwhile true do end" }
+    local p = process.run(BINARY, { "check", folder }, { seconds = 200 }) -- 10 of CPU time
+    assert.equal(1, p.code)
+    assert.matches("^lua/routes/a%.lua:2: error: the script ran out of its time budget", p.out)
   end)
 
   it("refuses wrong settings with line and key", function()

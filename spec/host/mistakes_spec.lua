@@ -27,7 +27,7 @@ local HANDLERS = {
 -- A route file, and why it is refused.
 local FILES = {
   ["without return"] = { "local x = {} x.path = '/x'",
-    "lua/routes/b.lua: a route file returns a table, it returned a boolean" },
+    "lua/routes/b.lua: a route file returns a table, it returned nothing" },
   ["with a method in small letters"] = { "return { path = '/x', Get = print }",
     "lua/routes/b.lua: Get has no meaning in the route /x; methods are GET" },
   ["without a path"] = { "return { GET = function() end }", "lua/routes/b.lua: a route needs a path" },
@@ -38,7 +38,7 @@ local FILES = {
   ["with middleware that is no list"] = { "return { path = '/x', middleware = 'auth', GET = print }",
     "lua/routes/b.lua: middleware is a list of names and functions, such as { \"bearer\" }, got a string" },
   ["with middleware that is not there"] = { "return { path = '/x', middleware = { 'auht' }, GET = print }",
-    "lua/routes/b.lua: middleware \"auht\": module 'middleware.auht' not found" },
+    "lua/routes/b.lua: there is no middleware \"auht\", no file lua/middleware/auht.lua" },
 }
 
 describe("a beginner who", function()

@@ -214,6 +214,6 @@ describe("boot", function()
       ["routes.a"] = { path = "/a", middleware = { "nope" }, GET = print },
     })
     assert.is_false(ok)
-    assert.truthy(message:find('lua/routes/a.lua: middleware "nope"', 1, true))
+    assert.truthy(message:find('lua/routes/a.lua: there is no middleware "nope"', 1, true))
   end)
 end)

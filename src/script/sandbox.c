@@ -58,8 +58,10 @@ static const char absent[] = "absent";
 static const char *read_file(const char *file, buf *text)
 {
     struct stat info;
+    if (stat(file, &info) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return lstat(file, &info) == 0 ? "a link to nothing" : absent;
     if (stat(file, &info) != 0)
-        return errno == ENOENT || errno == ENOTDIR ? absent : strerror(errno);
+        return strerror(errno);
     if (!S_ISREG(info.st_mode))
         return "not a regular file"; /* opening it might wait */
     FILE *f = fopen(file, "rbe");
@@ -102,15 +104,17 @@ static bool load_text(lua_State *L, const char *file, slice key)
     int status = LUA_OK;
     if (text.p != NULL) {
         slice lua = without_head(text);
+        if (lua.n > 0 && lua.p[0] == LUA_SIGNATURE[0])
+            wrong = "bytecode is not loaded, only Lua's source";
         status = luaL_loadbufferx(L, lua.p, lua.n, name, "t");
     }
     buf_free(&read);
+    if (wrong != NULL && wrong != absent)
+        luaL_error(L, "%s: %s", file, wrong);
     if (status != LUA_OK)
         lua_error(L);
     if (text.p != NULL)
         app_env_give(L);
-    if (text.p == NULL && wrong != NULL && wrong != absent)
-        luaL_error(L, "%s: %s", file, wrong);
     return text.p != NULL;
 }
 
