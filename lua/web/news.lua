@@ -16,7 +16,8 @@ local BATCH = 100
 local QUEUE_MAX = 10000
 
 local resumed = false
-local queue, first, last, running, full = {}, 1, 0, false, false
+local queue, first, last, full = {}, 1, 0, false
+local runner -- the task that runs hooks; it may be stopped in one that runs too long
 
 
 local function run_hooks()
@@ -26,7 +27,7 @@ local function run_hooks()
     first = first + 1
     hooks.run(item.kind, item)
   end
-  running, full = false, false
+  full = false
 end
 
 
@@ -39,9 +40,7 @@ local function tell_hook(item)
   end
   last = last + 1
   queue[last] = item
-  if running then return end
-  running = true
-  task.spawn(run_hooks)
+  if not runner or not task.alive(runner) then runner = task.spawn(run_hooks) end
 end
 
 

@@ -32,7 +32,8 @@ local LOG = { mode = "log" }
 ---@field user? string
 ---@field data? any plain data that the client has set
 
-local unwritten, retrying = {}, false
+local unwritten = {}
+local retrier -- the task that writes them
 
 
 --- This worker's name among all of all nodes.
@@ -156,7 +157,6 @@ local function retry()
       if not put(room) then unwritten[room] = true end
     end
   end
-  retrying = false
 end
 
 
@@ -168,9 +168,7 @@ function presence.write(room)
   log.warn("who is present can't be kept now; trying again",
     { topic = room, error = message, code = code })
   unwritten[room] = true
-  if retrying then return end
-  retrying = true
-  task.spawn(retry)
+  if not retrier or not task.alive(retrier) then retrier = task.spawn(retry) end
 end
 
 

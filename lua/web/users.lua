@@ -65,7 +65,7 @@ local function check(room)
   if known or not store.add(CLAIM .. room, presence.holder(), { ttl = CLAIM_SECONDS }) then
     return true
   end
-  hooks.run("gone", whose(room))
+  task.spawn(hooks.run, "gone", whose(room)) -- it may be stopped since it runs too long
   return true
 end
 

@@ -10,7 +10,10 @@ local HOOKS = [[
 local log = require "host.log"
 local seen = {}
 for _, name in ipairs { "close", "slow", "gone" } do
+  local stuck = 0
   seen[name] = function(c)
+    if c.user == "stuck" then stuck = stuck + 1 end
+    while stuck == 1 and c.user == "stuck" do end
     log.info("hook " .. name, { user = c.user or "", transport = c.transport or "",
       reason = c.reason or "", code = c.code or 0, whole = math.type(c.seconds) or "" })
   end
@@ -284,6 +287,28 @@ for _, store in ipairs { "embedded", "redis" } do
       viewer:close()
       line = wait.till(function() return hook("transport", "mixed") end, "the picture's hook")
       assert.equal("the connection was lost", line.reason)
+    end)
+
+    it("goes on calling hooks after one that was stopped, since it ran too long", function()
+      for _ = 1, 6 do open(app, "stuck"):close() end
+      app:logged "ran out of its time budget"
+      local free = {}
+      for i = 1, 6 do free[i] = open(app, "free" .. i) end
+      for i = 1, 6 do free[i]:close() end
+      wait.till(function()
+        local closed = 0
+        for _, l in ipairs(app:log()) do
+          if l.msg == "hook close" and l.user:find "^free" then closed = closed + 1 end
+        end
+        return closed == 6
+      end, "the hooks of the others")
+      wait.till(function()
+        open(app, "stuck"):close()
+        wait.pause(1.2) -- the grace is one second
+        for _, l in ipairs(app:log()) do
+          if l.msg == "hook gone" and l.user == "stuck" then return true end
+        end
+      end, "the hook gone, after one that was stopped")
     end)
 
     it("calls the hook gone once, when the last connection is away for the grace", function()
