@@ -51,6 +51,12 @@ static size_t messages(hub_subscriber *s, frame *const *frames, size_t n)
     return n;
 }
 
+static void deliver(hub_subscriber *s, frame *encoded, uint64_t version)
+{
+    (void)version;
+    messages(s, &encoded, 1);
+}
+
 static void gap(hub_subscriber *s, uint64_t lost)
 {
     char text[30];
@@ -70,7 +76,7 @@ static void end(hub_subscriber *s, slice topic)
     LIST_ENTRY(s, reader, subscriber)->ends++;
 }
 
-static const hub_transport transport = {"test", encode, NULL, end, 0, messages, gap, begun};
+static const hub_transport transport = {"test", encode, deliver, end, 0, messages, gap, begun};
 
 static void on_awake(uv_timer_t *timer)
 {
@@ -118,16 +124,28 @@ static void gather(world *w)
         subscribe(w, "crowd", &w->crowd[i]);
 }
 
-static void publish_bytes(world *w, const char *topic, const char *data, size_t n)
+static void gather_viewers(world *w)
 {
-    frame *f = frame_new(data, n);
-    hub_publish(w->port, slice_of(topic), f, (hub_meta){.log = true}, NULL, NULL);
+    w->crowd = mem_alloc(CROWD * sizeof *w->crowd);
+    for (int i = 0; i < CROWD; i++)
+        hub_subscribe(w->port, SLICE("crowd"), &w->crowd[i].subscriber, &transport);
+}
+
+static void publish_bytes(world *w, const char *topic, slice data, hub_meta meta)
+{
+    frame *f = frame_new(data.p, data.n);
+    hub_publish(w->port, slice_of(topic), f, meta, NULL, NULL);
     frame_drop(f);
 }
 
 static void publish(world *w, const char *topic, const char *text)
 {
-    publish_bytes(w, topic, text, strlen(text));
+    publish_bytes(w, topic, slice_of(text), (hub_meta){.log = true});
+}
+
+static void show(world *w, const char *topic, const char *text)
+{
+    publish_bytes(w, topic, slice_of(text), (hub_meta){0});
 }
 
 /* How many of the crowd have heard this, and nothing else. */
@@ -183,8 +201,8 @@ static void large_messages_make_shorter_turns(void **state)
     hub_port_run(w.port);
     int of_small = count(&w, "s");
     run_until_all(&w, "s");
-    publish_bytes(&w, "crowd", large, 100000);
-    publish_bytes(&w, "crowd", large, 100000);
+    publish_bytes(&w, "crowd", (slice){large, 100000}, (hub_meta){.log = true});
+    publish_bytes(&w, "crowd", (slice){large, 100000}, (hub_meta){.log = true});
     hub_port_run(w.port);
     int of_large = count(&w, "sL");
     assert_true(of_large > 100 && of_large < of_small / 5);
@@ -258,6 +276,110 @@ static void a_crowd_that_comes_back_is_served_over_several_turns(void **state)
     hub_port_run(w.port);
     run_until_all(&w, "abc");
     assert_string_equal(live.said, "abc");
+    close_world(&w);
+}
+
+/* Newest values ------------------------------------------------------------------------------ */
+
+static void a_value_goes_to_a_crowd_over_several_turns_and_to_others_in_between(void **state)
+{
+    (void)state;
+    world w;
+    reader other = {0};
+    open_world(&w);
+    gather_viewers(&w);
+    hub_subscribe(w.port, SLICE("other"), &other.subscriber, &transport);
+    show(&w, "crowd", "a");
+    hub_port_run(w.port);
+    int first = count(&w, "a");
+    assert_true(first > 1000 && first < CROWD);
+    show(&w, "other", "x");
+    hub_port_run(w.port);
+    assert_string_equal(other.said, "x");
+    assert_true(count(&w, "") > 0);
+    assert_true(run_until_all(&w, "a") > 0);
+    close_world(&w);
+}
+
+static void who_is_not_served_yet_gets_the_newer_value_and_nobody_one_twice(void **state)
+{
+    (void)state;
+    world w;
+    reader late = {0};
+    open_world(&w);
+    gather_viewers(&w);
+    show(&w, "crowd", "a");
+    hub_port_run(w.port);
+    int first = count(&w, "a");
+    hub_subscribe(w.port, SLICE("crowd"), &late.subscriber, &transport);
+    assert_string_equal(late.said, "a");
+    show(&w, "crowd", "b");
+    hub_port_run(w.port);
+    for (int turn = 0; turn < 1000 && count(&w, "ab") < first; turn++)
+        uv_run(&w.loop, UV_RUN_NOWAIT);
+    assert_int_equal(count(&w, "ab"), first);
+    assert_int_equal(count(&w, "b"), CROWD - first);
+    uv_run(&w.loop, UV_RUN_NOWAIT);
+    assert_string_equal(late.said, "ab");
+    close_world(&w);
+}
+
+static void the_pace_holds_in_the_middle_of_a_round(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w);
+    gather_viewers(&w);
+    hub_set_pace(w.hub, 1, 0);
+    uint64_t began = clock_ms();
+    show(&w, "crowd", "a");
+    hub_port_run(w.port);
+    int first = count(&w, "a");
+    show(&w, "crowd", "b");
+    hub_port_run(w.port);
+    while (count(&w, "") > 0)
+        uv_run(&w.loop, UV_RUN_NOWAIT);
+    assert_true(count(&w, "a") == first || clock_ms() - began >= 1000);
+    clock_advance(1000);
+    while (count(&w, "ab") < first)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    assert_int_equal(count(&w, "b"), CROWD - first);
+    close_world(&w);
+}
+
+static void after_a_silence_a_crowd_gets_the_value_again_over_several_turns(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w);
+    gather_viewers(&w);
+    show(&w, "crowd", "a");
+    hub_port_run(w.port);
+    run_until_all(&w, "a");
+    clock_advance(30000);
+    while (count(&w, "aa") == 0)
+        uv_run(&w.loop, UV_RUN_ONCE);
+    assert_true(count(&w, "a") > 0);
+    run_until_all(&w, "aa");
+    close_world(&w);
+}
+
+static void viewers_leave_and_a_topic_ends_in_the_middle_of_a_round(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w);
+    gather_viewers(&w);
+    show(&w, "crowd", "a");
+    hub_port_run(w.port);
+    show(&w, "crowd", "b");
+    for (int i = 0; i < CROWD; i += 2)
+        hub_unsubscribe(&w.crowd[i].subscriber);
+    hub_publish(w.port, SLICE("crowd"), NULL, (hub_meta){.ended = true}, NULL, NULL);
+    hub_port_run(w.port);
+    for (int i = 0; i < CROWD; i++)
+        assert_int_equal(w.crowd[i].ends, i % 2);
+    uv_run(&w.loop, UV_RUN_NOWAIT);
     close_world(&w);
 }
 
@@ -350,6 +472,11 @@ int main(void)
         cmocka_unit_test(who_leaves_or_comes_during_a_turn_s_end_is_no_matter),
         cmocka_unit_test(a_topic_that_ends_between_turns_ends_for_all),
         cmocka_unit_test(a_crowd_that_comes_back_is_served_over_several_turns),
+        cmocka_unit_test(a_value_goes_to_a_crowd_over_several_turns_and_to_others_in_between),
+        cmocka_unit_test(who_is_not_served_yet_gets_the_newer_value_and_nobody_one_twice),
+        cmocka_unit_test(the_pace_holds_in_the_middle_of_a_round),
+        cmocka_unit_test(after_a_silence_a_crowd_gets_the_value_again_over_several_turns),
+        cmocka_unit_test(viewers_leave_and_a_topic_ends_in_the_middle_of_a_round),
         cmocka_unit_test(what_waited_for_too_long_is_left_out_and_told),
         cmocka_unit_test(the_newest_message_goes_out_however_late),
         cmocka_unit_test(with_a_history_it_is_left_out_now_and_there_for_who_comes_back),

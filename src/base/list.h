@@ -55,6 +55,18 @@ static inline void list_move(list *from, list *to)
     list_init(from);
 }
 
+/* All of `from` goes to the end of `to`; `from` is empty after. */
+static inline void list_append_all(list *to, list *from)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 #define LIST_ENTRY(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define LIST_FOR_EACH(it, head) for (list *it = (head)->next; it != (head); it = it->next)
 #define LIST_FOR_EACH_SAFE(it, head)                                   \

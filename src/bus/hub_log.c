@@ -246,8 +246,9 @@ static bool tell_gap(hub_topic *t, hub_subscriber *s, const hub_batch *b)
     return hub_batch_gap(&t->log_subscribers, s, lost, more);
 }
 
-static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)
+static void give_batch(hub_topic *t, hub_subscriber *s)
 {
+    hub_batch *b = t->batch;
     bool follows;
     if (!tell_gap(t, s, b))
         return;
@@ -258,19 +259,6 @@ static void deliver_to(hub_topic *t, hub_subscriber *s, hub_batch *b)
         deliver_slowly(t, s, b, from);
     else if (from < b->n)
         hub_batch_offer(t, s, b, from, b->n);
-}
-
-/* True: all have got the batch. A callback may unsubscribe anyone. */
-static bool walk(hub_topic *t)
-{
-    hub_port *p = t->port;
-    while (!list_empty(&t->unserved) && p->live_left > 0) {
-        hub_subscriber *s = LIST_ENTRY(t->unserved.next, hub_subscriber, link);
-        list_put(&t->log_subscribers, &s->link);
-        deliver_to(t, s, t->batch);
-        hub_spend(&p->live_left, t->batch->bytes);
-    }
-    return list_empty(&t->unserved);
 }
 
 static void end_batch(hub_topic *t)
@@ -305,12 +293,6 @@ static bool begin_batch(hub_topic *t)
     return false;
 }
 
-static void go_on_later(hub_topic *t)
-{
-    list_put(&t->port->unfinished, &t->unfinished_link);
-    uv_async_send(&t->port->wake);
-}
-
 void hub_log_deliver(hub_topic *t)
 {
     hub_port *p = t->port;
@@ -322,13 +304,13 @@ void hub_log_deliver(hub_topic *t)
         return;
     t->delivering = true;
     while (p->live_left > 0 && (t->batch != NULL || begin_batch(t))) {
-        if (walk(t))
+        if (hub_walk(t, &t->unserved, &t->log_subscribers, t->batch->bytes, give_batch))
             end_batch(t);
     }
     hub_replay(t);
     t->delivering = false;
     if (p->live_left == 0 || p->past_left == 0)
-        go_on_later(t);
+        hub_go_on_later(t);
 }
 
 void hub_log_clear(hub_topic *t)

@@ -1,17 +1,14 @@
-/* A worker's side of the hub: its subscribers, and when they get what.
+/* A worker's side of the hub: its topics, its mailbox, and its turns. Who gets what is
+ * hub_value.c's (newest values) and hub_log.c's (messages).
  *
- * A turn: messages go out until so many bytes are given (each delivery counts for some more); what
- * is left over goes on in the loop's next turn, the topics in rotation. So a crowd's large messages
- * keep neither sockets nor other topics waiting, and what comes meanwhile is seen at once, with its
- * time. Counted and not timed: the same on a busy machine.
+ * A turn: both go out until so many bytes are given (each delivery counts for some more); what is
+ * left over goes on in the loop's next turn, the topics in rotation. So a crowd keeps neither
+ * sockets nor other topics waiting, and what comes meanwhile is seen at once, with its time.
+ * Counted and not timed: the same on a busy machine.
  *
- * Pace: a topic delivers at most max_fps values a second. The first goes out at once; what comes
- * within the slot waits and only the newest of it is sent when the slot opens. Silence: after
- * keep_alive_ms the newest value is sent again. Both lists are ordered by time, so the timers look
- * at the heads only. A rule's rate makes a topic's slots longer.
- *
- * A topic of a port lives while it has subscribers or watches. A walk over subscribers moves the
- * list away and puts each one back before its turn, so that a callback may unsubscribe anyone.
+ * A topic of a port lives while it has subscribers or watches. A walk over subscribers takes each
+ * one out of its list and puts it where it belongs after its turn, so that a callback may
+ * unsubscribe anyone.
  *
  * What must never happen: a topic freed while it is being walked (delivering). */
 #include "hub_batch.h"
@@ -50,6 +47,8 @@ hub_topic *hub_get_topic(hub_port *p, slice name)
     list_init(&t->dirty_link);
     list_init(&t->log);
     list_init(&t->subscribers);
+    list_init(&t->behind);
+    list_init(&t->due);
     list_init(&t->log_subscribers);
     list_init(&t->unserved);
     list_init(&t->unfinished_link);
@@ -73,14 +72,6 @@ void hub_tick(hub_port *p)
     uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
 }
 
-static void drop_encoded(hub_topic *t)
-{
-    for (int i = 0; i < HUB_TRANSPORTS; i++) {
-        frame_drop(t->encoded[i]);
-        t->encoded[i] = NULL;
-    }
-}
-
 void hub_free_if_unused(hub_topic *t)
 {
     if (t->delivering || t->subscriber_count > 0 || !list_empty(&t->watches))
@@ -90,106 +81,11 @@ void hub_free_if_unused(hub_topic *t)
     list_remove(&t->paced_link);
     list_remove(&t->quiet_link);
     list_remove(&t->unfinished_link);
-    drop_encoded(t);
-    frame_drop(t->latest);
+    hub_value_clear(t);
     hub_unlisten(t);
     hub_log_clear(t);
     hub_replay_cache_free(t);
     free(t);
-}
-
-/* Delivery ---------------------------------------------------------------------------------- */
-
-static frame *encoded_for(hub_topic *t, const hub_transport *transport)
-{
-    frame **cached = &t->encoded[transport->index];
-    if (*cached == NULL)
-        *cached = transport->encode(t->node.key, t->latest, t->version, (hub_position){0});
-    return *cached;
-}
-
-static void deliver_one(hub_topic *t, hub_subscriber *s)
-{
-    frame *encoded = encoded_for(t, s->transport);
-    if (encoded != NULL)
-        s->transport->deliver(s, encoded, t->version);
-}
-
-static void deliver_all(hub_topic *t)
-{
-    list walk;
-    t->delivering = true;
-    t->sent_ms = clock_ms();
-    list_remove(&t->quiet_link);
-    list_append(&t->port->quiet, &t->quiet_link);
-    list_move(&t->subscribers, &walk);
-    while (!list_empty(&walk)) {
-        hub_subscriber *s = LIST_ENTRY(walk.next, hub_subscriber, link);
-        list_remove(&s->link);
-        list_append(&t->subscribers, &s->link);
-        deliver_one(t, s);
-    }
-    t->delivering = false;
-}
-
-static uint64_t slot_ms(const hub_topic *t)
-{
-    uint32_t fps = t->port->hub->max_fps, rate = t->rate;
-    uint32_t least = fps == 0 || (rate > 0 && rate < fps) ? rate : fps;
-    return least == 0 ? 0 : (1000u + least - 1) / least;
-}
-
-static void on_pace(uv_timer_t *timer);
-
-static void plan_pace(hub_port *p)
-{
-    if (list_empty(&p->paced))
-        return;
-    hub_topic *first = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
-    uint64_t due = first->slot_ms, now = clock_ms();
-    uv_update_time(p->loop);
-    uv_timer_start(&p->pace, on_pace, due > now ? due - now : 0, 0);
-}
-
-/* Most topics have the same pace, so its place is at the end, or near it. */
-static void wait_for_slot(hub_topic *t, uint64_t due)
-{
-    hub_port *p = t->port;
-    list *before = p->paced.prev;
-    t->waiting_slot = true;
-    t->slot_ms = due;
-    while (before != &p->paced && LIST_ENTRY(before, hub_topic, paced_link)->slot_ms > due)
-        before = before->prev;
-    list_append(before->next, &t->paced_link);
-    if (before == &p->paced)
-        plan_pace(p);
-}
-
-static void offer(hub_topic *t)
-{
-    uint64_t slot = slot_ms(t);
-    if (t->waiting_slot || t->subscriber_count == 0)
-        return;
-    if (clock_ms() - t->sent_ms >= slot)
-        deliver_all(t);
-    else
-        wait_for_slot(t, t->sent_ms + slot);
-}
-
-static void on_pace(uv_timer_t *timer)
-{
-    hub_port *p = timer->data;
-    uint64_t now = clock_ms();
-    while (!list_empty(&p->paced)) {
-        hub_topic *t = LIST_ENTRY(p->paced.next, hub_topic, paced_link);
-        if (now < t->slot_ms)
-            break;
-        list_remove(&t->paced_link);
-        t->waiting_slot = false;
-        deliver_all(t);
-        hub_free_if_unused(t);
-    }
-    plan_pace(p);
 }
 
 static void end_subscribers(const hub_topic *t, list *subscribers)
@@ -206,6 +102,8 @@ static void end_topic(hub_topic *t)
 {
     t->delivering = true;
     end_subscribers(t, &t->subscribers);
+    end_subscribers(t, &t->behind);
+    end_subscribers(t, &t->due);
     end_subscribers(t, &t->log_subscribers);
     end_subscribers(t, &t->unserved);
     end_subscribers(t, &t->replays);
@@ -237,8 +135,6 @@ static void take_mail(hub_topic *t, bool *ended, bool *joined, uint64_t *sync, b
     }
     pthread_mutex_unlock(&h->lock);
     frame_drop(old);
-    if (*changed)
-        drop_encoded(t);
 }
 
 static void read_mail(hub_topic *t)
@@ -250,7 +146,7 @@ static void read_mail(hub_topic *t)
         hub_watches_ready(t, sync);
     hub_log_deliver(t);
     if (changed)
-        offer(t);
+        hub_value_changed(t);
     if (ended)
         end_topic(t);
     else
@@ -277,20 +173,40 @@ void hub_spend(size_t *left, size_t bytes)
     *left -= bytes < *left ? bytes : *left;
 }
 
-static void begin_turn(hub_port *p)
+void hub_begin_turn(hub_port *p)
 {
     p->live_left = TURN_LIVE;
     p->past_left = TURN_PAST;
 }
 
+bool hub_walk(hub_topic *t, list *from, list *to, size_t bytes,
+              void (*give)(hub_topic *t, hub_subscriber *s))
+{
+    hub_port *p = t->port;
+    while (!list_empty(from) && p->live_left > 0) {
+        hub_subscriber *s = LIST_ENTRY(from->next, hub_subscriber, link);
+        list_put(to, &s->link);
+        give(t, s);
+        hub_spend(&p->live_left, bytes);
+    }
+    return list_empty(from);
+}
+
+void hub_go_on_later(hub_topic *t)
+{
+    list_put(&t->port->unfinished, &t->unfinished_link);
+    uv_async_send(&t->port->wake);
+}
+
 /* Who was first is last now, when it needs more. */
 static void go_on(hub_port *p)
 {
-    begin_turn(p);
+    hub_begin_turn(p);
     while (!list_empty(&p->unfinished) && p->live_left > 0 && p->past_left > 0) {
         hub_topic *t = LIST_ENTRY(p->unfinished.next, hub_topic, unfinished_link);
         list_remove(&t->unfinished_link);
         hub_log_deliver(t);
+        hub_value_deliver(t);
         hub_free_if_unused(t);
     }
     if (!list_empty(&p->unfinished))
@@ -301,7 +217,7 @@ void hub_port_run(hub_port *p)
 {
     if (p->closing || !atomic_exchange(&p->has_mail, false))
         return;
-    begin_turn(p);
+    hub_begin_turn(p);
     list names;
     list_init(&names);
     hub_sync_run(p);
@@ -334,21 +250,6 @@ static bool is_expired(hub_topic *t, uint64_t now)
     return expired;
 }
 
-static void keep_quiet_alive(hub_port *p, uint64_t now)
-{
-    uint64_t after = p->hub->keep_alive_ms;
-    while (after > 0 && !list_empty(&p->quiet)) {
-        hub_topic *t = LIST_ENTRY(p->quiet.next, hub_topic, quiet_link);
-        if (now < t->sent_ms + after) /* sent_ms may be later than now: just delivered */
-            return;
-        if (t->subscriber_count > 0 && t->latest != NULL)
-            deliver_all(t);
-        else
-            list_remove(&t->quiet_link);
-        hub_free_if_unused(t);
-    }
-}
-
 /* Histories outlive their topics, and so does the tick that lets them age. */
 static void age_histories(hub_port *p)
 {
@@ -368,7 +269,8 @@ static void on_tick(uv_timer_t *timer)
     hub_port *p = timer->data;
     uint64_t now = clock_ms();
     size_t slot = 0;
-    keep_quiet_alive(p, now);
+    hub_begin_turn(p);
+    hub_value_keep_alive(p, now);
     hub_refresh_tick(p);
     for (map_node *n = map_next(&p->topics, &slot, NULL), *next; n != NULL; n = next) {
         next = map_next(&p->topics, &slot, n);
@@ -394,14 +296,9 @@ void hub_subscribe(hub_port *p, slice topic, hub_subscriber *s, const hub_transp
     s->log = false;
     list_append(&t->subscribers, &s->link);
     t->subscriber_count++;
-    /* A value that lies in the mailbox goes to everyone on this topic within the same turn. */
-    if (t->latest == NULL)
-        return;
-    if (list_empty(&t->quiet_link)) {
-        t->sent_ms = clock_ms();
-        list_append(&p->quiet, &t->quiet_link);
-    }
-    deliver_one(t, s);
+    /* A value that lies in the mailbox goes to everyone on this topic. */
+    if (t->latest != NULL)
+        hub_value_greet(t, s);
 }
 
 void hub_unsubscribe(hub_subscriber *s)

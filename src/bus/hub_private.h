@@ -1,4 +1,5 @@
-/* What hub.c (the process's side), hub_port.c (a worker's side) and hub_log.c (messages) share. */
+/* What hub.c (the process's side), hub_port.c (a worker's side), hub_value.c (newest values) and
+ * hub_log.c (messages) share. */
 #pragma once
 #include "hub.h"
 #include "hub_history.h"
@@ -63,7 +64,10 @@ struct hub_topic {
     bool log_broken; /* more may be lost: the link to other nodes was down */
     bool log_behind; /* the history was read from the remote: who misses some of it gets it */
     /* The rest is the worker's own. */
-    list subscribers, log_subscribers;
+    list subscribers; /* to values, that have the newest */
+    list behind;      /* to values, that have an older one, until the slot opens */
+    list due;         /* to values, that are still to be given the newest */
+    list log_subscribers;
     struct hub_batch *batch; /* of messages, that is being given; NULL: none */
     list unserved;           /* of messages, that have not got the batch */
     list unfinished_link;    /* the turn was over before it was: in port->unfinished */
@@ -124,6 +128,14 @@ hub_history *hub_history_of(hub *h, topic_state *s);
 void hub_replay(hub_topic *t);
 /* The turn has given so much to somebody. */
 void hub_spend(size_t *left, size_t bytes);
+/* Whoever begins to give things out of a callback of the loop begins a turn. */
+void hub_begin_turn(hub_port *p);
+/* Gives so many bytes to each of `from`, which goes to `to` before, as far as the turn allows. The
+ * callback may put it elsewhere, and unsubscribe anyone. True: `from` is empty. */
+bool hub_walk(hub_topic *t, list *from, list *to, size_t bytes,
+              void (*give)(hub_topic *t, hub_subscriber *s));
+/* The topic is not done: it has its turn again, behind the others. */
+void hub_go_on_later(hub_topic *t);
 /* The same for a pattern: the message keeps the name of its topic, and its position is only told.
  */
 void hub_log_append_named(topic_state *s, slice name, frame *data, uint64_t version,
@@ -133,6 +145,14 @@ void hub_log_break(topic_state *s);
 /* On the worker's loop: what has gathered goes to its subscribers. */
 void hub_log_deliver(hub_topic *t);
 void hub_log_clear(hub_topic *t); /* when there is no subscriber */
+/* hub_value.c, on the worker's loop. The topic's value is another; to those that are due, as far as
+ * the turn allows; what a new subscriber gets at once; a silent topic's value once more; at the
+ * end. */
+void hub_value_changed(hub_topic *t);
+void hub_value_deliver(hub_topic *t);
+void hub_value_greet(hub_topic *t, hub_subscriber *s);
+void hub_value_keep_alive(hub_port *p, uint64_t now);
+void hub_value_clear(hub_topic *t);
 /* When nobody uses the topic any more it is freed. */
 void hub_free_if_unused(hub_topic *t);
 /* hub_watch.c, of a topic: the remote delivers it, and this number of reading is done; the topic is
