@@ -14,6 +14,12 @@ describe("an operator", function()
             return { status = 200, type = "text/plain", body = "hi " .. req.params.name }
           end },
           { path = "/raise", GET = function() error "something private" end },
+          { path = "/busy", GET = function()
+            local time = require "host.time"
+            local began = time.monotonic()
+            while time.monotonic() - began < 0.06 do end
+            return { status = 200 }
+          end },
         }
       ]],
     } }
@@ -74,6 +80,14 @@ describe("an operator", function()
       end
     end
     wait.till(function() return app:metric 'lunacast_lua_memory_bytes{worker="0"}' > 10000 end, "memory")
+  end)
+
+  it("sees how long a handler held its worker", function()
+    wait.till(function()
+      app:get "/busy"
+      return app:metric 'lunacast_loop_lag_seconds{worker="0"}' >= 0.06
+        or app:metric 'lunacast_loop_lag_seconds{worker="1"}' >= 0.06
+    end, "a lag of 60 ms")
   end)
 
   it("finds a request in the log by the id that its answer carries", function()

@@ -56,6 +56,7 @@ struct worker {
     retired retired[RETIRED_MAX];
     size_t retired_count;
     rehearsal *rehearsal;  /* NULL: there is none */
+    uint64_t turn_began;   /* ms of the loop's clock */
     uint64_t longest_turn; /* ms, since the last tick */
     bool stopping;
     uint64_t drain_until;
