@@ -5,6 +5,7 @@
 local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
+local log = require "host.log"
 local store = require "host.store"
 
 local accounts = {}
@@ -105,6 +106,15 @@ end
 function accounts.claim(user_id, password)
   check_password(password)
   return claim(key_of(user_id), password)
+end
+
+
+--- Gives a name back that was just claimed, and that nobody has been told to have.
+---@param user_id string
+function accounts.release(user_id)
+  local _, message, code = store.delete(key_of(user_id))
+  if not code then return end
+  log.warn("a name stays claimed", { user = user_id, error = message, code = code })
 end
 
 

@@ -8,6 +8,9 @@
 --                               who reads the store can't use what is there
 --   refresh:family:{family}     there once the family is revoked
 --
+-- The access tokens of a family have its name in front of the dot in their jti, so that all of them
+-- are revoked as one (host.hub.revoke).
+--
 -- The change from live to used is a compare-and-set: of two refreshes at once one wins. The loser,
 -- and who repeats it within GRACE seconds from the same address (an answer that was lost on the
 -- way), is refused without harm; anybody else who shows a used token has stolen it, or was stolen
@@ -23,15 +26,15 @@ local time = require "host.time"
 local refresh = {}
 
 local LIFE = 7 * 86400
+refresh.ACCESS_LIFE = 900 -- of the access token that comes with one
 local GRACE = 10
 local BYTES, TEXT = 32, 43
+local JTI_BYTES = 16
 
 ---@class auth.RefreshRecord
 ---@field family string
 ---@field user string
 ---@field id integer the user's
----@field jti string of the access token that came with it
----@field exp integer of that access token
 ---@field used? number when
 ---@field by? string address that used it
 
@@ -57,30 +60,48 @@ local function family_key(family)
 end
 
 
-local function random()
-  return crypto.base64url_encode(crypto.random(BYTES))
+local function random(bytes)
+  return crypto.base64url_encode(crypto.random(bytes))
 end
 
-refresh.new_family = random
+
+---@return string family
+function refresh.new_family()
+  return random(BYTES)
+end
 
 
 --- Makes a token. 503.
 ---@param record auth.RefreshRecord
 ---@return string token
 function refresh.issue(record)
-  local token = random()
+  local token = random(BYTES)
   must(store.add(key_of(token), json.encode(record), { ttl = LIFE }))
   return token
 end
 
 
---- Ends a family: its refresh tokens, and the access token and streams of its last one. 503.
+--- The jti of a new access token of a family.
 ---@param family string
----@param jti? string
----@param exp? integer
-function refresh.revoke(family, jti, exp)
+---@return string
+function refresh.jti(family)
+  return family .. "." .. random(JTI_BYTES)
+end
+
+
+--- The family of an access token; nil: it has none.
+---@param claims table
+---@return string|nil
+function refresh.family_of(claims)
+  return type(claims.jti) == "string" and claims.jti:match "^([^.]+)%." or nil
+end
+
+
+--- Ends a family: its refresh tokens, its access tokens, and their streams. 503.
+---@param family string
+function refresh.revoke(family)
   must(store.set(family_key(family), "revoked", { ttl = LIFE }))
-  if jti then must(hub.revoke { jti = jti, exp = exp }) end
+  must(hub.revoke { jti = family, exp = math.ceil(time.now()) + 1 + refresh.ACCESS_LIFE })
 end
 
 
@@ -93,7 +114,7 @@ local function reused(record, address)
   if time.now() - record.used < GRACE and record.by == address then
     refuse("already_used", "this refresh token was used a moment ago; use the one that came then")
   end
-  refresh.revoke(record.family, record.jti, record.exp)
+  refresh.revoke(record.family)
   logs.auth("refresh_reused", { user = record.user, family = record.family, address = address })
   refuse("reused", "this refresh token was used before; log in again")
 end

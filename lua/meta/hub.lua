@@ -209,7 +209,8 @@ function hub.refresh(id, identity) end
 --- Makes a token, or every token that a user or a tenant has until now, worthless, and ends its
 --- connections on all nodes. The store keeps it until the tokens have expired. Waits.
 ---@param what { jti?: string, user?: string, tenant?: string, exp?: integer, seconds?: number } exp
---- or seconds: until when it is kept; as long as a token can live when absent
+--- or seconds: until when it is kept; as long as a token can live when absent. A jti FAMILY.REST is
+--- revoked by FAMILY too
 ---@return integer|nil count of connections that it ended
 ---@return string|nil message
 ---@return "unavailable"|"too_many"|nil code unavailable: it is enforced, but not kept

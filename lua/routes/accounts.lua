@@ -2,7 +2,6 @@
 local accounts = require "auth.accounts"
 local attempts = require "auth.attempts"
 local config = require "host.config"
-local crypto = require "host.crypto"
 local hub = require "host.hub"
 local ids = require "pictures.ids"
 local json = require "host.json"
@@ -15,9 +14,8 @@ local store = require "host.store"
 local users = require "auth.users"
 local web = require "web"
 
-local ACCESS, SESSION = 900, 1800 -- seconds
+local ACCESS <const>, SESSION <const> = refresh.ACCESS_LIFE, 1800 -- seconds
 local ISSUER = config.get "token.issuer"
-local JTI_BYTES = 16
 local NO_STORE = { ["Cache-Control"] = "no-store" }
 local TAGS = { "accounts" }
 
@@ -63,13 +61,12 @@ end
 
 
 local function access_token(user, family, now)
-  local jti = crypto.base64url_encode(crypto.random(JTI_BYTES))
   local token, message, code = jwt.sign({
-    sub = user.username, uid = user.id, fam = family, jti = jti, iss = ISSUER, iat = now,
+    sub = user.username, uid = user.id, jti = refresh.jti(family), iss = ISSUER, iat = now,
     exp = now + ACCESS,
   }, keys.secret())
   if not token then web.throw_world(message, code, "the token can't be signed now") end
-  return token, jti
+  return token
 end
 
 
@@ -80,10 +77,8 @@ end
 
 local function pair(req, user, family)
   local now = revocations.time_of_issue(user.username)
-  local access, jti = access_token(user, family, now)
-  local token = refresh.issue {
-    family = family, user = user.username, id = user.id, jti = jti, exp = now + ACCESS,
-  }
+  local access = access_token(user, family, now)
+  local token = refresh.issue { family = family, user = user.username, id = user.id }
   store.set(session_key(user.id), json.encode { username = user.username, since = now,
     address = req.peer }, { ttl = SESSION })
   return web.with(web.json {
@@ -118,16 +113,20 @@ local function must(value, message, code)
 end
 
 
--- The family of the access token ends, and that of the refresh token, if it is this user's.
+-- The family of the access token ends, and that of the refresh token, if it is this user's. A token
+-- of another kind, which has no family, ends alone.
 local function logout(req)
   local claims = req.claims
   local token = req.valid.body and req.valid.body.refresh_token
-  local record = token and refresh.find(token)
-  if claims.fam then refresh.revoke(claims.fam) end
-  if record and record.user == claims.sub and record.family ~= claims.fam then
-    refresh.revoke(record.family, record.jti, record.exp)
+  local record, family = token and refresh.find(token), refresh.family_of(claims)
+  if family then
+    refresh.revoke(family)
+  elseif claims.jti then
+    must(hub.revoke { jti = claims.jti, exp = claims.exp })
   end
-  if claims.jti then must(hub.revoke { jti = claims.jti, exp = claims.exp }) end
+  if record and record.user == claims.sub and record.family ~= family then
+    refresh.revoke(record.family)
+  end
   must(hub.disconnect { user = claims.sub, code = 4403, reason = "logged out" })
   if claims.uid then store.delete(session_key(claims.uid)) end
   logs.auth("logout", { user = claims.sub, address = req.peer })

@@ -132,6 +132,49 @@ local function contract(kind, set)
       assert.equal(200, login(app, name).status)
     end)
 
+    it("end at the logout with every token that came of that login, and no other login's", function()
+      local name = "all-" .. kind
+      register(app, name)
+      local first, other = login(app, name):json(), login(app, name):json()
+      local second = refresh(app, first.refresh_token):json()
+      local third = refresh(app, second.refresh_token):json()
+      assert.equal(204, logout(app, second.access_token).status)
+      for i, pair in ipairs { first, second, third } do
+        wait.till(function() return me(app, pair.access_token).status == 401 end, "token " .. i)
+        assert.equal(401, refresh(app, pair.refresh_token).status)
+      end
+      assert.equal(200, me(app, other.access_token).status)
+      assert.equal(200, refresh(app, other.refresh_token).status)
+    end)
+
+    it("give a name that many want at once to one of them, with that one's e-mail address", function()
+      local name, sockets, winner = "race-" .. kind, {}, nil
+      for i = 1, 8 do
+        sockets[i] = app:connect()
+        sockets[i]:send(http.format("POST", "/auth/register", { json = { username = name,
+          password = "password " .. i, email = ("%s-%d@example.org"):format(name, i) } }))
+      end
+      for i, c in ipairs(sockets) do
+        local res = http.read_response(c, "POST")
+        if res.status == 201 then
+          assert.is_nil(winner)
+          winner = { password = "password " .. i, user = json.decode(res.body) }
+        else
+          assert.equal(409, res.status, res.body)
+        end
+        c:close()
+      end
+      local pair = login(app, name, winner.password):json()
+      assert.same(winner.user, me(app, pair.access_token):json())
+      local free = 0
+      for i = 1, 8 do
+        local email = ("%s-%d@example.org"):format(name, i)
+        local res = register(app, ("%s-%d"):format(name, i), { email = email })
+        free = free + (res.status == 201 and 1 or 0)
+      end
+      assert.equal(7, free)
+    end)
+
     it("are the same users as those of live pictures", function()
       local name = "pic-" .. kind
       local claimed = app:post("/api/auth/token", { json = { user_id = name, password = "password of " .. name } })
@@ -172,6 +215,18 @@ describe("accounts", function()
     assert.equal(400, app:post("/auth/register", { json = { username = "long", password = ("x"):rep(1025) } }).status)
   end)
 
+  it("have an e-mail address of their own, whatever its case and script", function()
+    local function try(name, email) return register(app, name, { email = email }) end
+    assert.equal(201, try("mail1", "Jörg.ΟΔΟΣ@Post.example").status)
+    for i, email in ipairs { "jörg.οδος@post.example", "JÖRG.οδοσ@POST.EXAMPLE",
+      "jo\u{308}rg.οδος@post.example" } do
+      local res = try("mail" .. 1 + i, email)
+      assert.equal(409, res.status, email)
+      assert.equal("email_taken", res:json().code)
+    end
+    assert.equal(201, try("mail2", "jorg.οδος@post.example").status, "the name is free still")
+  end)
+
   it("never take one kind of token for the other", function()
     register(app, "kim")
     local pair = login(app, "kim"):json()
@@ -193,7 +248,9 @@ describe("accounts", function()
     app:post("/age/" .. crypto.sha256(first.refresh_token, "hex"))
     local res = refresh(app, first.refresh_token)
     assert.equal("reused", res:json().code)
-    wait.till(function() return me(app, first.access_token).status == 401 end)
+    for _, pair in ipairs { first, second } do
+      wait.till(function() return me(app, pair.access_token).status == 401 end)
+    end
     assert.equal("revoked", refresh(app, second.refresh_token):json().code)
     assert.truthy(app:logged "auth: refresh_reused")
     assert.equal(200, login(app, "fam").status)

@@ -193,6 +193,19 @@ for _, store in ipairs { "embedded", "redis" } do
       b:close()
     end)
 
+    it("keeps a revocation for as long as clocks may differ beyond the token's time", function()
+      local lenient = start(redis, { ["token.leeway"] = "30s" })
+      local token = viewer(lenient, "lea", 1)
+      local headers = { Authorization = "Bearer " .. token }
+      assert.equal(204, lenient:post("/auth/logout", { headers = headers }).status)
+      wait.pause(3)
+      api(lenient, "revoke", { user = "somebody" }) -- what is over goes at such a moment
+      local res = lenient:get("/api/user/lea/session", { headers = headers })
+      assert.equal(401, res.status)
+      assert.truthy(res.body:find("revoked", 1, true), res.body)
+      lenient:stop()
+    end)
+
     it("keeps revocations over a restart", function()
       local token = login(app, "fay")
       api(app, "revoke", { user = "fay" })

@@ -110,7 +110,8 @@ static bool matches(const audience_member *m, const audience_request *r)
         return false;
     return (r->who.user.n == 0 || slice_eq(r->who.user, who.user)) &&
            (r->who.tenant.n == 0 || slice_eq(r->who.tenant, who.tenant)) &&
-           (r->verb == AUDIENCE_IDENTIFY || r->who.jti.n == 0 || slice_eq(r->who.jti, who.jti)) &&
+           (r->verb == AUDIENCE_IDENTIFY || r->who.jti.n == 0 ||
+            revocation_concerns(r->who.jti, who.jti)) &&
            (r->topic.n == 0 || has_topic(m, r->topic));
 }
 

@@ -64,6 +64,18 @@ slice revocation_key(const revocation *r, char out[REVOCATION_KEY_MAX])
     return (slice){"", 0};
 }
 
+/* FAMILY of the jti FAMILY.REST, else "". */
+static slice family_of(slice jti)
+{
+    const char *dot = jti.n > 0 ? memchr(jti.p, '.', jti.n) : NULL;
+    return dot != NULL ? (slice){jti.p, (size_t)(dot - jti.p)} : (slice){"", 0};
+}
+
+bool revocation_concerns(slice revoked, slice jti)
+{
+    return slice_eq(revoked, jti) || (revoked.n > 0 && slice_eq(revoked, family_of(jti)));
+}
+
 /* Under the lock ---------------------------------------------------------------------------- */
 
 static entry *find(slice key)
@@ -98,6 +110,12 @@ static entry *insert(slice key)
     return e;
 }
 
+static bool hits_jti(slice jti)
+{
+    char key[REVOCATION_KEY_MAX];
+    return jti.n > 0 && find(make_key(key, "j:", jti, (slice){0})) != NULL;
+}
+
 static bool hits(slice key, int64_t issued)
 {
     const entry *e = find(key);
@@ -129,7 +147,7 @@ bool revocations_hit(const audience_identity *who)
     if (count == 0)
         return false;
     pthread_mutex_lock(&lock);
-    bool hit = who->jti.n > 0 && find(make_key(key, "j:", who->jti, (slice){0})) != NULL;
+    bool hit = hits_jti(who->jti) || hits_jti(family_of(who->jti));
     if (!hit && who->user.n > 0)
         hit = hits(make_key(key, "u:", who->user, (slice){0}), who->issued) ||
               hits(key_of_user_and_tenant(key, who->user, who->tenant), who->issued);

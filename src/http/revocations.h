@@ -3,6 +3,8 @@
  * a check costs no look-up in the store; the store keeps what survives the process. An entry goes
  * when the tokens that it concerns have expired.
  *
+ * Tokens of one login belong together: a jti FAMILY.REST is revoked by its own name and by FAMILY.
+ *
  * After the start, and after a lost link to other nodes, the table is stale until somebody has read
  * the store again: who checks a token then reads it first. */
 #pragma once
@@ -17,6 +19,8 @@ typedef struct {
 } revocation;
 
 void revocations_configure(size_t max); /* entries */
+/* Does a revocation of this jti concern a token? */
+bool revocation_concerns(slice revoked, slice jti);
 /* Under which name it is kept, "" when no text is set or one is too long. */
 slice revocation_key(const revocation *r, char out[REVOCATION_KEY_MAX]);
 /* Enters it, or extends the entry that is there. False: the table is full. */

@@ -237,12 +237,18 @@ static void on_kept(const store_result *result, void *arg)
     task_wake(q->token, q->push, free_asking, q);
 }
 
+/* Unix seconds: when a token that expires at `exp` is accepted no longer. */
+static int64_t over(lua_State *L, int64_t exp)
+{
+    return exp + (int64_t)(config_ms(vm_config(vm_of(L)), "token.leeway") / 1000) + 1;
+}
+
 /* Seconds until every token that exists now has expired. */
-static lua_Integer longest_life(lua_State *L)
+static int64_t longest_life(lua_State *L)
 {
     const struct config *c = vm_config(vm_of(L));
     uint64_t a = config_ms(c, "token.max_ttl"), b = config_ms(c, "pubsub.ttl");
-    return (lua_Integer)(((a > b ? a : b) + config_ms(c, "token.leeway")) / 1000) + 1;
+    return (int64_t)((a > b ? a : b) / 1000);
 }
 
 static void keep(asking *q, store_port *port, slice key)
@@ -268,9 +274,8 @@ static int revoke_tokens(lua_State *L)
     int64_t now = clock_wall_ms() / 1000;
     lua_Number seconds = vm_opt_number(L, 1, "seconds", 0);
     luaL_argcheck(L, seconds >= 0 && seconds < 1e10, 1, "option 'seconds' must not be negative");
-    r.until = seconds > 0 ? now + (int64_t)seconds : r.who.expires;
-    if (r.until == 0)
-        r.until = now + longest_life(L);
+    int64_t exp = r.who.expires != 0 ? r.who.expires : now + longest_life(L);
+    r.until = seconds > 0 ? now + (int64_t)seconds : over(L, exp);
     r.who.issued = now;
     revocation revoked = {r.who.jti, r.who.user, r.who.tenant, r.who.issued, r.until};
     slice key = revocation_key(&revoked, out);
