@@ -1,9 +1,11 @@
 -- Keeps whole answers of GET for a minute (`cache_seconds` of the route: for so long), the same for
 -- everybody who may come this far: so it stands behind the middleware that says who may. A route
 -- names the group of web.cache that its changes forget: `cache = "posts"`. A client that wants it
--- fresh sends Cache-Control: no-cache.
+-- fresh sends Cache-Control: no-cache; one that has the version of the answer's ETag gets 304.
 local cache = require "web.cache"
+local etag = require "web.etag"
 local json = require "host.json"
+local web = require "web"
 
 local SECONDS = 60
 
@@ -34,12 +36,10 @@ local function answer(kept)
 end
 
 
-return function(req, next)
+local function find(req, next)
   local route = req.route
-  local group = route.cache
-  if req.method ~= "GET" or not group or fresh(req) then return next(req) end
   local other
-  local key = group .. ":" .. req.path .. "?" .. req.x:query()
+  local key = route.cache .. ":" .. req.path .. "?" .. req.x:query()
   local kept = cache.get(key, route.cache_seconds or SECONDS, function()
     local res = next(req)
     if plain(res) then return to_keep(res) end
@@ -47,4 +47,19 @@ return function(req, next)
     return nil
   end)
   return kept and answer(kept) or other or next(req)
+end
+
+
+local function conditional(req, res)
+  local tag = plain(res) and res.headers and res.headers.ETag
+  if tag and etag.known(req:header "if-none-match", tag) then return web.empty(304, res.headers) end
+  return res
+end
+
+
+return function(req, next)
+  local reads = req.method == "GET" or req.method == "HEAD"
+  if not reads or not req.route.cache then return next(req) end
+  if req.method == "HEAD" or fresh(req) then return conditional(req, next(req)) end
+  return conditional(req, find(req, next))
 end

@@ -3,7 +3,8 @@
 -- sees a post twice because another was added meanwhile.
 --
 -- A change names the version it was made from (If-Match) or takes whatever is there; either way the
--- statement says which version it replaces, so that two changes at once lose nothing unseen.
+-- statement says which version it replaces, so that two changes at once lose nothing unseen: who
+-- was slower looks at the newer version, and is refused where that is not the one it named.
 -- After a change the caches are forgotten on all nodes, then the streams are told.
 local cache = require "web.cache"
 local errors = require "web.errors"
@@ -17,6 +18,8 @@ local posts = {}
 
 posts.TOPIC = "posts:events"
 posts.GROUP = "posts" -- of web.cache
+
+local TRIES <const> = 10 -- of a change, where others are faster
 
 local SELECT = [[
 select p.id, p.title, p.body, u.username as author, p.user_id, p.version, p.created_at, p.updated_at
@@ -138,12 +141,17 @@ local function owned(id, user, require_match)
 end
 
 
-local function lost_race()
-  errors.throw(412, "precondition_failed", "the post has just changed; read it again")
+-- write(post) returns whether the post was still as it is there. 403, 404, 409, 412.
+local function change(id, user, require_match, write)
+  for _ = 1, TRIES do
+    local post = owned(id, user, require_match)
+    if write(post) then return post end
+  end
+  errors.throw(409, "conflict", "the post is changed by too many at once; try again")
 end
 
 
---- 403, 404, 412, 503.
+--- 403, 404, 409, 412, 503.
 ---@param id integer
 ---@param user string
 ---@param title string
@@ -151,27 +159,28 @@ end
 ---@param require_match fun(tag: string) ends the request when the client has another version
 ---@return posts.Post
 function posts.replace(id, user, title, body, require_match)
-  local post = owned(id, user, require_match)
-  local row = query([[update lunacast_posts set title = $3, body = $4, updated_at = $5,
-    version = version + 1 where id = $1 and version = $2 returning version, updated_at]],
-    { id, post.version, title, body, time.iso8601() })[1]
-  if not row then lost_race() end
-  post.title, post.body = title, body
-  post.version, post.updated_at = row.version, row.updated_at
+  local post = change(id, user, require_match, function(old)
+    local row = query([[update lunacast_posts set title = $3, body = $4, updated_at = $5,
+      version = version + 1 where id = $1 and version = $2 returning version, updated_at]],
+      { id, old.version, title, body, time.iso8601() })[1]
+    if not row then return false end
+    old.title, old.body, old.version, old.updated_at = title, body, row.version, row.updated_at
+    return true
+  end)
   changed("changed", post)
   return post
 end
 
 
---- 403, 404, 412, 503.
+--- 403, 404, 409, 412, 503.
 ---@param id integer
 ---@param user string
 ---@param require_match fun(tag: string)
 function posts.delete(id, user, require_match)
-  local post = owned(id, user, require_match)
-  local rows = query("delete from lunacast_posts where id = $1 and version = $2",
-    { id, post.version })
-  if rows.affected == 0 then lost_race() end
+  local post = change(id, user, require_match, function(old)
+    return query("delete from lunacast_posts where id = $1 and version = $2",
+      { id, old.version }).affected > 0
+  end)
   changed("deleted", post)
 end
 

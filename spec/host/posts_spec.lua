@@ -105,6 +105,38 @@ local function contract(kind, environment)
       assert.equal(204, app:delete(path, { headers = merged(ann, { ["If-Match"] = "*" }) }).status)
     end)
 
+    it("take the changes of many at once, who name no version, one after the other", function()
+      local id = write(app, ann, "Wanted"):json().id
+      local sockets = {}
+      for i = 1, 6 do
+        sockets[i] = app:connect()
+        sockets[i]:send(http.format("PUT", "/posts/" .. id, { headers = ann,
+          json = { title = "by " .. i, body = "text" } }))
+      end
+      for _, c in ipairs(sockets) do
+        local res = http.read_response(c, "PUT")
+        assert.equal(200, res.status, res.body)
+        c:close()
+      end
+      assert.equal(('"%d-7"'):format(id), app:get("/posts/" .. id, { headers = ann }).headers.etag)
+    end)
+
+    it("say that nothing has changed, from the cache too", function()
+      local path = write(app, ann, "Known").headers.location
+      local tag = app:get(path, { headers = ann }).headers.etag
+      for _, more in ipairs { {}, {}, { ["Cache-Control"] = "no-cache" } } do
+        more["If-None-Match"] = '"other", W/' .. tag
+        for _, method in ipairs { "GET", "HEAD" } do
+          local res = http.request(app, method, path, { headers = merged(ann, more) })
+          assert.equal(304, res.status)
+          assert.equal(tag, res.headers.etag)
+          assert.equal("", res.body)
+        end
+        more["If-None-Match"] = '"other"'
+        assert.equal(200, app:get(path, { headers = merged(ann, more) }).status)
+      end
+    end)
+
     it("take any text as text: SQL in every field changes nothing but the text", function()
       local evil = "'); drop table lunacast_posts; --"
       local res = write(app, ann, evil, evil)
