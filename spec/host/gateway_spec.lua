@@ -268,6 +268,27 @@ describe("The section gateway", function()
     app:stop()
   end)
 
+  it("is busy, not ill, while all connections to it are in use", function()
+    local app = start(('{ prefix = "/a", upstream = %s, connect_timeout = 0.2, fails = 1 }'):format(list(2)),
+      { workers = 1, set = { ["client.connections"] = 1 } })
+    local held = {}
+    for i = 1, 2 do
+      held[i] = http.connect(app)
+      held[i]:send(http.format("GET", "/a/stream", { headers = upstream.answer {
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n" } }))
+      held[i]:read_until "data: 1\n\n"
+    end
+    for _ = 1, 3 do
+      local res = app:get "/a/x"
+      assert.equal(503, res.status)
+      assert.equal("upstream_busy", res:json().code)
+    end
+    for _, peer in pairs(states(app)) do assert.equal("up", peer.state) end
+    for _, c in ipairs(held) do c:close() end
+    wait.till(function() return app:get("/a/x").status == 200 end)
+    app:stop()
+  end)
+
   it("does not fail when a server has closed a kept connection", function()
     local up = upstream.start()
     local app = start(('{ prefix = "/a", upstream = "%s" }'):format(up.url))

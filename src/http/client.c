@@ -160,8 +160,16 @@ void client_arm(client_request *r, uint64_t ms)
     wheel_set(&r->cl->wheel, &r->timer, due);
 }
 
+/* It has waited for one of the connections that there may be; the upstream is not at fault. */
+static bool waited_in_line(const client_request *r)
+{
+    return r->link == NULL && r->connector == NULL;
+}
+
 static const char *late_words(const client_request *r, uint64_t now)
 {
+    if (waited_in_line(r))
+        return "all connections to that upstream were in use";
     if (r->ends_at != 0 && now >= r->ends_at)
         return "the request was not done in its time";
     if (r->link == NULL)
@@ -176,6 +184,7 @@ static void on_due(wheel_entry *e)
 {
     client_request *r = LIST_ENTRY(e, client_request, timer);
     const char *why = late_words(r, wheel_now(&r->cl->wheel));
+    client_code code = waited_in_line(r) ? CLIENT_BUSY : CLIENT_TIMEOUT;
     client_link *l = r->link;
     if (l != NULL) {
         l->r = NULL;
@@ -183,7 +192,7 @@ static void on_due(wheel_entry *e)
         r->link = NULL;
         client_link_close(l, true);
     }
-    client_finish(r, CLIENT_TIMEOUT, why);
+    client_finish(r, code, why);
 }
 
 /* Origins -------------------------------------------------------------------------------------- */

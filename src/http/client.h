@@ -94,6 +94,8 @@ typedef struct {
 bool client_header_fits(slice name, slice value);
 /* -1: it does not fit; nothing is added. */
 int client_add_header(buf *headers, slice name, slice value);
+/* May a request with this method be sent twice (RFC 9110 9.2.2)? */
+bool client_idempotent(slice method);
 /* The slices are used during the call. The method must be a token. */
 client_request *client_start(client *cl, const client_call *call, const client_ops *ops,
                              void *owner);

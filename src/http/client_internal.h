@@ -103,7 +103,6 @@ void client_origin_drop(client_origin *o);       /* one connection fewer */
 
 /* client_head.c */
 void client_write_head(buf *head, const client_call *call);
-bool client_idempotent(slice method);
 
 /* client_link.c */
 client_link *client_link_new(client_origin *o, conn *c);

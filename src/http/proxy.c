@@ -169,16 +169,11 @@ static void log_failure(const proxy *p, client_code code, const char *why)
              LOG_TEXT("code", client_code_word(code)), LOG_SLICE("request_id", exchange_id(p->x)));
 }
 
-static bool is_idempotent(slice method)
-{
-    return !slice_eq(method, SLICE("POST")) && !slice_eq(method, SLICE("PATCH"));
-}
-
 static bool may_try_another(const proxy *p, bool was_sent)
 {
     bool first = (p->tried & (p->tried - 1)) == 0;
     return first && !p->started_body && upstream_count(p->plan->to) > 1 &&
-           (!was_sent || (p->stream == 0 && is_idempotent(exchange_method(p->x))));
+           (!was_sent || (p->stream == 0 && client_idempotent(exchange_method(p->x))));
 }
 
 /* A server without a stand-in is put out only when it can't be reached: a client who knows one slow
