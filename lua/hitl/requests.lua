@@ -17,6 +17,7 @@
 -- so each question holds its tenant, ids can't be guessed, and whoever asks with another tenant's
 -- token finds nothing.
 local change = require "web.change"
+local config = require "host.config"
 local crypto = require "host.crypto"
 local errors = require "web.errors"
 local hub = require "host.hub"
@@ -32,7 +33,8 @@ local requests = {}
 local REQUEST_TTL, SESSION_TTL, SIGNAL_TTL = 1800, 3600, 300
 local SESSION_MAX, LIST_MAX = 20, 200
 local TIMEOUT, TIMEOUT_MAX = 300, 1500
-local TOPIC, INBOX = "hitl", "inbox"
+local TOPIC, INBOX = "hitl", "*" -- no session has the name of the inbox
+local OWN_TENANT = config.get "identity.tenant"
 local WORDS = { approved = "approval", rejected = "rejection", expired = "expiry" }
 
 ---@class hitl.Request
@@ -81,12 +83,12 @@ end
 
 
 --- The hub's topic of a session's approval events; clients of /ws and /sse know it as the topic
---- "hitl" of that session.
+--- "hitl" of that session. There this server's own tokens name no tenant.
 ---@param tenant string
 ---@param session string
 ---@return string
 function requests.topic(tenant, session)
-  return names.key(tenant, session, TOPIC)
+  return names.key(tenant == OWN_TENANT and "" or tenant, session, TOPIC)
 end
 
 
@@ -94,7 +96,7 @@ end
 ---@param tenant string
 ---@return string
 function requests.inbox_topic(tenant)
-  return names.key(tenant, INBOX, TOPIC)
+  return requests.topic(tenant, INBOX)
 end
 
 
@@ -248,6 +250,15 @@ function requests.may_decide(request, claims)
     if name == who.role then return true end
   end
   return false
+end
+
+
+--- Does it lie in this user's inbox? Who may decide it finds it there, and who has asked.
+---@param request hitl.Request
+---@param claims table of the token
+---@return boolean
+function requests.concerns(request, claims)
+  return request.askedBy == claims.sub or requests.may_decide(request, claims)
 end
 
 

@@ -68,8 +68,10 @@ end
 
 local function list(req)
   local items = web.array()
-  for i, request in ipairs(requests.list(req.tenant)) do items[i] = shown(request) end
-  return envelope.success(200, "found", { items = items })
+  for _, request in ipairs(requests.list(req.tenant)) do
+    if requests.concerns(request, req.claims) then items[#items + 1] = shown(request) end
+  end
+  return envelope.success(200, "found", { items = items, tenant = req.tenant })
 end
 
 
@@ -116,7 +118,7 @@ end
 
 
 -- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}.
-local function stream(topic_of)
+local function stream(topic_of, wanted)
   return function(req)
     local topic = topic_of(req)
     return web.sse(function(send)
@@ -124,8 +126,10 @@ local function stream(topic_of)
       if not events then web.throw_world(message, code) end
       while true do
         local payload = json.decode((events:next())).payload
-        send { event = "hitl", data = json.encode { event = payload.event,
-          request = shown(payload.request) } }
+        if not wanted or wanted(payload.request, req.claims) then
+          send { event = "hitl", data = json.encode { event = payload.event,
+            request = shown(payload.request) } }
+        end
       end
     end, { identity = revocations.identity(req.claims) })
   end
@@ -172,7 +176,7 @@ local function routes_below(prefix)
     { path = prefix .. "/stream/{sessionId}", middleware = GUARDED, errors = envelope.error,
       GET = stream(session_topic) },
     { path = prefix .. "/inbox", middleware = GUARDED, errors = envelope.error,
-      GET = stream(inbox_topic) },
+      GET = stream(inbox_topic, requests.concerns) },
   }
 end
 

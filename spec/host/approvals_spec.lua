@@ -8,6 +8,7 @@ local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
 local wire = require "spec.support.wire"
+local ws = require "spec.support.ws"
 
 local SECRET = "an approval secret of more than 32 bytes"
 local KEY = assert(jwk.import { kty = "oct", alg = "HS256", k = crypto.base64url_encode(SECRET) })
@@ -217,6 +218,31 @@ local function contract(kind, set)
       assert.same({}, app:get("/aura/hitl/requests", { headers = EVE }):json().data.items)
     end)
 
+    it("lies in the inbox of those who may decide, and of who has asked", function()
+      local cara = person("cara", "acme")
+      local inboxes = {}
+      for i, who in ipairs { ANN, BOB, cara } do
+        inboxes[i] = http.events(app, "/api/aura/hitl/inbox", { headers = who })
+      end
+      local function ask(action, who)
+        return create(app, { sessionId = "inbox", actionType = action, message = "m", who = who }):json().data.requestId
+      end
+      local secret, open = ask("secret", { role = "approver" }), ask "open"
+      for i, expected in ipairs { secret, secret, open } do
+        local first = json.decode(inboxes[i]:next().data)
+        assert.same({ "asked", expected }, { first.event, first.request.requestId })
+        inboxes[i]:close()
+      end
+      local function lists(who, id)
+        for _, item in ipairs(app:get("/aura/hitl/requests", { headers = who }):json().data.items) do
+          if item.requestId == id then return true end
+        end
+        return false
+      end
+      assert.is_true(lists(ANN, secret) and lists(BOB, secret) and lists(cara, open))
+      assert.is_false(lists(cara, secret))
+    end)
+
     it("writes an audit line for each decision", function()
       local id = create(app):json().data.requestId
       decide(app, "approve", id, ANN, "ann")
@@ -298,6 +324,50 @@ describe("approvals", function()
     assert.equal("decided", data.event)
     assert.equal("approved", data.request.status)
     events:close()
+  end)
+end)
+
+
+describe("the topic hitl of /ws", function()
+  local app
+
+  setup(function() app = start { ["password.ln"] = 10 } end)
+  teardown(function() app:stop() end)
+
+  local function login(path, name)
+    local body = { user_id = path == "/api/auth/token" and name or nil, password = "pw of olga",
+      username = path == "/auth/token" and name or nil }
+    return app:post(path, { json = body }):json().token
+  end
+
+  it("tells those with a token what is asked in their session", function()
+    local c = ws.connect(app, "/ws?token=" .. login("/auth/token", "olga"))
+    c:text 'subscribe-json:{"topic":"hitl","session_id":"room"}'
+    assert.equal("subscribed", json.decode(c:read_text()).type)
+    local id = create(app, { sessionId = "room", actionType = "a", message = "m" },
+      { Authorization = "Bearer " .. login("/api/auth/token", "olga") }):json().data.requestId
+    local told = json.decode(c:read_text()).data
+    assert.same({ "hitl", "room", "asked", id },
+      { told.topic, told.session_id, told.payload.event, told.payload.request.requestId })
+    c:close()
+  end)
+
+  it("takes nothing from clients, and tells nothing to who shows no token", function()
+    local known, nobody = ws.connect(app, "/ws?token=" .. login("/auth/token", "olga")), ws.connect(app, "/ws")
+    local forged = 'publish-json:{"publisher_name":"x","topic":"hitl","session_id":"room","timestamp":"t","payload":{}}'
+    for _, c in ipairs { known, nobody } do
+      c:text(forged)
+      assert.equal("forbidden", json.decode(c:read_text()).code)
+    end
+    for _, message in ipairs { 'subscribe-json:{"topic":"hitl","session_id":"room"}', "subscribe:hitl|room",
+      'subscribe-json:{"topic":"h*","session_id":"room"}' } do
+      nobody:text(message)
+      assert.equal("forbidden", json.decode(nobody:read_text()).code, message)
+    end
+    assert.equal(403, app:post("/publish", { json = { topic = "hitl", session_id = "room", payload = {} } }).status)
+    assert.equal(403, app:get("/sse?topic=hitl&session_id=room").status)
+    known:close()
+    nobody:close()
   end)
 end)
 
