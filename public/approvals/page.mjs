@@ -4,7 +4,7 @@ const API = "/api/aura/hitl";
 const $ = (id) => document.getElementById(id);
 const requests = new Map();
 let token = sessionStorage.getItem("approvals-token") ?? "";
-let user = "", tenant = "", chosen = null, following = null;
+let user = "", tenant = "", chosen = null, following = null, deciding = false;
 
 function element(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -29,7 +29,7 @@ function read(text) {
 
 function headers() {
   const all = { Authorization: `Bearer ${token}`, "X-User-ID": user, "Content-Type": "application/json" };
-  all["X-Tenant-ID"] = tenant || "default";
+  if (tenant) all["X-Tenant-ID"] = tenant; // a token of this server's own has none: refresh() learns it
   return all;
 }
 
@@ -40,7 +40,7 @@ async function call(method, path, body) {
   return envelope.data;
 }
 
-const isWaiting = (r) => r.status === "pending" && r.expiresAt * 1000 > Date.now();
+const isWaiting = (r) => r?.status === "pending" && r.expiresAt * 1000 > Date.now();
 const newestFirst = (a, b) => b.createdAt - a.createdAt || (a.requestId < b.requestId ? -1 : 1);
 const waiting = () => [...requests.values()].filter(isWaiting).sort(newestFirst);
 
@@ -59,20 +59,25 @@ function row(request) {
   return item;
 }
 
+function verdict(request) {
+  const status = request.status === "pending" ? "expired" : request.status;
+  return element("span", request.decidedBy ? `${status} by ${request.decidedBy}` : status, { class: status });
+}
+
 function doneRow(request) {
   const item = element("li"), line = element("small");
-  const status = request.status === "pending" ? "expired" : request.status;
-  line.append(element("span", request.message));
-  line.append(element("span", request.decidedBy ? `${status} by ${request.decidedBy}` : status, { class: status }));
+  line.append(element("span", request.message), verdict(request));
   item.append(line);
   if (request.reason) item.append(element("small", `“${request.reason}”`));
   return item;
 }
 
+// What is chosen changes by the reader's hand alone: where somebody else has decided it, or its time
+// is over, it stays and says so, lest a key that was meant for it meets the next one.
 function show() {
   const open = waiting();
-  if (chosen && !open.some((r) => r.requestId === chosen)) chosen = null;
   if (!chosen && open.length > 0) chosen = open[0].requestId;
+  if ($("approve") && !isWaiting(requests.get(chosen))) showDetail();
   $("count").textContent = String(open.length);
   document.title = `${open.length > 0 ? `(${open.length}) ` : ""}lunacast · approvals`;
   $("waiting").replaceChildren(...open.map(row));
@@ -80,7 +85,7 @@ function show() {
   const done = [...requests.values()].filter((r) => !isWaiting(r))
     .sort((a, b) => (b.decidedAt ?? b.expiresAt) - (a.decidedAt ?? a.expiresAt));
   $("done").replaceChildren(...done.slice(0, 50).map(doneRow));
-  $("waiting").setAttribute("aria-activedescendant", chosen ? `r-${chosen}` : "");
+  $("waiting").setAttribute("aria-activedescendant", isWaiting(requests.get(chosen)) ? `r-${chosen}` : "");
 }
 
 function fact(list, name, value) {
@@ -99,6 +104,13 @@ function showDetail() {
   fact(facts, "asked by", request.askedBy);
   fact(facts, "for", request.who && (request.who.role ? `role ${request.who.role}` : request.who.user));
   fact(facts, "since", new Date(request.createdAt * 1000).toLocaleTimeString());
+  const parts = [element("h3", request.message), facts];
+  if (request.context !== undefined) parts.push(element("pre", JSON.stringify(request.context, null, 2)));
+  parts.push(...(isWaiting(request) ? controls() : [verdict(request)]));
+  $("detail").replaceChildren(...parts);
+}
+
+function controls() {
   const reason = element("textarea", undefined, { rows: "2", maxlength: "2000", id: "reason" });
   const label = element("label", "Reason");
   label.append(reason);
@@ -108,9 +120,7 @@ function showDetail() {
   approve.addEventListener("click", () => decide("approve"));
   reject.addEventListener("click", () => decide("reject"));
   actions.append(approve, reject);
-  const parts = [element("h3", request.message), facts];
-  if (request.context !== undefined) parts.push(element("pre", JSON.stringify(request.context, null, 2)));
-  $("detail").replaceChildren(...parts, label, actions);
+  return [label, actions];
 }
 
 function choose(id) {
@@ -128,17 +138,21 @@ function take(request) {
 
 async function decide(how) {
   const request = requests.get(chosen);
-  if (!request) return;
+  if (!request || !isWaiting(request) || deciding) return;
   const reason = $("reason")?.value.trim() || undefined;
+  deciding = true;
   for (const button of document.querySelectorAll(".actions button")) button.disabled = true;
   try {
-    take(await call("POST", `/${how}/${request.requestId}`, { userId: user, reason }));
+    const decided = await call("POST", `/${how}/${request.requestId}`, { userId: user, reason });
+    take(decided);
+    if (chosen === decided.requestId) choose(null); // on to the next one
     say(`${how === "approve" ? "approved" : "rejected"}: ${request.message}`, "good");
   } catch (e) {
     if (e.data?.requestId) take(e.data);
     say(e.message, "bad");
     for (const button of document.querySelectorAll(".actions button")) button.disabled = false;
   }
+  deciding = false;
 }
 
 // Events by fetch, since an EventSource can't send the token as a header.
@@ -163,7 +177,9 @@ async function* events(signal) {
 }
 
 async function refresh() {
-  for (const request of (await call("GET", "/requests")).items) requests.set(request.requestId, request);
+  const found = await call("GET", "/requests");
+  tenant = found.tenant;
+  for (const request of found.items) requests.set(request.requestId, request);
   show();
   showDetail();
 }
@@ -191,6 +207,8 @@ function leave(message) {
   sessionStorage.removeItem("approvals-token");
   token = "";
   requests.clear();
+  chosen = null;
+  showDetail();
   $("work").hidden = true;
   $("login").hidden = false;
   say(message, "bad");
@@ -237,7 +255,7 @@ document.addEventListener("keydown", (e) => {
     decide("reject");
   } else if (!inField && !e.ctrlKey && !e.metaKey && !e.altKey && KEYS[e.key]) {
     e.preventDefault();
-    KEYS[e.key]();
+    if (!e.repeat || e.key !== "a") KEYS[e.key]();
   }
 });
 

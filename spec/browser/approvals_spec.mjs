@@ -15,7 +15,7 @@ function token(sub, tenant, role) {
 }
 
 before(async () => {
-  [browser, server] = await Promise.all([launch(), startServer({ set: { "identity.secret": SECRET } })]);
+  [browser, server] = await Promise.all([launch(), startServer({ set: { "identity.secret": SECRET, "identity.tenant": "home", "password.ln": 10 } })]);
 });
 
 after(async () => {
@@ -23,10 +23,10 @@ after(async () => {
   await server.stop();
 });
 
-async function ask(message, more = {}) {
+async function ask(message, more = {}, asker = token("bot", "acme")) {
   const answer = await fetch(`${server.url}/api/aura/hitl/requests`, {
     method: "POST",
-    headers: { Authorization: `Bearer ${token("bot", "acme")}`, "Content-Type": "application/json" },
+    headers: { Authorization: `Bearer ${asker}`, "Content-Type": "application/json" },
     body: JSON.stringify({ sessionId: "s1", actionType: "send_email", message, context: { to: "<b>x</b>" }, ...more }),
   });
   assert.equal(answer.status, 201);
@@ -37,6 +37,15 @@ async function status(id) {
   const answer = await fetch(`${server.url}/api/aura/hitl/requests/${id}`,
     { headers: { Authorization: `Bearer ${token("ann", "acme")}` } });
   return (await answer.json()).data;
+}
+
+function decide(how, id, name) {
+  return fetch(`${server.url}/api/aura/hitl/${how}/${id}`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token(name, "acme")}`, "Content-Type": "application/json",
+      "X-User-ID": name, "X-Tenant-ID": "acme" },
+    body: JSON.stringify({ userId: name }),
+  });
 }
 
 async function open(who = token("ann", "acme", "approver")) {
@@ -92,14 +101,40 @@ describe("the page /approvals", () => {
     await item(page, "Delete it?").waitFor();
     await other.locator("#state.good").waitFor();
     assert.equal(await item(other, "Delete it?").count(), 0);
-    await fetch(`${server.url}/api/aura/hitl/reject/${id}`, {
-      method: "POST",
-      headers: { Authorization: `Bearer ${token("bob", "acme")}`, "Content-Type": "application/json",
-        "X-User-ID": "bob", "X-Tenant-ID": "acme" },
-      body: JSON.stringify({ userId: "bob" }),
-    });
+    await decide("reject", id, "bob");
     await page.locator("#done li", { hasText: "rejected by bob" }).waitFor();
     await Promise.all([page.context().close(), other.context().close()]);
+  });
+
+  it("puts no other request under the finger when somebody else decides the one that is looked at", async () => {
+    const [next, mine] = [await ask("Sell the house?"), await ask("Water the plants?")];
+    const page = await open();
+    await item(page, "Water the plants?").click();
+    await page.locator("#detail h3", { hasText: "Water the plants?" }).waitFor();
+    await decide("reject", mine, "bob");
+    await page.locator("#detail .rejected", { hasText: "rejected by bob" }).waitFor();
+    await page.keyboard.press("a");
+    await page.keyboard.press("ArrowDown");
+    await page.locator("#approve").waitFor();
+    assert.equal((await status(next)).status, "pending");
+    assert.equal((await status(mine)).status, "rejected");
+    assert.deepEqual(page.complaints, []);
+    await decide("reject", next, "bob");
+    await page.context().close();
+  });
+
+  it("takes this server's own tokens, whatever its tenant is called", async () => {
+    const answer = await fetch(`${server.url}/api/auth/token`, { method: "POST",
+      headers: { "Content-Type": "application/json" }, body: JSON.stringify({ user_id: "olga", password: "pw of olga" }) });
+    const own = (await answer.json()).token;
+    const id = await ask("Feed the cat?", {}, own);
+    const page = await open(own);
+    await item(page, "Feed the cat?").click();
+    await page.keyboard.press("a");
+    await page.locator("#done li", { hasText: "approved by olga" }).waitFor();
+    assert.equal(await item(page, "Feed the cat?").count(), 0, id);
+    assert.deepEqual(page.complaints, []);
+    await page.context().close();
   });
 
   it("says what is wrong with a token", async () => {
