@@ -58,14 +58,8 @@ static char *cut_from_new_slab(heap *h, size_t size)
     return slab->bytes;
 }
 
-static void *take(heap *h, size_t class)
+static void *cut(heap *h, size_t size)
 {
-    struct heap_block *block = h->spare[class];
-    size_t size = (class + 1) * HEAP_STEP;
-    if (block != NULL) {
-        h->spare[class] = block->next;
-        return block;
-    }
     if ((size_t)(h->end - h->next) < size)
         return cut_from_new_slab(h, size);
     char *bytes = h->next;
@@ -73,39 +67,37 @@ static void *take(heap *h, size_t class)
     return bytes;
 }
 
-static void give_back(heap *h, void *p, size_t class)
-{
-    struct heap_block *block = p;
-    block->next = h->spare[class];
-    h->spare[class] = block;
-}
-
 static size_t class_of(size_t size)
 {
     return (size - 1) / HEAP_STEP;
 }
 
-static void *allocate(heap *h, size_t size)
+void *heap_take(heap *h, size_t size)
 {
-    return size <= SMALL ? take(h, class_of(size)) : malloc(size);
+    if (size > SMALL)
+        return malloc(size);
+    size_t class = class_of(size);
+    struct heap_block *block = h->spare[class];
+    if (block == NULL)
+        return cut(h, (class + 1) * HEAP_STEP);
+    h->spare[class] = block->next;
+    return block;
 }
 
-static void release(heap *h, void *p, size_t size)
+void heap_give(heap *h, void *p, size_t size)
 {
-    if (size <= SMALL && size > 0)
-        give_back(h, p, class_of(size));
-    else
+    struct heap_block *block = p;
+    if (size > SMALL) {
         free(p);
+        return;
+    }
+    size_t class = class_of(size);
+    block->next = h->spare[class];
+    h->spare[class] = block;
 }
 
 void *heap_resize(heap *h, void *old, size_t old_size, size_t size)
 {
-    if (old == NULL)
-        return size > 0 ? allocate(h, size) : NULL;
-    if (size == 0) {
-        release(h, old, old_size);
-        return NULL;
-    }
     if (old_size > SMALL && size > SMALL)
         return realloc(old, size);
     if (old_size <= SMALL && size <= SMALL && class_of(old_size) == class_of(size))
@@ -113,11 +105,11 @@ void *heap_resize(heap *h, void *old, size_t old_size, size_t size)
     size_t limit = h->limit;
     if (size < old_size)
         h->limit = 0; /* Lua counts on it that a block can shrink */
-    void *p = allocate(h, size);
+    void *p = heap_take(h, size);
     h->limit = limit;
     if (p != NULL) {
         memcpy(p, old, old_size < size ? old_size : size);
-        release(h, old, old_size);
+        heap_give(h, old, old_size);
     }
     return p;
 }

@@ -12,8 +12,9 @@ typedef struct {
     size_t total, limit; /* bytes in slabs; no more than limit, 0: any */
 } heap;
 
-/* Like realloc, but the caller knows the old size; size 0 frees and returns NULL. NULL: no memory,
- * and the old block stays. */
+/* The caller keeps the sizes, none of which is 0. NULL: no memory; an old block then stays. */
+void *heap_take(heap *h, size_t size);
+void heap_give(heap *h, void *p, size_t size);
 void *heap_resize(heap *h, void *old, size_t old_size, size_t size);
 /* Frees the slabs; blocks from malloc have been freed one by one. All of it goes back to the
  * system. */

@@ -41,17 +41,35 @@ struct vm {
 
 static _Atomic size_t alive;
 
+static bool fits(const vm *v, size_t more)
+{
+    size_t limit = v->options.memory_limit;
+    return limit == 0 || v->memory + more <= limit;
+}
+
+static void *resize(vm *v, void *old, size_t old_size, size_t size)
+{
+    if (size > old_size && !fits(v, size - old_size))
+        return NULL;
+    void *p = heap_resize(&v->heap, old, old_size, size);
+    if (p != NULL)
+        v->memory = v->memory - old_size + size;
+    return p;
+}
+
+/* Called some twenty times a request; a free of nothing is one of Lua's ways, too. */
 static void *allocate(void *ud, void *old, size_t old_size, size_t size)
 {
     vm *v = ud;
-    if (old == NULL)
-        old_size = 0;
-    if (size > old_size && v->options.memory_limit > 0 &&
-        v->memory - old_size + size > v->options.memory_limit)
+    if (old != NULL && size > 0)
+        return resize(v, old, old_size, size);
+    if (old != NULL) {
+        heap_give(&v->heap, old, old_size);
+        v->memory -= old_size;
         return NULL;
-    void *p = heap_resize(&v->heap, old, old_size, size);
-    if (p != NULL || size == 0)
-        v->memory = v->memory - old_size + size;
+    }
+    void *p = size > 0 && fits(v, size) ? heap_take(&v->heap, size) : NULL;
+    v->memory += p != NULL ? size : 0;
     return p;
 }
 
