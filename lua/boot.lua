@@ -1,7 +1,7 @@
 -- Runs once per VM, while it is built: loads the application and returns what C calls.
 --
---   exchange -> static[path][method] -> middleware -> handler -> response -> C
---          \--> dispatch -> router ------^       \-- raised --> failed -> response -> C
+--   exchange -> static["GET /path"] -> middleware -> handler -> response -> C
+--          \--> dispatch -> router -----^       \-- raised --> failed -> response -> C
 --
 -- Nothing here waits at load. A wrong file fails the load with its name, and then the VM that
 -- served before goes on serving.
@@ -49,14 +49,13 @@ local function add_route(route, origin)
 end
 
 
--- A request to a path without parameters.
+-- What C needs to answer a path without parameters: the handler, and what its requests have in
+-- common. C makes the request itself, { x = exchange }.
 local function enter(endpoint, method)
-  local call = endpoint.call
-  local Request = request.class { method = method, path = endpoint.pattern, route = endpoint.route }
-  return function(x)
-    local req = setmetatable({ x = x }, Request)
-    return call(req), req
-  end
+  return {
+    endpoint.call,
+    request.class { method = method, path = endpoint.pattern, route = endpoint.route },
+  }
 end
 
 loader.routes("routes", add_route)
@@ -96,7 +95,7 @@ topics.apply()
 
 local boot = {}
 
---- What answers paths without parameters: path -> method -> function(x).
+--- What answers paths without parameters: "GET /path" -> { handler, metatable of its requests }.
 boot.static = routes.static
 
 

@@ -2,7 +2,7 @@
 --
 -- All paths are found in a tree of segments, where a literal segment beats a parameter and a
 -- parameter beats a tail. A search visits each node of the tree at most twice, whatever the path.
--- Those without `{name}` and `**` also stand in `static`, where C finds them by two look-ups
+-- Those without `{name}` and `**` also stand in `static`, where C finds them by one look-up
 -- (src/script/dispatch.c). Rejected: patterns tried in the order of their registration, where the
 -- order of files decides what is served; one big regular expression, which can't say which two
 -- routes collide.
@@ -142,11 +142,11 @@ end
 
 -- What stands in `static` for the path of a node.
 local function enter_static(self, node, path)
-  local methods = node.methods
-  local entry = {}
-  for method, endpoint in pairs(methods or {}) do entry[method] = self.enter(endpoint, method) end
-  if entry.GET and not entry.HEAD then entry.HEAD = self.enter(methods.GET, "HEAD") end
-  self.static[path] = methods and entry
+  local methods = node.methods or {}
+  for method in pairs(METHODS) do
+    local endpoint = methods[method] or method == "HEAD" and methods.GET
+    self.static[method .. " " .. path] = endpoint and self.enter(endpoint, method) or nil
+  end
 end
 
 
@@ -157,7 +157,7 @@ local function remover(self, node, path, made)
       if made[endpoint] then node.methods[method] = nil end
     end
     if node.methods and next(node.methods) == nil then node.methods = nil end
-    if self.static and self.static[path] then enter_static(self, node, path) end
+    if self.static and not path:find "[{*]" then enter_static(self, node, path) end
     for i = #self.endpoints, 1, -1 do
       if made[self.endpoints[i]] then table.remove(self.endpoints, i) end
     end
@@ -199,8 +199,8 @@ local function enter_all(self, node, path)
 end
 
 
---- Call once after the last add: makes the table of static paths, path -> method -> what `enter`
---- makes of the endpoint. A GET stands for HEAD where there is none.
+--- Call once after the last add: makes the table of static paths, "GET /path" -> what `enter` makes
+--- of the endpoint. A GET stands for HEAD where there is none.
 ---@param enter fun(endpoint: web.Endpoint, method: string): any
 function router:finish(enter)
   self.static, self.enter = {}, enter

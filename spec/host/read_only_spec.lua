@@ -40,7 +40,7 @@ local WRITES = {
   { "require('host.hub').publish = nil", "host.hub is read%-only" },
   { "require('host.config').app.list[1] = 1", "host.config.app.list is read%-only: set it in config.lua" },
   { "require('web.drawing').PALETTE[1] = 1", "web.drawing.PALETTE is read%-only" },
-  { "require('web.routes').static['/x'] = {}", "web.routes.static is read%-only" },
+  { "require('web.routes').static['GET /x'] = {}", "web.routes.static is read%-only" },
   { "require('web.routes'):add({ path = '/x', GET = print }, 'x', print)", "read%-only" },
   { "getmetatable(req).__index = nil", "read%-only" },
   { "getmetatable(require('host.json').decode '[]').__index = {}", "read%-only" },

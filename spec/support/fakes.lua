@@ -380,13 +380,15 @@ end
 function fakes.request(boot, method, path, options)
   local x = fakes.exchange(options)
   local traceback
-  local methods = boot.static and boot.static[path]
-  local enter = methods and methods[method]
-  if enter then x:route(path) end
-  local ok, res = xpcall(enter or boot.dispatch, function(err)
+  local entry = boot.static and boot.static[method .. " " .. path]
+  if entry then x:route(path) end
+  local ok, res = xpcall(function()
+    if entry then return entry[1](setmetatable({ x = x }, entry[2])) end
+    return (boot.dispatch(x, method, path))
+  end, function(err)
     traceback = debug.traceback(tostring(err))
     return err
-  end, x, method, path)
+  end)
   if not ok then res = boot.failed(res, traceback, x, options and options.dev or false) end
   return res, x, traceback
 end

@@ -102,6 +102,12 @@ slice exchange_path(const exchange *x)
     return x->path;
 }
 
+slice exchange_method_path(const exchange *x)
+{
+    const char *behind = x->method.p + x->method.n + 1;
+    return x->path.p == behind ? (slice){x->method.p, x->method.n + 1 + x->path.n} : SLICE("");
+}
+
 slice exchange_query(const exchange *x)
 {
     return x->query;

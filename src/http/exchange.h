@@ -69,7 +69,9 @@ void http_conn_drain(conn *c);
 
 /* The request; all slices live as long as the exchange -------------------------------------- */
 slice exchange_method(const exchange *x);
-slice exchange_path(const exchange *x);   /* decoded once, normalised, begins with '/' */
+slice exchange_path(const exchange *x); /* decoded once, normalised, begins with '/' */
+/* "GET /path" in one piece, as it was sent; empty where the path had to be decoded. */
+slice exchange_method_path(const exchange *x);
 slice exchange_query(const exchange *x);  /* raw, without '?' */
 slice exchange_target(const exchange *x); /* as sent */
 int exchange_minor(const exchange *x);    /* HTTP/1.x */

@@ -1,12 +1,13 @@
 /* The request path between C and Lua.
  *
- *   on_exchange -> task: boot.static[path][method](x), or boot.dispatch(x, method, path)
+ *   on_exchange -> task: boot.static["GET /path"]: handler(request), or boot.dispatch(x, method,
+ *                        path)
  *     -> response table, request -> render -> release
  *     \-- raised, or the table is wrong --> boot.failed(...) -> render -> release
  *   on_abandon (peer gone) -> box nulled -> task cancelled -> release
  *
- * Paths without parameters are found here, in the tables that boot.lua has filled: a request for
- * one runs no Lua but its own.
+ * Paths without parameters are found here, in the table that boot.lua has filled: a request for one
+ * runs no Lua but its own. (One that had to be decoded is left to the router.)
  *
  * The answer is rendered inside the task's own resume, so that one protected call covers the whole
  * request. A request's record lies in the exchange's arena; the box that scripts hold lies at the
@@ -94,6 +95,7 @@ static int boot(lua_State *L)
     d->news = field_ref(L, "news", false);
     d->stream = field_ref(L, "stream", false);
     d->routes = table_ref(L, "static");
+    d->boxes = exchange_box_type(L);
     read_ws(L, d);
     app_env_lock(L);
     if (d->verifies && d->verify != LUA_NOREF) {
@@ -144,20 +146,31 @@ const dispatcher_ws_functions *dispatcher_ws(const dispatcher *d)
 
 /* Requests ---------------------------------------------------------------------------------- */
 
-enum { BOX = 1, RESPONSE, REQUEST }; /* on the stack, when the handler has returned */
+/* On the stack, when the handler has returned; of boot.dispatch the request comes behind the
+ * response. */
+enum { BOX = 1, REQUEST, RESPONSE, RETURNED_REQUEST, ENTRY = RESPONSE };
 
-/* Box, method and path are on the stack. Pushes what answers them, or nothing. */
+/* Where boot.static has the path: pushes the request's table, the handler and its argument. */
 static bool push_static(lua_State *L, const request *r)
 {
+    slice key = exchange_method_path(r->x);
+    if (r->control || r->d->routes == LUA_NOREF || key.n == 0)
+        return false;
     lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->routes);
-    lua_pushvalue(L, BOX + 2);
-    if (lua_rawget(L, -2) == LUA_TTABLE) {
-        lua_pushvalue(L, BOX + 1);
-        if (lua_rawget(L, -2) == LUA_TFUNCTION)
-            return true;
+    vm_push_slice(L, key);
+    if (lua_rawget(L, -2) != LUA_TTABLE) {
+        lua_settop(L, BOX);
+        return false;
     }
-    lua_settop(L, BOX + 2);
-    return false;
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, BOX);
+    lua_setfield(L, -2, "x");
+    lua_rawgeti(L, ENTRY, 2);
+    lua_setmetatable(L, -2);
+    lua_copy(L, -1, REQUEST);
+    lua_rawgeti(L, ENTRY, 1);
+    lua_replace(L, ENTRY);
+    return true;
 }
 
 static int fill(lua_State *L, void *data)
@@ -165,21 +178,17 @@ static int fill(lua_State *L, void *data)
     request *r = data;
     const dispatcher *d = r->d;
     r->token = task_token_of(L);
-    r->box = exchange_box_push(L, r->x);
-    vm_push_slice(L, exchange_method(r->x));
-    vm_push_slice(L, exchange_path(r->x));
-    if (!r->control && d->routes != LUA_NOREF && push_static(L, r)) {
+    r->box = exchange_box_push(L, r->x, d->boxes);
+    if (push_static(L, r)) {
         exchange_set_route(r->x, exchange_path(r->x));
-        lua_replace(L, BOX + 1);
-        lua_settop(L, BOX + 1);
-        lua_pushvalue(L, BOX);
         return 1;
     }
+    lua_pushnil(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX,
                 r->control && d->control != LUA_NOREF ? d->control : d->dispatch);
-    lua_insert(L, BOX + 1);
     lua_pushvalue(L, BOX);
-    lua_insert(L, BOX + 2);
+    vm_push_slice(L, exchange_method(r->x));
+    vm_push_slice(L, exchange_path(r->x));
     return 3;
 }
 
@@ -241,10 +250,11 @@ static int after_stream(lua_State *L, int status, lua_KContext context)
 
 static int prepare_events(lua_State *L, request *r)
 {
-    if (r->d->stream == LUA_NOREF || !lua_istable(L, REQUEST))
+    int request_at = lua_istable(L, REQUEST) ? REQUEST : RETURNED_REQUEST;
+    if (r->d->stream == LUA_NOREF || !lua_istable(L, request_at))
         return answer_events(L, r);
     lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->stream);
-    lua_pushvalue(L, REQUEST);
+    lua_pushvalue(L, request_at);
     lua_pushvalue(L, RESPONSE);
     lua_callk(L, 2, 1, (lua_KContext)r, after_stream);
     return after_stream(L, LUA_OK, (lua_KContext)r);
@@ -261,6 +271,7 @@ static int answer_chunks(lua_State *L, request *r)
 
 static int answer(lua_State *L, request *r)
 {
+    lua_settop(L, RETURNED_REQUEST);
     switch (response_render(L, RESPONSE, r->x)) {
     case RESPONSE_EVENTS:
         return prepare_events(L, r);
@@ -278,7 +289,7 @@ static int call_failed(lua_State *L)
     request *r = lua_touserdata(L, 1);
     lua_rawgeti(L, LUA_REGISTRYINDEX, r->d->failed);
     lua_insert(L, 2);
-    exchange_box *box = exchange_box_push(L, r->x);
+    exchange_box *box = exchange_box_push(L, r->x, r->d->boxes);
     int at = lua_gettop(L);
     lua_pushvalue(L, at);
     lua_insert(L, 1);

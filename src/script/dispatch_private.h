@@ -9,6 +9,7 @@ struct dispatcher {
     int dispatch, control, failed, prepare, start, reloaded, refused, refresh, verify, save,
         restore, news, stream;
     int routes; /* boot.static, or LUA_NOREF */
+    int boxes;  /* the metatable of exchanges' boxes */
     bool verifies, has_ws;
     dispatcher_ws_functions ws;
 };

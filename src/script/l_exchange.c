@@ -366,7 +366,7 @@ void exchange_push_writer(lua_State *L, int box)
     lua_pushcclosure(L, write_chunk, 1);
 }
 
-static void push_metatable(lua_State *L)
+int exchange_box_type(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"header", x_header},
                                        {"headers", x_headers},
@@ -393,18 +393,14 @@ static void push_metatable(lua_State *L)
     lua_setfield(L, -2, "__name");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, box_name);
+    return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-exchange_box *exchange_box_push(lua_State *L, exchange *x)
+exchange_box *exchange_box_push(lua_State *L, exchange *x, int type)
 {
     exchange_box *box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = (exchange_box){box_name, x};
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, box_name) == LUA_TNIL) {
-        lua_pop(L, 1);
-        push_metatable(L);
-    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, type);
     lua_setmetatable(L, -2);
     return box;
 }
