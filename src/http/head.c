@@ -110,13 +110,14 @@ static bool word_is_clean(const char *p)
     return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops) == 0;
 }
 
+/* The last eight are looked at together, some of them for the second time. */
 bool head_is_clean(slice value)
 {
     size_t i = 0;
-    for (; value.n - i >= 8; i += 8)
-        if (!word_is_clean(value.p + i) && !all_clean(value.p + i, 8))
-            return false;
-    return all_clean(value.p + i, value.n - i);
+    while (value.n - i >= 8 && word_is_clean(value.p + i))
+        i += 8;
+    bool rest_too = value.n >= 8 && value.n - i < 8 && word_is_clean(value.p + value.n - 8);
+    return rest_too || all_clean(value.p + i, value.n - i);
 }
 
 /* "a, b": is the word one of the list? */

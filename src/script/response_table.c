@@ -15,19 +15,15 @@
 
 enum { PREAMBLE_MAX = 4096 };
 
-static int response_status(lua_State *L, int index)
+/* What is read of the table stays on the stack. */
+static int read_status(lua_State *L, int index)
 {
-    int status = 200;
-    if (lua_getfield(L, index, "status") != LUA_TNIL)
-        status = (int)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    return status;
-}
-
-static void check_status(lua_State *L, int status)
-{
+    if (lua_getfield(L, index, "status") == LUA_TNIL)
+        return 200;
+    int status = (int)lua_tointeger(L, -1);
     if ((status < 200 && status != 101) || status > 599)
         luaL_error(L, "a response's status must be an integer from 200 to 599");
+    return status;
 }
 
 static slice header_text(lua_State *L, slice name, int value)
@@ -66,10 +62,8 @@ static void add_header_list(lua_State *L, exchange *x, slice name, int values)
 
 static void add_headers(lua_State *L, int index, exchange *x)
 {
-    if (lua_getfield(L, index, "headers") == LUA_TNIL) {
-        lua_pop(L, 1);
+    if (lua_getfield(L, index, "headers") == LUA_TNIL)
         return;
-    }
     if (!lua_istable(L, -1))
         luaL_error(L, "a response's headers must be a table, got %s", luaL_typename(L, -1));
     int headers = lua_gettop(L);
@@ -85,7 +79,6 @@ static void add_headers(lua_State *L, int index, exchange *x)
             add_header(L, x, name, lua_gettop(L));
         lua_pop(L, 1);
     }
-    lua_pop(L, 1);
 }
 
 static void add_type(lua_State *L, int index, exchange *x)
@@ -93,7 +86,6 @@ static void add_type(lua_State *L, int index, exchange *x)
     static const slice name = SLICE_INIT("Content-Type");
     if (lua_getfield(L, index, "type") != LUA_TNIL)
         check_added(L, exchange_add_type(x, header_text(L, name, -1)), name);
-    lua_pop(L, 1);
 }
 
 static void start_mixed(lua_State *L, int stream, exchange *x)
@@ -214,9 +206,7 @@ response_kind response_render(lua_State *L, int index, exchange *x)
                     L, "a route must return a response (web.text, web.json ...), it returned %s%s",
                     luaL_typename(L, index),
                     lua_isnoneornil(L, index) ? ": is a `return` missing?" : ""));
-    int status = response_status(L, index);
-    check_status(L, status);
-    exchange_status(x, status);
+    exchange_status(x, read_status(L, index));
     add_type(L, index, x);
     add_headers(L, index, x);
     int type = lua_getfield(L, index, "body");
