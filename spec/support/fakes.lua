@@ -305,7 +305,11 @@ function fakes.install(options)
       failures = function() return 0 end,
     },
     ["host.event"] = { new = function() return { set = function() end } end },
-    ["host.task"] = { spawn = function() return 1 end, alive = function() return false end },
+    ["host.task"] = {
+      spawn = function() return 1 end,
+      alive = function() return false end,
+      current = function() return 1 end,
+    },
     ["host.json"] = world.json,
     ["host.store"] = world.store,
     ["host.hub"] = world.hub,
