@@ -43,7 +43,7 @@ end
 local function expect(events, names)
   local seen = {}
   for i, name in ipairs(names) do
-    repeat seen[i] = assert(events:next(10), "no event " .. name) until seen[i].data
+    repeat seen[i] = assert(events:next(), "no event " .. name) until seen[i].data
     assert.equal(name, seen[i].event)
   end
   return seen
@@ -75,7 +75,7 @@ describe("the example agent", function()
     local rest = expect(events, AFTER)
     assert.equal("approved", json.decode(rest[1].data).status)
     assert.equal("sent", json.decode(rest[2].data).result)
-    assert.is_nil(events:next(5))
+    assert.is_nil(events:next())
     events:close()
     events = begin(app, "/agent/s1", PROMPT, key)
     id = question_of(expect(events, BEFORE))
@@ -128,7 +128,7 @@ describe("the example agent", function()
     local events = begin(one, "/agent/s3", PROMPT, key)
     local id = question_of(expect(events, BEFORE))
     one:crash()
-    assert.is_nil(events:next(5)) -- cut, with no event that looks like an end
+    assert.is_nil(events:next()) -- cut, with no event that looks like an end
     events:close()
     assert.equal(200, decide(two, "approve", id, key).status)
     local again = begin(two, "/agent/s3", { prompt = PROMPT.prompt, request = id }, key)

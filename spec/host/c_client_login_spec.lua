@@ -135,6 +135,7 @@ describe("the client in C that has logged in, and its server", function()
     ann:say("login", "ann", "word", false)
     ann:opens()
     next_token(ann, next_token(ann))
+    wait.pause(4) -- the old one has ended
     ann:say("subscribe", "news")
     ann:say("publish", "news", false, "1")
     ann:hears "message"

@@ -6,6 +6,7 @@ local process = require "spec.support.process"
 local proxy = require "host.test.proxy"
 local redis_server = require "spec.support.redis"
 local server = require "spec.support.server"
+local wait = require "spec.support.wait"
 
 local CONFIG = "return { topics = { ['kept*'] = { history = { messages = 3 } } } }"
 local FILES = { ["config.lua"] = CONFIG }
@@ -227,11 +228,15 @@ describe("the client in C", function()
     local way = proxy.new(address)
     local token = app:post("/auth/token", { json = { username = "late", password = "pw" } }):json().token
     local ann = driver.start(ws_url(way), { delay = 50 })
-    way:delay(0.3)
+    way:drop() -- what is on its way stays there
     ann:say("token", "wrong", 3600)
     ann:say "connect"
     ann:becomes "connecting"
+    wait.till(function() return next(way.pairs) end, "the opening")
     ann:say("token", token, 3600)
+    ann:say "look"
+    ann:hears "looked"
+    way:mend()
     ann:hears "error" -- of the older one
     ann:becomes "open"
     ann:quit()
@@ -272,14 +277,11 @@ describe("the client in C and the network", function()
   end)
 
   it("says why nothing could be opened, and tries again", function()
-    local app = start()
-    local port = app.port
-    app:stop()
-    local ann = driver.start(("ws://127.0.0.1:%d/ws"):format(port), { delay = 50 })
+    local ann = driver.start("ws://127.0.0.1:1/ws", { delay = 50 })
     ann:say "connect"
     for _ = 1, 2 do assert.equal("connect", ann:hears "error"[2]) end
     ann:quit()
-    app = start()
+    local app = start()
     local bob = driver.start(app.url, { delay = 50 }) -- a page, and no WebSocket
     bob:say "connect"
     assert.same({ "error", "refused", "the server has answered 200 to the opening" }, bob:hears "error")

@@ -33,9 +33,10 @@ return {
     return web.text(tostring(value) .. message .. code)
   end },
   { path = "/failing", GET = function()
+    store.incr "asked"
     return web.text(cache.get("things:bad", 60, function()
       store.incr "made"
-      time.sleep(0.05)
+      repeat time.sleep(0.01) until store.get "asked" == "5"
       web.throw(409, "no", "not today")
     end))
   end },

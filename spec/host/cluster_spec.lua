@@ -152,7 +152,7 @@ describe("two processes on one Redis #workers", function()
       pcall(put, far, "split", i)
       way:cut { refuse = true }
       local stored = one:json("/api/session/split").args.x
-      if stored ~= seen then view:till((">%d<"):format(stored), 5) end
+      if stored ~= seen then view:till((">%d<"):format(stored)) end
       seen = stored
       way:mend()
     end
@@ -235,17 +235,17 @@ describe("two processes on one Redis #workers", function()
     assert.equal(503, res.status)
     assert.truthy(res.headers["retry-after"])
     assert.equal("unavailable", res:json().code)
-    assert.is_true(wait.now() - began < 5)
+    assert.is_true(wait.now() - began < 15) -- 2 s where the machine has time
     assert.equal(503, two:get("/api/session/away").status)
     assert.equal("degraded", one:json("/health").status)
     assert.equal(503, two:get("/ready").status)
     wait.pause(3)
     redis:up()
-    wait.till(function() return put(one, "away", 2).status == 200 end, "writes to work again", 10)
+    wait.till(function() return put(one, "away", 2).status == 200 end, "writes to work again")
     here:till(">2<")
     there:till(">2<")
     wait.till(function() return two:get("/ready").status == 200 end, "readiness")
-    assert.equal("ok", one:json("/health").status)
+    wait.till(function() return one:json("/health").status == "ok" end, "health")
     assert.equal(200, put(two, "away", 3).status)
     here:till(">3<")
     there:till(">3<")

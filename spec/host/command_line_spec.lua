@@ -161,6 +161,8 @@ end)
 
 describe("addresses", function()
   it("of several --listen are all served, IPv4, IPv6 and a unix socket", function()
+    local known = io.open "/proc/net/if_inet6"
+    if not (known and known:read "a":find "lo\n") then return pending "this machine has no IPv6" end
     local socket = server.folder() .. "/web.sock"
     local app = server.start { listen = { "127.0.0.1:0", "[::1]:0", "unix:" .. socket } }
     assert.equal(3, #app.urls)

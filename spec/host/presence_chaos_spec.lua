@@ -64,7 +64,7 @@ describe("presence #workers #soak", function()
     local function await(kind)
       local event
       wait.till(function()
-        event = json.decode(ann:read_text(25))
+        event = json.decode(ann:read_text())
         return event.type == kind and event.user == "ben"
       end, "ben's " .. kind, 25)
     end

@@ -19,7 +19,7 @@ local function open(app, path, headers)
   c:send(http.format("GET", path, { headers = headers }))
   local res = assert(http.read_head(c))
   if res.status == 200 then
-    assert(c:read_until("\n", 10):match "^retry: %d+\n$")
+    assert(c:read_until("\n"):match "^retry: %d+\n$")
   else
     res.body = c:read(tonumber(res.headers["content-length"]))
   end
@@ -28,7 +28,7 @@ end
 
 
 local function event(c)
-  local block = assert(c:read_until("\n\n", 10))
+  local block = assert(c:read_until("\n\n"))
   local fields = {}
   for name, value in block:gmatch "(%w+): ([^\n]*)\n" do fields[name] = value end
   return fields

@@ -73,8 +73,12 @@ describe("a reload", function()
         server.write(app.folder, says(i))
         app.process:kill "sighup"
       end
-      answers(app, "30")
-      for _ = 1, 20 do assert.equal("30", app:get("/word").body) end
+      wait.till(function() -- workers do not change at the same moment
+        for _ = 1, 20 do
+          if app:get("/word").body ~= "30" then return false end
+        end
+        return true
+      end, "all workers")
       app:stop()
     end)
 
@@ -102,7 +106,7 @@ describe("a reload", function()
       assert.equal(200, app:put("/api/session/a", { json = { args = { n = n } } }).status)
       assert.equal(("<svg>%d</svg>"):format(n), view:next())
     end
-    assert.equal("5", http.ask(idle, "GET", "/word").body)
+    wait.till(function() return http.ask(idle, "GET", "/word").body == "5" end, "its worker, too")
     idle:close()
     view:close()
     app:stop()

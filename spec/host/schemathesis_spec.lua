@@ -19,7 +19,7 @@ end
 
 local function run(program, args, seconds)
   return process.run("/usr/bin/env", { program, table.unpack(args) }, { seconds = seconds,
-    env = { PIP_DISABLE_PIP_VERSION_CHECK = "1", PYTHONDONTWRITEBYTECODE = "1" } })
+    env = { PIP_DISABLE_PIP_VERSION_CHECK = "1", PIP_RETRIES = "1", PYTHONDONTWRITEBYTECODE = "1" } })
 end
 
 
@@ -28,7 +28,7 @@ local function install()
   if exists(FOLDER .. "/ready") then return true end
   local made = run("python3", { "-m", "venv", FOLDER }, 60)
   assert(made.code == 0, made.err .. made.out)
-  local done = run(FOLDER .. "/bin/pip", { "install", "--quiet", table.unpack(PINNED) }, 100)
+  local done = run(FOLDER .. "/bin/pip", { "install", "--quiet", table.unpack(PINNED) }, 120)
   if done.code ~= 0 then
     assert(done.err:find "[Cc]onnection" or done.err:find "Could not find a version"
       or done.err:find "resolve" or done.err:find "timed out", done.err)
@@ -56,7 +56,7 @@ describe("the OpenAPI document", function()
       "--max-examples", "5", "--generation-deterministic", "--generation-allow-x00", "false",
       "--phases", "examples,coverage,fuzzing",
       "--exclude-path", "/auth/logout", "--exclude-checks", LEFT_OUT, "--no-color",
-    }, 90)
+    }, 120)
     assert(found.code == 0, found.out:sub(-12000) .. found.err)
     assert.matches("Operations:", found.out)
     app:stop()

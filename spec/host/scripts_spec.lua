@@ -1,4 +1,5 @@
 -- Scripts that go wrong: the request gets an answer, the others don't notice, the server goes on.
+local at_rest = require "spec.support.at_rest"
 local http = require "spec.support.http"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
@@ -161,14 +162,14 @@ describe("a script", function()
   end)
 
   it("is cancelled when the peer goes away", function()
-    wait.pause(1.5) -- what lua/start/ began is counted once a second
-    local resident = app:metric 'lunacast_tasks{worker="0"}' or 0
+    local function tasks() return app:metric 'lunacast_tasks{worker="0"}' end
+    local resident = at_rest(tasks)
     for _ = 1, 20 do
       local c = app:connect()
       c:send(http.format("GET", "/wait"))
       c:close()
     end
-    wait.till(function() return (app:metric 'lunacast_tasks{worker="0"}' or 0) <= resident end, "the tasks to end")
+    wait.till(function() return tasks() <= resident end, "the tasks to end")
   end)
 end)
 

@@ -28,10 +28,7 @@ for name, environment in pairs(databases.drivers) do
     it("a transaction whose client has left is rolled back, and its connection serves others", function()
       local app = start(environment(), { ["sql.pool"] = 1 }, { workers = 1 })
       for id = 1, 3 do
-        local client = app:connect()
-        client:send(("GET /hold/%d HTTP/1.1\r\nHost: x\r\n\r\n"):format(id))
-        wait.pause(0.1)
-        client:close()
+        notes.hold(app, id, 60):close()
         assert.equal(200, wait.till(function()
           local answer = app:post("/note/" .. id + 100)
           return answer.status == 200 and answer
@@ -45,23 +42,20 @@ for name, environment in pairs(databases.drivers) do
     it("waiting for a connection ends with 503 within the limit, while the server lives", function()
       local app = start(environment(), { ["sql.pool"] = 1, ["sql.wait"] = "300ms" }, { workers = 1 })
       assert.equal(0, count(app)) -- with so short a wait the start may have gone on without its database
-      local client = app:connect()
-      client:send "GET /hold/1?seconds=3 HTTP/1.1\r\nHost: x\r\n\r\n"
-      wait.pause(0.2)
-      local began = wait.now()
+      local client = notes.hold(app, 1, 60)
       local answer = app:post "/note/2"
       assert.equal(503, answer.status, answer.body)
       assert.equal("unavailable", answer:json().code)
-      assert.is_true(wait.now() - began < 2)
+      assert.equal("", client:peek())
       assert.equal("alive", app:get("/alive").body)
       assert.is_true(app:metric "lunacast_sql_refused_total" >= 1)
+      client:close()
       app:stop()
     end)
 
     it("a shutdown rolls back what is open and leaves nothing behind", function()
       local app = start(environment(), { drain = "1s" })
-      local client = app:connect()
-      client:send "GET /hold/1?seconds=30 HTTP/1.1\r\nHost: x\r\n\r\n"
+      notes.hold(app, 1, 30)
       local slow = app:connect()
       slow:send "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"
       wait.pause(0.2)
@@ -142,7 +136,7 @@ describe("around SQLite", function()
 
   it("a file that stays locked is an answer of 503 with the code busy; readers go on", function()
     local env = databases.drivers.sqlite()
-    local app = start(env, { ["sql.timeout"] = "400ms" })
+    local app = start(env, { ["sql.timeout"] = "1s" })
     local other = hold(env, 30)
     local answer = app:post "/note/1"
     assert.equal(503, answer.status)

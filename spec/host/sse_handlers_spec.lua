@@ -56,17 +56,23 @@ local function open(app, method, path)
   return c, assert(http.read_head(c))
 end
 
--- Begins one and leaves it; returns where the rest is.
-local function begin(app, path, first)
+-- Begins one; returns where the rest is.
+local function begin_beside(app, path, first)
   local c, head = open(app, "POST", path)
   assert.equal(200, head.status)
-  assert(c:read_until("data: " .. first, 10))
+  assert(c:read_until("data: " .. first))
+  return head.headers["content-location"], c
+end
+
+-- Begins one and leaves it.
+local function begin(app, path, first)
+  local rest, c = begin_beside(app, path, first)
   c:close()
-  return head.headers["content-location"]
+  return rest
 end
 
 local function ends_with(c, code)
-  local text = c:read_all(20)
+  local text = c:read_all()
   assert.matches('event: end\ndata: {"code":"' .. code .. '"}\n', text)
   c:close()
   return text
@@ -95,9 +101,10 @@ describe("handlers that go on without their client", function()
   end)
 
   it("are left alone while somebody is there", function()
-    local rest = begin(app, "/mute", "one")
+    local rest, first = begin_beside(app, "/mute", "one")
     local c = open(app, "GET", rest)
-    c:read_until("data: one", 10)
+    c:read_until "data: one"
+    first:close()
     wait.pause(2)
     assert.equal(2, app:metric "sse_handlers_ended_total")
     c:close()
@@ -117,7 +124,7 @@ describe("handlers that go on without their client", function()
   it("of older scripts are ended after the drain time, and those who follow them hear it", function()
     local rest = begin(app, "/long", "begun")
     local c = open(app, "GET", rest)
-    c:read_until("data: begun", 10)
+    c:read_until "data: begun"
     server.write(app.folder, { ["lua/routes/handlers.lua"] = ROUTES .. "\n-- saved" })
     app:logged "the scripts were reloaded"
     ends_with(c, "going_away")
@@ -150,16 +157,16 @@ describe("handlers that others follow on another node #workers", function()
   it("may finish while their server stops", function()
     local rest = begin(app, "/long?seconds=1", "begun")
     local c = open(other, "GET", rest)
-    c:read_until("data: begun", 10)
+    c:read_until "data: begun"
     app:stop()
-    c:read_until("data: done", 10)
+    c:read_until "data: done"
     ends_with(c, "ended")
   end)
 
   it("have an end that is told when the server does not wait for them", function()
     local rest = begin(app, "/long", "begun")
     local c = open(other, "GET", rest)
-    c:read_until("data: begun", 10)
+    c:read_until "data: begun"
     app:stop()
     ends_with(c, "going_away")
   end)
@@ -167,9 +174,9 @@ describe("handlers that others follow on another node #workers", function()
   it("have an end when their node dies, for those who are there and those who come", function()
     local followed, left = begin(app, "/long", "begun"), begin(app, "/long", "begun")
     local c = open(other, "GET", followed)
-    c:read_until("data: begun", 10)
+    c:read_until "data: begun"
     app:crash()
-    local text = c:read_until('data: {"code":"error"}', 30)
+    local text = c:read_until 'data: {"code":"error"}'
     assert.matches("event: end\n", text)
     c:close()
     ends_with(open(other, "GET", left), "error")

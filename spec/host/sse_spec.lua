@@ -109,13 +109,13 @@ end
 -- The same, past the line that says when to come back.
 local function follow(app, path, headers, method, body)
   local c, res = open(app, path, headers, method, body)
-  assert(c:read_until("\n", 10):match "^retry: %d+\n$")
+  assert(c:read_until("\n"):match "^retry: %d+\n$")
   return c, res
 end
 
 
 local function bytes_till(c, stop)
-  return assert(c:read_until(stop, 10))
+  return assert(c:read_until(stop))
 end
 
 
@@ -196,7 +196,7 @@ describe("an event stream", function()
     app:post("/values?version=30", { body = "x" })
     local c = follow(app, "/values")
     app:post("/close/values")
-    assert.matches('event: end\ndata: {"code":"ended"}\n\n$', c:read_all(5))
+    assert.matches('event: end\ndata: {"code":"ended"}\n\n$', c:read_all())
     c:close()
   end)
 
@@ -310,17 +310,17 @@ for _, kind in ipairs { "embedded", "redis" } do
       c = follow(other, url, { ["Last-Event-ID"] = id })
       bytes_till(c, "\n\n")
       for i = 2, 5 do assert.matches("event: token\ndata: t" .. i .. "\n\n$", bytes_till(c, "\n\n")) end
-      local last = c:read_all(10)
+      local last = c:read_all()
       local last_id = last:match '^id: (%S+)\nevent: end\ndata: {"code":"ended"}\n:last\n\n$'
       assert.is_string(last_id)
       c:close()
       -- who has seen the end is told to stay away; who has not, gets it
       assert.equal(204, other:get(url, { headers = { ["Last-Event-ID"] = last_id } }).status)
       c = open(other, url .. "?lastEventId=" .. id)
-      assert.matches("data: t2\n\n.*data: t5\n\n.*event: end\n", c:read_all(10))
+      assert.matches("data: t2\n\n.*data: t5\n\n.*event: end\n", c:read_all())
       c:close()
       c = open(other, url)
-      assert.matches("event: stream\n.*data: t1\n\n.*data: t5\n\n.*event: end\n", c:read_all(10))
+      assert.matches("event: stream\n.*data: t1\n\n.*data: t5\n\n.*event: end\n", c:read_all())
       c:close()
       assert.equal(404, other:get("/sse/unknown").status)
     end)
@@ -338,7 +338,7 @@ describe("a handler's events", function()
     assert.equal("id: 1\nevent: n\ndata: line 1\ndata: more\n\nid: 2\nevent: n\ndata: line 2\n"
       .. "data: more\n\nid: 3\nevent: n\ndata: line 3\ndata: more\n\ndata: plain\n\nretry: 700\n\n"
       .. 'id: end-of-stream\nevent: end\ndata: {"code":"ended"}\n\n',
-      (c:read_all(5):gsub("^retry: %d+\n", "")))
+      (c:read_all():gsub("^retry: %d+\n", "")))
     c:close()
   end)
 
@@ -352,7 +352,7 @@ describe("a handler's events", function()
 
   it("answer a POST, whose body the handler reads", function()
     local c = open(app, "/asked", nil, "POST", "what?")
-    assert.matches("data: POST what%?\n\n", c:read_all(5))
+    assert.matches("data: POST what%?\n\n", c:read_all())
     c:close()
     assert.equal(413, app:post("/asked", { body = ("x"):rep(2 << 20) }).status)
   end)
@@ -389,12 +389,12 @@ describe("a handler's events", function()
 
   it("end with an error, without the id of an end, when the handler fails", function()
     local c = open(app, "/fails")
-    assert.matches('data: one\n\nevent: end\ndata: {"code":"error"}\n\n$', c:read_all(5))
+    assert.matches('data: one\n\nevent: end\ndata: {"code":"error"}\n\n$', c:read_all())
     app:logged "on purpose"
     c:close()
     assert.equal(404, app:get("/sse/nothing").status)
     c = open(app, "/answer")
-    assert.matches('event: end\ndata: {"code":"error"}\n:last\n\n$', c:read_all(5))
+    assert.matches('event: end\ndata: {"code":"error"}\n:last\n\n$', c:read_all())
     app:logged "in the middle"
     c:close()
   end)
@@ -402,7 +402,7 @@ describe("a handler's events", function()
   it("are refused when a field could begin another", function()
     for _, what in ipairs { "id", "event", "nul", "data", "kind" } do
       local c = open(app, "/bad/" .. what)
-      assert.matches("data: false ", c:read_all(5))
+      assert.matches("data: false ", c:read_all())
       c:close()
     end
   end)

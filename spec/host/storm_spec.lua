@@ -98,7 +98,8 @@ local function storm(app, seconds, during)
       app.process:kill "sighup"
     end
     if during then during(turns) end
-  until wait.now() - began > seconds and turns > 80 -- a reload has begun by then
+    local over = wait.now() - began
+  until over > 60 or over > seconds and turns > 80 and state.n > 50 -- a reload has begun by then
   return state, writers, views, seen
 end
 

@@ -28,7 +28,7 @@ end
 local function follow(stream, till, had)
   local result = { last = had and had.last }
   while not (till and result.last and result.last >= till) do
-    local event = stream:next(30)
+    local event = stream:next()
     if not event then break end
     result.id = event.id or result.id
     if event.event == "count" then

@@ -86,9 +86,10 @@ describe("TLS", function()
     local code = run("curl", "-sS", "--cacert", folder .. "/a.crt", "-H", "Content-Type: application/json",
       "-d", '{"session_id":"a","template":"<svg>1</svg>"}', app.url .. "/api/session")
     assert.equal(0, code)
-    local p = process.spawn("curl", { "-sSN", "--cacert", folder .. "/a.crt", "-m", "2", app.url .. "/stream/a" })
+    local p = process.spawn("curl", { "-sSN", "--cacert", folder .. "/a.crt", "-m", "60", app.url .. "/stream/a" })
     wait.till(function() return p.out:find("<svg>1</svg>\r\n--frame", 1, true) end, "the picture")
-    p:wait(10)
+    p:kill "sigterm"
+    p:wait()
     app:stop()
   end)
 
@@ -96,7 +97,7 @@ describe("TLS", function()
     local app = start("a.crt", "a.key")
     local c = app:connect()
     c:send "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert.is_true(c:ends_within(12))
+    assert.is_true(c:ends_within())
     app:stop()
   end)
 

@@ -18,7 +18,7 @@ describe("a viewer that is gone without a word", function()
 
   local function vanish(path, ...)
     local client = process.spawn("/usr/bin/python3", { "spec/support/gone.py", tostring(app.port), path, ... })
-    wait.till(function() return client.out:find "gone" or not client:running() end, "the client to be gone", 20)
+    wait.till(function() return client.out:find "gone" or not client:running() end, "the client to be gone")
     assert.is_truthy(client.out:find "gone", client.err)
     return client
   end

@@ -171,7 +171,7 @@ function open.ws(app, since)
   local c = ws.connect(app, "/ws")
   c:text("subscribe-json:" .. json.encode {
     topic = feed.TOPIC, session_id = "s", since = since, presence = true })
-  local begun = json.decode(c:read_text(10))
+  local begun = json.decode(c:read_text())
   if begun.type ~= "subscribed" then error(begun.error) end
   local first = { gap = since and begun.recovered ~= true, begun = begun.position }
   return c, function()

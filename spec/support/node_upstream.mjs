@@ -25,6 +25,8 @@ const server = http.createServer((req, res) => {
   }
 });
 
+server.keepAliveTimeout = 600000; // who keeps a connection decides when it ends
+
 server.on("upgrade", (req, socket) => { // an echo of bytes, WebSocket in name only
   socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello");

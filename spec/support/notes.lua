@@ -8,6 +8,7 @@ local notes = {}
 local MIGRATION = "create table notes (id integer primary key, body text not null);"
 
 local ROUTES = [[
+local log = require "host.log"
 local sql = require "host.sql"
 local time = require "host.time"
 local web = require "web"
@@ -35,6 +36,7 @@ return {
     return answer(sql.transaction(function(tx)
       assert(tx.query("insert into notes (id, body) values ($1, 'held')",
         { math.tointeger(req.params.id) }))
+      log.info("it holds a transaction", { note = req.params.id })
       time.sleep(tonumber(req.query.seconds) or 5)
       return tx.query "select count(*) as n from notes"
     end))
@@ -54,6 +56,15 @@ function notes.start(env, set, more)
   }
   for key, value in pairs(more or {}) do options[key] = value end
   return server.start(options)
+end
+
+
+--- A transaction that is open for so many seconds, with a note that is not there yet.
+function notes.hold(app, id, seconds)
+  local client = app:connect()
+  client:send(("GET /hold/%d?seconds=%d HTTP/1.1\r\nHost: x\r\n\r\n"):format(id, seconds))
+  app:logged(('"note":"%d"'):format(id))
+  return client
 end
 
 

@@ -74,7 +74,7 @@ end
 local function sync(client)
   client.c:text(SYNC)
   while true do
-    local text = client.c:read_text(10)
+    local text = client.c:read_text()
     local body = json.decode(text)
     if body.code == "unknown_command" then return end
     table.insert(client.inbox, text)
@@ -83,7 +83,7 @@ end
 
 
 local function next_text(client)
-  return table.remove(client.inbox, 1) or client.c:read_text(10)
+  return table.remove(client.inbox, 1) or client.c:read_text()
 end
 
 

@@ -19,7 +19,7 @@ function upstream.start(command, args)
   self.process = process.spawn(command or "node", args or { "spec/support/upstream.mjs" })
   wait.till(function()
     return self.process.out:find "upstream ready on %S+\n" or not self.process:running()
-  end, "an upstream", 20)
+  end, "an upstream")
   local where = self.process.out:match "upstream ready on (%S+)\n"
   if not where then error("the upstream did not start:\n" .. self.process.err, 2) end
   self.port = tonumber(where)

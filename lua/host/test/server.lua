@@ -40,14 +40,17 @@ local function make_folders(path)
 end
 
 
---- Writes files below a folder: { ["lua/routes/a.lua"] = "return ..." }.
+--- Writes files below a folder: { ["lua/routes/a.lua"] = "return ..." }. Each is renamed to where
+--- it belongs, as editors do it: a server that looks meanwhile finds the old one or the new one.
 function server.write(folder, files)
+  local new = folder .. ".new"
   for name, text in pairs(files) do
-    local path = name:match "^(.*)/"
-    if path then make_folders(folder .. "/" .. path) end
-    local file = assert(io.open(folder .. "/" .. name, "wb"))
+    local path, below = folder .. "/" .. name, name:match "^(.*)/"
+    if below then make_folders(folder .. "/" .. below) end
+    local file = assert(io.open(new, "wb"))
     file:write(text)
     file:close()
+    assert(os.rename(new, path))
   end
 end
 

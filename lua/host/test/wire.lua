@@ -2,6 +2,7 @@
 --   local c = wire.connect { port = 3000 }
 --   c:send "GET / HTTP/1.1\r\n"
 --   assert.matches("400", c:read_line())
+local crypto = require "host.crypto"
 local peer = require "host.peer"
 local wait = require "host.test.wait"
 
@@ -94,13 +95,18 @@ function wire.listen(address)
 end
 
 
---- A port that is free now.
+--- A port that is free now, below those that the kernel gives away: so it stays free for who comes
+--- back.
 ---@return integer
 function wire.free_port()
-  local listener = wire.listen()
+  local port, listener
+  repeat
+    port = 15000 + string.unpack("I2", crypto.random(2)) % 15000
+    listener = peer.listen("127.0.0.1", port)
+  until listener
   listener:close()
   wait.settle()
-  return listener.port
+  return port
 end
 
 
@@ -200,10 +206,12 @@ function Wire:read_all(seconds)
 end
 
 
---- Has the peer ended or reset, within `seconds`?
+--- Has the peer ended or reset, within `seconds` (as long as specs wait, when absent)?
+---@param seconds number|nil
 ---@return boolean
 function Wire:ends_within(seconds)
-  return wait.turn(function() return self.ended end, seconds) ~= nil and self.ended ~= nil
+  wait.turn(function() return self.ended end, seconds or wait.LIMIT)
+  return self.ended ~= nil
 end
 
 
