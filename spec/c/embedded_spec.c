@@ -315,7 +315,7 @@ static void overwriting_one_key_keeps_the_file_small(void **state)
 
 static void wait_until_small(desk *d, const char *sql_file, off_t most)
 {
-    for (int i = 0; i < 100 && size_of(sql_file) > most; i++) {
+    for (int i = 0; i < 600 && size_of(sql_file) > most; i++) {
         set(d, "tick", "x", STORE_FOREVER);
         usleep(100000);
     }
@@ -412,7 +412,7 @@ static void ten_thousand_keys_load_fast(void **state)
     assert_value(&d, "k77", value);
     desk_close(&d);
     print_message("           loaded in %d microseconds\n", (int)took);
-    assert_in_range(took, 0, 1000000); /* sanitizers and a busy machine; a release takes 20 ms */
+    assert_in_range(took, 0, 5000000); /* sanitizers and a busy machine; a release takes 20 ms */
     answer_clear(answers);
     free(answers);
     free(value);

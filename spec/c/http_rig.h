@@ -359,10 +359,10 @@ static inline void rig_pump(rig *r, int fd, rig_answer *a, int quiet)
     }
 }
 
-/* Pumps until `text` has come, the server closed, or 5 s. */
+/* Pumps until `text` has come, the server closed, or 30 s. */
 static inline bool rig_wait(rig *r, int fd, rig_answer *a, const char *text)
 {
-    uint64_t end = uv_hrtime() + 5000000000u;
+    uint64_t end = uv_hrtime() + 30000000000u;
     while (uv_hrtime() < end) {
         rig_pump(r, fd, a, 2);
         if (a->data != NULL && strstr(a->data, text) != NULL)

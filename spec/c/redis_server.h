@@ -75,7 +75,7 @@ static inline void redis_start(redis_server *r)
     r->pid = fork();
     if (r->pid == 0)
         run_redis(r);
-    for (int i = 0; i < 500 && !port_answers(r->port); i++)
+    for (int i = 0; i < 3000 && !port_answers(r->port); i++)
         usleep(10000);
     assert_true(port_answers(r->port));
 }

@@ -418,10 +418,10 @@ static void a_reading_that_fails_is_begun_again(void **state)
     answer(&w.remote, -1);
     turn(&w);
     assert_null(w.remote.done);
-    uint64_t deadline = clock_ms() + 10000;
+    uint64_t deadline = clock_ms() + 60000;
     uv_timer_t awake;
     uv_timer_init(&w.loop, &awake);
-    uv_timer_start(&awake, (uv_timer_cb)(void (*)(void))abort, 20000, 0);
+    uv_timer_start(&awake, (uv_timer_cb)(void (*)(void))abort, 90000, 0);
     while (w.remote.done == NULL && clock_ms() < deadline) {
         uv_run(&w.loop, UV_RUN_ONCE);
         hub_port_run(w.port);
