@@ -37,7 +37,7 @@ after(async () => {
 });
 
 async function till(what, condition) {
-  for (let i = 0; i < 1500; i++) {
+  for (let i = 0; i < 6000; i++) {
     if (await condition()) return;
     await new Promise((done) => setTimeout(done, 10));
   }

@@ -21,7 +21,7 @@ after(() => server.stop());
 const address = () => server.url.replace("http", "ws") + "/ws";
 
 async function reaches(client, state) {
-  const until = Date.now() + 15000;
+  const until = Date.now() + 60000;
   while (client.state !== state && Date.now() < until) await new Promise((done) => setTimeout(done, 5));
   assert.equal(client.state, state);
 }

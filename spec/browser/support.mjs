@@ -101,7 +101,7 @@ export async function pixel(page, x, y) {
 export const COLOURS = { red: [255, 0, 0], lime: [0, 255, 0], blue: [0, 0, 255] };
 
 /** Waits until (x, y) has the colour; resolves to the milliseconds that took. */
-export async function colourAt(page, x, y, name, limit = 15000) {
+export async function colourAt(page, x, y, name, limit = 60000) {
   const began = performance.now();
   let seen;
   do {

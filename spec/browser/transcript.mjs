@@ -7,7 +7,7 @@ import WebSocket, { WebSocketServer } from "ws";
 import { Auth, Client } from "../../clients/js/lunacast.mjs";
 
 const FOLDER = new URL("../protocol/", import.meta.url);
-const PATIENCE_MS = 15000;
+const PATIENCE_MS = 60000;
 
 export function transcripts() {
   return readdirSync(FOLDER).filter((name) => name.endsWith(".json"))

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import WebSocket from "ws";
 import { Auth, Client, connect } from "../../clients/js/lunacast.mjs";
 import { launch, startServer } from "./support.mjs";
+import { mailbox } from "./transcript.mjs";
 
 const SET = { "password.ln": 10 };
 let browser, server;
@@ -19,19 +20,6 @@ after(async () => {
 });
 
 const address = (s = server) => s.url.replace("http", "ws") + "/ws";
-
-// Messages of a callback, to be awaited one by one.
-function mailbox() {
-  const come = [], wanted = [];
-  const box = (item) => (wanted.length > 0 ? wanted.shift()(item) : come.push(item));
-  box.next = () => (come.length > 0 ? Promise.resolve(come.shift())
-    : new Promise((done, fail) => {
-      const timer = setTimeout(() => fail(new Error("nothing came within 15 s")), 15000);
-      wanted.push((item) => (clearTimeout(timer), done(item)));
-    }));
-  box.all = come;
-  return box;
-}
 
 // Until the client is in that state.
 async function reaches(client, state) {
@@ -139,7 +127,7 @@ describe("clients/js", () => {
   });
 
   it("uses, refreshes and clears a token", async () => {
-    const brief = await startServer({ set: { ...SET, "pubsub.ttl": "4s", "token.leeway": 0 } });
+    const brief = await startServer({ set: { ...SET, "pubsub.ttl": "10s", "token.leeway": 0 } });
     const auth = new Auth(brief.url);
     assert.equal(auth.isAuthenticated(), false);
     await auth.login("ann", "secret", "room");
@@ -151,7 +139,7 @@ describe("clients/js", () => {
     c.onstate = (state) => states.push(state);
     c.subscribe("t", c.box);
     await reaches(c, "open");
-    await new Promise((done) => setTimeout(done, 7000)); // more than a token's life
+    await new Promise((done) => setTimeout(done, 12000)); // more than a token's life
     c.publish("t", 1);
     assert.equal((await c.box.next()).payload, 1);
     assert.deepEqual(states, ["open"]);
