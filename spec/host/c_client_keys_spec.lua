@@ -2,7 +2,6 @@
 local crypto = require "host.crypto"
 local driver = require "spec.support.client_driver"
 local json = require "host.json"
-local server = require "spec.support.server"
 
 local NOT_SEALED, NOT_OPENED, REPLAY = "-12", "-13", "-14"
 
@@ -131,8 +130,8 @@ describe("a key that clients in C share", function()
   end
 
   it("keeps the server out of what is published", function()
-    local app = server.start { set = { ["password.ln"] = 10 } }
-    local ann = driver.start(app.url .. "/ws", { session = "s" })
+    local app = driver.server()
+    local ann = driver.start(driver.url(app.address), { session = "s" })
     ann:say("key", false)
     ann:say("subscribe", "news")
     ann:opens()

@@ -2,21 +2,8 @@
 local certificate = require "spec.support.certificate"
 local driver = require "spec.support.client_driver"
 local proxy = require "host.test.proxy"
-local server = require "spec.support.server"
 local time = require "host.time"
 local wait = require "spec.support.wait"
-
-
-local function start(set)
-  local all = { ["password.ln"] = 10 }
-  for name, value in pairs(set or {}) do all[name] = value end
-  return server.start { set = all }
-end
-
-
-local function ws_url(address)
-  return ("ws://127.0.0.1:%d/ws"):format(address.port)
-end
 
 
 local function look(client)
@@ -39,21 +26,21 @@ describe("the client in C that has logged in", function()
   local app, address
 
   setup(function()
-    app = start()
+    app = driver.server()
     address = app.address
   end)
 
   teardown(function() app:stop() end)
 
   it("opens with a token that is bound to its session, or to none", function()
-    local ann = driver.start(ws_url(address))
+    local ann = driver.start(driver.url(address))
     ann:say("login", "ann", "pä\"ss", "mine")
     ann:opens()
     assert.is_true(look(ann))
     ann:say("subscribe", "news", "elsewhere")
     assert.equal("other_session", ann:hears "error"[2])
     ann:quit()
-    local bob = driver.start(ws_url(address))
+    local bob = driver.start(driver.url(address))
     bob:say("login", "bob", "word", false)
     bob:opens()
     bob:say("subscribe", "news", "anywhere")
@@ -63,11 +50,11 @@ describe("the client in C that has logged in", function()
   end)
 
   it("is closed by a wrong password, and opens with the right one", function()
-    local first = driver.start(ws_url(address))
+    local first = driver.start(driver.url(address))
     first:say("login", "eve", "right", false)
     first:opens()
     first:quit()
-    local eve = driver.start(ws_url(address))
+    local eve = driver.start(driver.url(address))
     eve:say("login", "eve", "wrong", false)
     eve:say "connect"
     assert.same({ "error", "wrong_password", "this username is taken, and its password is another one" },
@@ -83,7 +70,7 @@ describe("the client in C that has logged in", function()
   end)
 
   it("fetches another one when the server has refused the one at hand", function()
-    local ann = driver.start(ws_url(address), { delay = 50 })
+    local ann = driver.start(driver.url(address), { delay = 50 })
     ann:say("login", "refused", "word", false)
     ann:say("token", "wrong", 3600)
     ann:say "connect"
@@ -94,7 +81,7 @@ describe("the client in C that has logged in", function()
   end)
 
   it("fetches when it is told to, without a connection, and not after it has forgotten", function()
-    local ann = driver.start(ws_url(address))
+    local ann = driver.start(driver.url(address))
     ann:say "refresh"
     assert.equal("-8", ann:hears "failed"[2])
     ann:say("login", "ann2", "word", false)
@@ -116,7 +103,7 @@ describe("the client in C that has logged in", function()
     local way = proxy.new(address)
     way:drop()
     for _, command in ipairs { "close", "clear", "quit" } do
-      local ann = driver.start(ws_url(way))
+      local ann = driver.start(driver.url(way))
       ann:say("login", "ann3", "word", false)
       ann:say "connect"
       ann:becomes "connecting"
@@ -130,8 +117,8 @@ end)
 
 describe("the client in C that has logged in, and its server", function()
   it("tell of each new token on the open connection, before the old one ends", function()
-    local app = start { ["pubsub.ttl"] = "12s" } -- the next one comes 2 s and more before this one ends
-    local ann = driver.start(ws_url(app.address))
+    local app = driver.server { ["pubsub.ttl"] = "12s" }
+    local ann = driver.start(driver.url(app.address))
     ann:say("login", "ann", "word", false)
     ann:opens()
     next_token(ann, next_token(ann))
@@ -145,8 +132,8 @@ describe("the client in C that has logged in, and its server", function()
   end)
 
   it("are not kept busy by tokens that live for a moment", function()
-    local app = start { ["pubsub.ttl"] = "1s" }
-    local ann = driver.start(ws_url(app.address))
+    local app = driver.server { ["pubsub.ttl"] = "1s" }
+    local ann = driver.start(driver.url(app.address))
     ann:say("login", "ann", "word", false)
     ann:opens()
     local began = time.monotonic()
@@ -166,9 +153,9 @@ describe("the client in C that has logged in, and its server", function()
   end)
 
   it("meet again with a new token after the old one has ended", function()
-    local app = start { ["pubsub.ttl"] = "2s" }
+    local app = driver.server { ["pubsub.ttl"] = "2s" }
     local way = proxy.new(app.address)
-    local ann = driver.start(ws_url(way), { delay = 50 })
+    local ann = driver.start(driver.url(way), { delay = 50 })
     ann:say("login", "ann", "word", false)
     ann:opens()
     local token = next_token(ann)
@@ -184,10 +171,10 @@ describe("the client in C that has logged in, and its server", function()
   end)
 
   it("meet when the server has come, if there was none", function()
-    local app = start()
+    local app = driver.server()
     local way = proxy.new(app.address)
     way:cut { refuse = true }
-    local ann = driver.start(ws_url(way), { delay = 50 })
+    local ann = driver.start(driver.url(way), { delay = 50 })
     ann:say("login", "ann", "word", false)
     ann:say "connect"
     ann:hears "error"
@@ -201,7 +188,7 @@ describe("the client in C that has logged in, and its server", function()
 
   it("speak TLS about the password too", function()
     local cert, key = certificate.make()
-    local app = start { ["tls.cert"] = cert, ["tls.key"] = key }
+    local app = driver.server { ["tls.cert"] = cert, ["tls.key"] = key }
     local url = ("wss://127.0.0.1:%d/ws"):format(app.port)
     local ann = driver.start(url, { ca = cert })
     ann:say("login", "ann", "word", false)

@@ -4,27 +4,7 @@ local json = require "host.json"
 local jwk = require "host.jwk"
 local process = require "spec.support.process"
 local proxy = require "host.test.proxy"
-local server = require "spec.support.server"
 local wait = require "spec.support.wait"
-
-local FILES = { ["config.lua"] = "return { topics = { ['kept*'] = { history = { messages = 9 } } } }" }
-
-
-local function start(set)
-  local all = { ["password.ln"] = 10 }
-  for name, value in pairs(set or {}) do all[name] = value end
-  return server.start { files = FILES, set = all }
-end
-
-
-local function ws_url(address)
-  return ("ws://127.0.0.1:%d/ws"):format(address.port)
-end
-
-
-local function payload(client)
-  return json.decode(client:hears "message"[4]).payload
-end
 
 
 local function look(client, part)
@@ -41,7 +21,7 @@ describe("the client in C on a sealed connection", function()
   local app, address
 
   setup(function()
-    app = start()
+    app = driver.server()
     address = app.address
   end)
 
@@ -49,8 +29,8 @@ describe("the client in C on a sealed connection", function()
 
   for _, curve in ipairs { "P-256", "X25519" } do
     it(("talks by %s beside one in the clear"):format(curve), function()
-      local ann = driver.start(ws_url(address), { name = "ann", session = curve, seal = curve })
-      local bob = driver.start(ws_url(address), { session = curve })
+      local ann = driver.start(driver.url(address), { name = "ann", session = curve, seal = curve })
+      local bob = driver.start(driver.url(address), { session = curve })
       for _, client in ipairs { ann, bob } do
         client:opens()
         client:say("subscribe", "news", false, false, false, false, "presence")
@@ -60,14 +40,14 @@ describe("the client in C on a sealed connection", function()
       assert.is_nil(sealed(bob))
       for i = 1, 20 do ann:say("publish", "news", false, i) end
       for i = 1, 20 do
-        assert.equal(i, payload(ann))
-        assert.equal(i, payload(bob))
+        assert.equal(i, ann:payload())
+        assert.equal(i, bob:payload())
       end
       local large = ("x"):rep(40000)
       bob:say("publish", "news", false, json.encode(large))
-      assert.equal(large, payload(ann))
+      assert.equal(large, ann:payload())
       ann:say("publish", "news", false, json.encode(large))
-      assert.equal(large, payload(bob))
+      assert.equal(large, bob:payload())
       ann:quit()
       bob:quit()
     end)
@@ -75,13 +55,13 @@ describe("the client in C on a sealed connection", function()
 
   it("has other keys after the connection was cut, and misses nothing", function()
     local way = proxy.new(address)
-    local ann = driver.start(ws_url(way), { session = "cut", seal = "X25519", delay = 50 })
-    local bob = driver.start(ws_url(address), { session = "cut" })
+    local ann = driver.start(driver.url(way), { session = "cut", seal = "X25519", delay = 50 })
+    local bob = driver.start(driver.url(address), { session = "cut" })
     bob:opens()
     ann:opens()
     ann:say("subscribe", "kept.cut", false, false, false, "resume")
     ann:say("publish", "kept.cut", false, 1)
-    assert.equal(1, payload(ann))
+    assert.equal(1, ann:payload())
     local before = sealed(ann)
     way:cut { refuse = true }
     ann:becomes "waiting"
@@ -91,8 +71,8 @@ describe("the client in C on a sealed connection", function()
     bob:say("history", "kept.cut", false, false, 1)
     bob:hears "answer"
     way:mend()
-    assert.equal(2, payload(ann))
-    assert.equal(3, payload(ann))
+    assert.equal(2, ann:payload())
+    assert.equal(3, ann:payload())
     assert.not_equal(before, assert(sealed(ann)))
     ann:quit()
     bob:quit()
@@ -101,12 +81,12 @@ describe("the client in C on a sealed connection", function()
 
   it("opens where the server proves its key, and not where it can't", function()
     local keys = app:get("/.well-known/jwks.json").body
-    local ann = driver.start(ws_url(address), { seal = "P-256", keys = keys })
+    local ann = driver.start(driver.url(address), { seal = "P-256", keys = keys })
     ann:opens()
     assert.is_string(sealed(ann))
     ann:quit()
     local others = jwk.set({ jwk.generate "RS256" }):json()
-    local eve = driver.start(ws_url(address), { seal = "P-256", keys = others, delay = 50 })
+    local eve = driver.start(driver.url(address), { seal = "P-256", keys = others, delay = 50 })
     eve:say "connect"
     assert.equal("untrusted", eve:hears "error"[2])
     eve:becomes "waiting"
@@ -114,7 +94,7 @@ describe("the client in C on a sealed connection", function()
     eve:quit()
     for _, text in ipairs { "", "{}", '{"keys":[]}', '{"keys":[{"kty":"oct","k":"AAAA"}]}' } do
       local done = process.run(driver.program "client_driver",
-        { ws_url(address), "seal=P-256", "keys=" .. text })
+        { driver.url(address), "seal=P-256", "keys=" .. text })
       assert.matches("no set of keys", done.err)
     end
   end)
@@ -123,8 +103,8 @@ end)
 
 describe("the client in C on a sealed connection, and its server", function()
   it("tell of a new token inside it", function()
-    local app = start { ["pubsub.ttl"] = "12s" }
-    local ann = driver.start(ws_url(app.address), { seal = "P-256" })
+    local app = driver.server { ["pubsub.ttl"] = "12s" }
+    local ann = driver.start(driver.url(app.address), { seal = "P-256" })
     ann:say("login", "ann", "word", false)
     ann:opens()
     local id, token = sealed(ann), look(ann, 7)

@@ -5,23 +5,7 @@ local json = require "host.json"
 local process = require "spec.support.process"
 local proxy = require "host.test.proxy"
 local redis_server = require "spec.support.redis"
-local server = require "spec.support.server"
 local wait = require "spec.support.wait"
-
-local CONFIG = "return { topics = { ['kept*'] = { history = { messages = 3 } } } }"
-local FILES = { ["config.lua"] = CONFIG }
-
-
-local function start(set)
-  local all = { ["password.ln"] = 10 }
-  for name, value in pairs(set or {}) do all[name] = value end
-  return server.start { files = FILES, set = all }
-end
-
-
-local function ws_url(address)
-  return ("ws://127.0.0.1:%d/ws"):format(address.port)
-end
 
 
 local function follow(client, topic)
@@ -33,29 +17,24 @@ local function follow(client, topic)
 end
 
 
-local function payload(client)
-  return json.decode(client:hears "message"[4]).payload
-end
-
-
 describe("the client in C", function()
   local app, address
 
   setup(function()
-    app = start()
+    app = driver.server()
     address = app.address
   end)
 
   teardown(function() app:stop() end)
 
   it("delivers inside a session and not across: the example", function()
-    local done = process.run(driver.program "client_example", { ws_url(address) })
+    local done = process.run(driver.program "client_example", { driver.url(address) })
     assert.equal(0, done.code, done.out .. done.err)
     assert.matches("each heard the own session, and nothing else", done.out)
   end)
 
   it("shows live pictures, until they are gone or not wanted any more", function()
-    local ann = driver.start(ws_url(address))
+    local ann = driver.start(driver.url(address))
     local function shown() return table.concat(ann:hears "picture", " ", 2) end
     assert.equal(201, app:post("/api/session", { json = {
       session_id = "lamp", template = "<svg>{{ n }}</svg>", args = { n = 1 } } }).status)
@@ -81,21 +60,21 @@ describe("the client in C", function()
   end)
 
   it("subscribes, publishes any JSON, and unsubscribes", function()
-    local ann = driver.start(ws_url(address), { name = "ann", session = "room" })
+    local ann = driver.start(driver.url(address), { name = "ann", session = "room" })
     ann:say("subscribe", "news")
     ann:say("publish", "news", false, '{"n":[1,null,"é"]}')
     ann:opens()
-    assert.same({ n = { 1, json.null, "é" } }, payload(ann))
+    assert.same({ n = { 1, json.null, "é" } }, ann:payload())
     ann:say("unsubscribe", "news")
     ann:say("publish", "news", false, "1")
     ann:say("subscribe", "other")
     ann:say("publish", "other", false, "2")
-    assert.equal(2, payload(ann))
+    assert.equal(2, ann:payload())
     ann:quit()
   end)
 
   it("says what was wrong with a call", function()
-    local ann = driver.start(ws_url(address))
+    local ann = driver.start(driver.url(address))
     ann:say("publish", "news", false, "{broken")
     assert.equal("-3", ann:hears "failed"[2])
     ann:say("publish", "a|b", false, "1")
@@ -109,7 +88,7 @@ describe("the client in C", function()
   end)
 
   it("keeps a bounded queue while there is no connection", function()
-    local ann = driver.start(ws_url(address), { queue = 2 })
+    local ann = driver.start(driver.url(address), { queue = 2 })
     for i = 1, 3 do ann:say("publish", "news", false, i) end
     assert.equal("-5", ann:hears "failed"[2])
     ann:say "close" -- before there was a connection
@@ -118,19 +97,19 @@ describe("the client in C", function()
     ann:say("publish", "news", false, 1)
     assert.equal("-6", ann:hears "failed"[2])
     ann:quit()
-    local bob = driver.start(ws_url(address), { queue = 2, drop = 1 })
+    local bob = driver.start(driver.url(address), { queue = 2, drop = 1 })
     bob:say("subscribe", "queue")
     for i = 1, 3 do bob:say("publish", "queue", false, i) end
     bob:say "look"
     assert.same({ "2", "1" }, { table.unpack(bob:hears "looked", 3, 4) })
     bob:opens()
-    assert.equal(2, payload(bob))
-    assert.equal(3, payload(bob))
+    assert.equal(2, bob:payload())
+    assert.equal(3, bob:payload())
     bob:quit()
   end)
 
   it("asks for history and presence, and is told who comes", function()
-    local ann = driver.start(ws_url(address), { name = "ann", session = "q" })
+    local ann = driver.start(driver.url(address), { name = "ann", session = "q" })
     ann:opens()
     ann:say("publish", "kept.q", false, '"first"')
     ann:say("history", "kept.q", false, false, 10)
@@ -147,20 +126,20 @@ describe("the client in C", function()
 
   it("goes on at its position after the connection was cut", function()
     local way = proxy.new(address)
-    local bob = driver.start(ws_url(way), { session = "cut", delay = 50 })
-    local ann = driver.start(ws_url(address), { session = "cut" })
+    local bob = driver.start(driver.url(way), { session = "cut", delay = 50 })
+    local ann = driver.start(driver.url(address), { session = "cut" })
     ann:opens()
     bob:opens()
     follow(bob, "kept.cut")
     ann:say("publish", "kept.cut", false, 1)
-    assert.equal(1, payload(bob))
+    assert.equal(1, bob:payload())
     way:cut { refuse = true }
     bob:becomes "waiting"
     ann:say("publish", "kept.cut", false, 2)
     ann:say("publish", "kept.cut", false, 3)
     way:mend()
-    assert.equal(2, payload(bob))
-    assert.equal(3, payload(bob))
+    assert.equal(2, bob:payload())
+    assert.equal(3, bob:payload())
     bob:say("look", "kept.cut")
     assert.equal("1", bob:hears "looked"[6])
     bob:quit()
@@ -170,8 +149,8 @@ describe("the client in C", function()
 
   it("tells a gap when more was missed than is kept", function()
     local way = proxy.new(address)
-    local bob = driver.start(ws_url(way), { session = "gap", delay = 50 })
-    local ann = driver.start(ws_url(address), { session = "gap" })
+    local bob = driver.start(driver.url(way), { session = "gap", delay = 50 })
+    local ann = driver.start(driver.url(address), { session = "gap" })
     ann:opens()
     bob:opens()
     follow(bob, "kept.gap")
@@ -182,7 +161,7 @@ describe("the client in C", function()
     ann:hears "answer"
     way:mend()
     assert.equal("kept.gap", bob:hears "gap"[2])
-    assert.equal(6, payload(bob))
+    assert.equal(6, bob:payload())
     bob:say("look", "kept.gap")
     assert.equal("0", bob:hears "looked"[6])
     bob:quit()
@@ -192,13 +171,13 @@ describe("the client in C", function()
 
   it("says that something may have been missed where there is no history", function()
     local way = proxy.new(address)
-    local bob = driver.start(ws_url(way), { delay = 50 })
+    local bob = driver.start(driver.url(way), { delay = 50 })
     bob:say("subscribe", "plain")
     bob:opens()
     way:cut()
     assert.same({ "gap", "-", "-", "-1" }, bob:hears "gap")
     bob:say("publish", "plain", false, 5)
-    assert.equal(5, payload(bob))
+    assert.equal(5, bob:payload())
     bob:quit()
     way:close()
   end)
@@ -207,7 +186,7 @@ describe("the client in C", function()
     local token = app:post("/auth/token",
       { json = { username = "cli", password = "pw", session_id = "mine" } }):json().token
     for _, options in ipairs { {}, { query = 1 } } do
-      local ann = driver.start(ws_url(address), options)
+      local ann = driver.start(driver.url(address), options)
       ann:say("token", token, 3600)
       ann:opens()
       ann:say "look"
@@ -216,7 +195,7 @@ describe("the client in C", function()
       assert.equal("other_session", ann:hears "error"[2])
       ann:quit()
     end
-    local eve = driver.start(ws_url(address))
+    local eve = driver.start(driver.url(address))
     eve:say("token", token .. "x", 3600)
     eve:say "connect"
     assert.equal("invalid_token", eve:hears "error"[2])
@@ -227,7 +206,7 @@ describe("the client in C", function()
   it("goes on with a token that was set while an older one was on its way", function()
     local way = proxy.new(address)
     local token = app:post("/auth/token", { json = { username = "late", password = "pw" } }):json().token
-    local ann = driver.start(ws_url(way), { delay = 50 })
+    local ann = driver.start(driver.url(way), { delay = 50 })
     way:drop() -- what is on its way stays there
     ann:say("token", "wrong", 3600)
     ann:say "connect"
@@ -244,7 +223,7 @@ describe("the client in C", function()
   end)
 
   it("waits for a token where one can be asked for, and asks again for a refused one", function()
-    local ann = driver.start(ws_url(address), { tokens = 1, delay = 50 })
+    local ann = driver.start(driver.url(address), { tokens = 1, delay = 50 })
     ann:say "connect"
     ann:hears "wanted"
     ann:say("token", "wrong", 3600)
@@ -262,9 +241,9 @@ end)
 
 describe("the client in C and the network", function()
   it("gives up a server that does not answer pings", function()
-    local app = start()
+    local app = driver.server()
     local way = proxy.new(app.address)
-    local ann = driver.start(ws_url(way), { pong = 100, delay = 50 })
+    local ann = driver.start(driver.url(way), { pong = 100, delay = 50 })
     ann:opens()
     way:drop()
     assert.equal("timeout", ann:hears "error"[2])
@@ -281,7 +260,7 @@ describe("the client in C and the network", function()
     ann:say "connect"
     for _ = 1, 2 do assert.equal("connect", ann:hears "error"[2]) end
     ann:quit()
-    local app = start()
+    local app = driver.server()
     local bob = driver.start(app.url, { delay = 50 }) -- a page, and no WebSocket
     bob:say "connect"
     assert.same({ "error", "refused", "the server has answered 200 to the opening" }, bob:hears "error")
@@ -292,13 +271,13 @@ describe("the client in C and the network", function()
 
   it("speaks TLS, and with servers only whose certificate is right", function()
     local cert, key = certificate.make()
-    local app = start { ["tls.cert"] = cert, ["tls.key"] = key }
+    local app = driver.server { ["tls.cert"] = cert, ["tls.key"] = key }
     local url = ("wss://127.0.0.1:%d/ws"):format(app.port)
     local ann = driver.start(url, { ca = cert })
     ann:say("subscribe", "news")
     ann:say("publish", "news", false, '"sealed"')
     ann:opens()
-    assert.equal("sealed", payload(ann))
+    assert.equal("sealed", ann:payload())
     ann:quit()
     local eve = driver.start(url)
     eve:say "connect"
@@ -311,11 +290,11 @@ end)
 
 describe("the client in C and a token of a second", function()
   it("comes back with a new one when it has expired, and refreshes before", function()
-    local app = start { ["pubsub.ttl"] = "2s" }
+    local app = driver.server { ["pubsub.ttl"] = "2s" }
     local function fresh()
       return app:post("/auth/token", { json = { username = "u", password = "p" } }):json().token
     end
-    local ann = driver.start(ws_url(app.address), { tokens = 1, delay = 50 })
+    local ann = driver.start(driver.url(app.address), { tokens = 1, delay = 50 })
     ann:say "connect"
     ann:hears "wanted"
     ann:say("token", fresh())
@@ -334,21 +313,21 @@ end)
 describe("the client in C and a server that starts again", function()
   it("goes on at its position, which Redis has kept", function()
     local redis = redis_server.start()
-    local app = start { ["redis.url"] = redis.url }
+    local app = driver.server { ["redis.url"] = redis.url }
     local way = proxy.new(app.address)
-    local bob = driver.start(ws_url(way), { session = "s", delay = 50 })
+    local bob = driver.start(driver.url(way), { session = "s", delay = 50 })
     bob:opens()
     follow(bob, "kept.r")
     bob:say("publish", "kept.r", false, 1)
-    assert.equal(1, payload(bob))
+    assert.equal(1, bob:payload())
     app:stop()
     bob:becomes "waiting"
     app = app:restart()
-    local ann = driver.start(ws_url(app.address), { session = "s" })
+    local ann = driver.start(driver.url(app.address), { session = "s" })
     ann:opens()
     ann:say("publish", "kept.r", false, 2)
     way:to(app.address)
-    assert.equal(2, payload(bob))
+    assert.equal(2, bob:payload())
     bob:quit()
     ann:quit()
     way:close()

@@ -6,11 +6,6 @@ local change = require "web.change"
 local store = require "host.store"
 local task = require "host.task"
 local time = require "host.time"
-local function same(expected, actual, ...)
-  if expected ~= actual then
-    error(("expected %s, got %s (%s)"):format(expected, actual, table.concat({ ... }, ", ")), 2)
-  end
-end
 local function count(state)
   state = state or { n = 0 }
   state.n = state.n + 1

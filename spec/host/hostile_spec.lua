@@ -20,17 +20,6 @@ local ECHO = [[
       end },
   }]]
 
--- Sends `data` in pieces whose sizes `next_size` tells.
-local function send_split(c, data, next_size)
-  local at = 1
-  while at <= #data and not c.ended do
-    local n = next_size()
-    c:post(data:sub(at, at + n - 1))
-    at = at + n
-    wait.turn(function() return c:unsent() == 0 or c.ended end, 5)
-  end
-end
-
 
 describe("a hostile request", function()
   local app
@@ -45,7 +34,7 @@ describe("a hostile request", function()
   -- One answer, or none, and then the end.
   local function check(case, next_size)
     local c = app:connect()
-    send_split(c, case[2] .. MARKER, next_size)
+    refused.send(c, case[2] .. MARKER, next_size)
     assert.is_true(c:ends_within(), case[1] .. ": the connection stays open")
     local said = c:read_all()
     c:close()

@@ -6,11 +6,6 @@ local PRELUDE = [[
 local lease = require "web.lease"
 local store = require "host.store"
 local time = require "host.time"
-local function same(expected, actual, ...)
-  if expected ~= actual then
-    error(("expected %s, got %s (%s)"):format(expected, actual, table.concat({ ... }, ", ")), 2)
-  end
-end
 ]]
 
 

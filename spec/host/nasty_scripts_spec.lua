@@ -2,6 +2,7 @@
 -- its next request and the process don't notice. One worker, so that nobody else could answer.
 local at_rest = require "spec.support.at_rest"
 local http = require "spec.support.http"
+local nasty = require "spec.support.nasty"
 local server = require "spec.support.server"
 local uv = require "luv"
 local wait = require "spec.support.wait"
@@ -130,17 +131,10 @@ local ODD = {
   set_metatable_of_globals = "setmetatable(_G, nil)",
 }
 
-local function routes(group, cases)
-  local parts = {}
-  for name, body in pairs(cases) do
-    parts[#parts + 1] = ("{ path = '/%s/%s', GET = function(req)\n%s\nend },"):format(group, name,
-      body:find "return [^\n]*$" and body or body .. " return nil")
-  end
-  return [[
-    local kept = coroutine.create(function() while true do end end)
-    local function resume_loop() return assert(coroutine.resume(kept)) end -- luacheck: ignore
-    return {]] .. table.concat(parts, "\n") .. "}"
-end
+local LOOP = [[
+local kept = coroutine.create(function() while true do end end)
+local function resume_loop() return assert(coroutine.resume(kept)) end -- luacheck: ignore
+]]
 
 
 describe("of the nastiest scripts", function()
@@ -151,9 +145,10 @@ describe("of the nastiest scripts", function()
       workers = 1, set = { ["lua.memory"] = "32M", ["log.access"] = false },
       files = {
         ["lua/routes/fine.lua"] = "return { path = '/fine', GET = function() return { body = 'fine' } end }",
-        ["lua/routes/endless.lua"] = routes("endless", ENDLESS), ["lua/routes/hogs.lua"] = routes("hogs", HOGS),
-        ["lua/routes/c.lua"] = routes("c", SLOW_IN_C), ["lua/routes/deep.lua"] = routes("deep", DEEP),
-        ["lua/routes/odd.lua"] = routes("odd", ODD),
+        ["lua/routes/endless.lua"] = nasty.routes("endless", ENDLESS, LOOP),
+        ["lua/routes/hogs.lua"] = nasty.routes("hogs", HOGS),
+        ["lua/routes/c.lua"] = nasty.routes("c", SLOW_IN_C), ["lua/routes/deep.lua"] = nasty.routes("deep", DEEP),
+        ["lua/routes/odd.lua"] = nasty.routes("odd", ODD),
         ["lua/routes/late_gc.lua"] = [[return { path = "/late_gc", GET = function()
           for _ = 1, 1000 do
             local mt = {}
@@ -171,14 +166,14 @@ describe("of the nastiest scripts", function()
 
   -- The nasty request, and one behind it on another connection: how long did that one wait?
   local function run(path)
-    local nasty, other = app:connect(), app:connect()
-    nasty:send(http.format("GET", path))
+    local first, other = app:connect(), app:connect()
+    first:send(http.format("GET", path))
     wait.pause(0.005)
     local began = uv.hrtime()
     assert.equal("fine", http.ask(other, "GET", "/fine").body, path)
     local held = (uv.hrtime() - began) / 1e9
-    local res = http.read_response(nasty, "GET", 30)
-    nasty:close()
+    local res = http.read_response(first, "GET", 60)
+    first:close()
     other:close()
     return res, held
   end

@@ -6,17 +6,6 @@ local server = require "spec.support.server"
 local upstream = require "spec.support.upstream"
 local wait = require "spec.support.wait"
 
--- Sends `data` in pieces whose sizes `next_size` tells.
-local function send_split(c, data, next_size)
-  local at = 1
-  while at <= #data and not c.ended do
-    local n = next_size()
-    c:post(data:sub(at, at + n - 1))
-    at = at + n
-    wait.turn(function() return c:unsent() == 0 or c.ended end, 5)
-  end
-end
-
 local function count(text, pattern)
   local _, n = text:gsub(pattern, "")
   return n
@@ -62,7 +51,7 @@ describe("web.proxy between hostile peers", function()
     local name = case[1]
     local bytes = (case[2] .. refused.MARKER):gsub(" /health", " /up/health"):gsub(" /echo", " /up/echo")
     local c = app:connect()
-    send_split(c, bytes, next_size)
+    refused.send(c, bytes, next_size)
     assert.is_true(c:ends_within(), name .. ": the connection stays open")
     c:close()
     local records = up:records()

@@ -5,11 +5,6 @@ local stores = require "spec.support.stores"
 local PRELUDE = [[
 local store = require "host.store"
 local redis = require "host.redis"
-local function same(expected, actual, ...)
-  if expected ~= actual then
-    error(("expected %s, got %s (%s)"):format(expected, actual, table.concat({ ... }, ", ")), 2)
-  end
-end
 local function fails(code, value, message, actual)
   same(nil, value)
   same(code, actual, message)

@@ -1,6 +1,8 @@
 -- clients/c by its driver (spec/support/client_driver.c): one process, one client.
---   local ann = driver.start(app.url .. "/ws", { name = "ann" })
+--   local app = driver.server()
+--   local ann = driver.start(driver.url(app.address), { name = "ann" })
 --   ann:say("subscribe", "news")     ann:hears "message"  -> { "message", "news", "-", "{...}" }
+local json = require "host.json"
 local process = require "spec.support.process"
 local server = require "spec.support.server"
 local wait = require "spec.support.wait"
@@ -15,6 +17,25 @@ Driver.__index = Driver
 ---@return string
 function driver.program(name)
   return (server.BINARY:gsub("[^/]+$", name))
+end
+
+
+--- A server for clients; the topics kept* keep their newest three messages.
+---@param set table<string, any>|nil settings
+---@return table
+function driver.server(set)
+  local all = { ["password.ln"] = 10 }
+  for name, value in pairs(set or {}) do all[name] = value end
+  local config = "return { topics = { ['kept*'] = { history = { messages = 3 } } } }"
+  return server.start { files = { ["config.lua"] = config }, set = all }
+end
+
+
+--- Where clients connect to, at a server or at a way to it.
+---@param address { port: integer }
+---@return string
+function driver.url(address)
+  return ("ws://127.0.0.1:%d/ws"):format(address.port)
 end
 
 
@@ -70,6 +91,12 @@ end
 function Driver:hears(what)
   return wait.till(function() return next_of(self, what) end,
     ("the client to tell %q; it has told:\n%s%s"):format(what, self.process.out, self.process.err))
+end
+
+
+--- The payload of the next message.
+function Driver:payload()
+  return json.decode(self:hears "message"[4]).payload
 end
 
 

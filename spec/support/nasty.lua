@@ -7,14 +7,15 @@ local nasty = {}
 --- A route file of handlers: { name = body }, at /PREFIX/name; what returns nothing returns nil.
 ---@param prefix string
 ---@param cases table<string, string>
+---@param before string|nil what all of them see
 ---@return string
-function nasty.routes(prefix, cases)
+function nasty.routes(prefix, cases, before)
   local parts = {}
   for name, body in pairs(cases) do
     if not body:find "return [^\n]*$" then body = body .. " return nil" end
     parts[#parts + 1] = ("{ path = '/%s/%s', GET = function(req) local _ = req\n%s\nend }"):format(prefix, name, body)
   end
-  return "return {" .. table.concat(parts, ",\n") .. "}"
+  return (before or "") .. "return {" .. table.concat(parts, ",\n") .. "}"
 end
 
 

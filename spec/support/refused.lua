@@ -1,5 +1,7 @@
 -- Requests that break a rule, each with the answers it may get: what a server must refuse, and what
 -- must never come through a gateway.
+local wait = require "spec.support.wait"
+
 local refused = {}
 
 refused.MARKER = "GET /smuggled HTTP/1.1\r\nHost: spec\r\n\r\n"
@@ -112,6 +114,21 @@ refused.cases = {
   { "J12 a token of 20 KiB", get("Authorization: Bearer " .. ("a"):rep(20000) .. "\r\n"), 431 },
   { "CONNECT", "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 400, 405, 501 },
 }
+
+
+--- Sends `data` in pieces whose sizes `next_size` tells, as long as somebody takes them.
+---@param c table of host.test.wire
+---@param data string
+---@param next_size fun(): integer
+function refused.send(c, data, next_size)
+  local at = 1
+  while at <= #data and not c.ended do
+    local n = next_size()
+    c:post(data:sub(at, at + n - 1))
+    at = at + n
+    wait.turn(function() return c:unsent() == 0 or c.ended end, 5)
+  end
+end
 
 refused.get, refused.post, refused.chunked = get, post, chunked
 

@@ -26,10 +26,20 @@ stores.drivers = {
 }
 
 
+-- What each script has.
+local PRELUDE = [[
+local function same(expected, actual, ...)
+  if expected ~= actual then
+    error(("expected %s, got %s (%s)"):format(expected, actual, table.concat({ ... }, ", ")), 2)
+  end
+end
+]]
+
+
 -- Runs a script that must end well; what it printed.
 function stores.run(environment, code)
   local folder = server.folder()
-  server.write(folder, { ["spec.lua"] = code })
+  server.write(folder, { ["spec.lua"] = PRELUDE .. code })
   local result = process.run(server.BINARY, { "lua", folder .. "/spec.lua" }, { env = environment })
   if result.code ~= 0 then error(result.err .. result.out, 2) end
   return result.out
