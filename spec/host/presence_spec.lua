@@ -304,7 +304,7 @@ for _, store in ipairs { "embedded", "redis" } do
       end, "the hooks of the others")
       wait.till(function()
         open(app, "stuck"):close()
-        wait.pause(1.2) -- the grace is one second
+        wait.pause(2.2) -- the grace is two seconds
         for _, l in ipairs(app:log()) do
           if l.msg == "hook gone" and l.user == "stuck" then return true end
         end
