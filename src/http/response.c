@@ -100,11 +100,16 @@ static char *put_uint(char *at, uint64_t value)
     return put(at, (slice){digits + n, sizeof digits - n});
 }
 
+static bool status_has_body(const exchange *x)
+{
+    return x->status >= 200 && x->status != 204 && x->status != 304;
+}
+
 static char *put_framing(const exchange *x, char *at, answer_length kind, uint64_t length)
 {
-    if (kind == LENGTH_CHUNKED)
+    if (kind == LENGTH_CHUNKED && status_has_body(x))
         return put(at, SLICE("Transfer-Encoding: chunked\r\n"));
-    if (kind != LENGTH_KNOWN || x->status == 204 || x->status == 304 || x->status < 200)
+    if (kind != LENGTH_KNOWN || !status_has_body(x))
         return at;
     at = put_uint(put(at, SLICE("Content-Length: ")), length);
     return put(at, SLICE("\r\n"));
@@ -156,7 +161,7 @@ void response_head(exchange *x, answer_length kind, uint64_t length)
 
 bool response_has_body(const exchange *x)
 {
-    return !x->is_head && x->status >= 200 && x->status != 204 && x->status != 304;
+    return !x->is_head && status_has_body(x);
 }
 
 void response_body(exchange *x, slice data)
