@@ -210,7 +210,8 @@ static void private_addresses_in_any_form_are_refused(void **state)
     (void)state;
     static const char *const forms[] = {"127.0.0.1",         "0.0.0.0",        "::1",
                                         "::ffff:127.0.0.1",  "::127.0.0.1",    "64:ff9b::127.0.0.1",
-                                        "64:ff9b:1::7f00:1", "2002:7f00:1::1", "::"};
+                                        "64:ff9b:1::7f00:1", "2002:7f00:1::1", "::",
+                                        "::ffff:0:127.0.0.1"};
     address_range allowed = range_of("192.0.2.1");
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         const char *const only[] = {forms[i], NULL};

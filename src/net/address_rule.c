@@ -15,32 +15,33 @@
     }
 
 static const address_range internal[] = {
-    V4(0, 0, 0, 0, 8),                 /* this network */
-    V4(10, 0, 0, 0, 8),                /* private */
-    V4(100, 64, 0, 0, 10),             /* carrier's NAT; a cloud's metadata */
-    V4(127, 0, 0, 0, 8),               /* loopback */
-    V4(169, 254, 0, 0, 16),            /* link-local, metadata */
-    V4(172, 16, 0, 0, 12),             /* private */
-    V4(192, 0, 0, 0, 24),              /* protocol assignments */
-    V4(192, 0, 2, 0, 24),              /* documentation */
-    V4(192, 88, 99, 0, 24),            /* 6to4 relays */
-    V4(192, 168, 0, 0, 16),            /* private */
-    V4(198, 18, 0, 0, 15),             /* benchmarks */
-    V4(198, 51, 100, 0, 24),           /* documentation */
-    V4(203, 0, 113, 0, 24),            /* documentation */
-    V4(224, 0, 0, 0, 4),               /* multicast */
-    V4(240, 0, 0, 0, 4),               /* reserved, broadcast */
-    {{0}, 96},                         /* ::, ::1, IPv4-compatible */
-    {{0, 0x64, 0xff, 0x9b}, 96},       /* NAT64 */
-    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48}, /* local NAT64 */
-    {{1}, 64},                         /* discard */
-    {{0x20, 0x01}, 32},                /* Teredo */
-    {{0x20, 0x01, 0x0d, 0xb8}, 32},    /* documentation */
-    {{0x20, 0x02}, 16},                /* 6to4 */
-    {{0xfc}, 7},                       /* unique local */
-    {{0xfe, 0x80}, 10},                /* link-local */
-    {{0xfe, 0xc0}, 10},                /* site-local */
-    {{0xff}, 8},                       /* multicast */
+    V4(0, 0, 0, 0, 8),                          /* this network */
+    V4(10, 0, 0, 0, 8),                         /* private */
+    V4(100, 64, 0, 0, 10),                      /* carrier's NAT; a cloud's metadata */
+    V4(127, 0, 0, 0, 8),                        /* loopback */
+    V4(169, 254, 0, 0, 16),                     /* link-local, metadata */
+    V4(172, 16, 0, 0, 12),                      /* private */
+    V4(192, 0, 0, 0, 24),                       /* protocol assignments */
+    V4(192, 0, 2, 0, 24),                       /* documentation */
+    V4(192, 88, 99, 0, 24),                     /* 6to4 relays */
+    V4(192, 168, 0, 0, 16),                     /* private */
+    V4(198, 18, 0, 0, 15),                      /* benchmarks */
+    V4(198, 51, 100, 0, 24),                    /* documentation */
+    V4(203, 0, 113, 0, 24),                     /* documentation */
+    V4(224, 0, 0, 0, 4),                        /* multicast */
+    V4(240, 0, 0, 0, 4),                        /* reserved, broadcast */
+    {{0}, 96},                                  /* ::, ::1, IPv4-compatible */
+    {{0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, 96}, /* IPv4-translated */
+    {{0, 0x64, 0xff, 0x9b}, 96},                /* NAT64 */
+    {{0, 0x64, 0xff, 0x9b, 0, 1}, 48},          /* local NAT64 */
+    {{1}, 64},                                  /* discard */
+    {{0x20, 0x01}, 32},                         /* Teredo */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32},             /* documentation */
+    {{0x20, 0x02}, 16},                         /* 6to4 */
+    {{0xfc}, 7},                                /* unique local */
+    {{0xfe, 0x80}, 10},                         /* link-local */
+    {{0xfe, 0xc0}, 10},                         /* site-local */
+    {{0xff}, 8},                                /* multicast */
 };
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
