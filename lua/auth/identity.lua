@@ -2,7 +2,7 @@
 -- is good by one of these, in this order:
 --   the setting identity.secret (HS256, shared with the service that issues them)
 --   a key set by URL, identity.jwks (auth.remote_keys)
---   our own key; such tokens belong to the tenant identity.tenant, since they name none
+--   our own key; such tokens name no tenant and belong to identity.tenant; not where that is empty
 -- Its claims must have sub and tenant_id as text. The header's alg never chooses: a token with
 -- another algorithm than the key's is no good token (RFC 8725).
 local config = require "host.config"
@@ -37,6 +37,7 @@ end
 
 
 local function by_own_key(token)
+  if OWN_TENANT == "" then return nil end
   local claims, message, code = own.claims(token)
   if claims then claims.tenant_id = OWN_TENANT end
   return claims, message, code
@@ -69,13 +70,13 @@ local WEAK = { signature = true, unknown_key = true, malformed = true }
 ---@return string|nil message
 ---@return string|nil code as host.jwt's, "expired" among them
 function identity.claims(token)
-  local message, code
+  local message, code = "nothing is set that tokens are verified by", nil
   for _, way in ipairs(WAYS) do
     local claims, why, word = way(token, URLS, policy)
     if claims then return complete(claims) end
     if word and (not code or WEAK[code]) then message, code = why, word end
   end
-  return nil, message, code
+  return nil, message, code or "unknown_key"
 end
 
 return identity

@@ -25,8 +25,8 @@ local NEW = { fields = {
   context = { type = "any", optional = true },
   timeout = { type = "integer", min = 1, max = 1500, optional = true },
   who = { fields = {
-    role = { type = "string", max = 100, optional = true },
-    user = { type = "string", max = 200, optional = true },
+    role = { type = "string", min = 1, max = 100, optional = true },
+    user = { type = "string", min = 1, max = 200, optional = true },
   }, optional = true },
 } }
 local APPROVAL = { fields = {

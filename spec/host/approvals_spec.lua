@@ -302,12 +302,25 @@ describe("approvals", function()
     local body = res:json()
     assert.equal("E1001", body.errorCode)
     assert.equal(3, #body.data.errors)
+    assert.equal(400, create(app, { sessionId = "a", actionType = "a", message = "m", who = { role = "" } }).status)
   end)
 
   it("take tokens of this server too, for its own tenant", function()
     local own = app:post("/api/auth/token", { json = { user_id = "olga", password = "pw of olga" } }):json().token
     local res = create(app, nil, { Authorization = "Bearer " .. own })
     assert.equal(201, res.status, res.body)
+  end)
+
+  it("take no tokens of this server where its tenant is called nothing", function()
+    local strict = start { ["identity.tenant"] = "", ["password.ln"] = 10 }
+    local own = strict:post("/api/auth/token", { json = { user_id = "olga", password = "pw of olga" } }):json().token
+    local res = create(strict, nil, { Authorization = "Bearer " .. own })
+    assert.equal("401 E2003", res.status .. " " .. res:json().errorCode)
+    assert.equal(201, create(strict).status)
+    strict:stop()
+    local bare = server.start { set = { ["identity.tenant"] = "" } }
+    assert.equal(401, create(bare).status)
+    bare:stop()
   end)
 
   it("are told on the session's topic as they happen", function()

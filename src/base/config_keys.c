@@ -122,7 +122,8 @@ const config_key config_keys[] = {
     {"identity.audience", CONFIG_TEXT, "", 0, 0, ANY, false,
      "the claim aud that such tokens must have; empty: none"},
     {"identity.tenant", CONFIG_TEXT, "default", 0, 0, ANY, false,
-     "the tenant of tokens that this server has issued itself"},
+     "the tenant of tokens that this server has issued itself; empty: they are not taken where a "
+     "tenant is needed"},
     {"password.ln", CONFIG_INT, "17", 10, 20, ANY, false, "scrypt: log2 of N"},
     {"password.r", CONFIG_INT, "8", 1, 32, ANY, false, "scrypt: block size r"},
     {"password.p", CONFIG_INT, "1", 1, 16, ANY, false, "scrypt: parallelism p"},
