@@ -44,6 +44,8 @@ struct guard {
     uint64_t seen, since_us; /* the watchdog's own: the entry it saw last and its CPU time then */
 };
 
+/* Taken first, and not by the watchdog: one that is being joined must not be told to go on. */
+static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t stirred = PTHREAD_COND_INITIALIZER; /* an entry, or the end */
 static _Atomic bool asleep;
@@ -121,16 +123,18 @@ static bool inspect_all(void)
     return busy;
 }
 
+/* By a clock that nobody sets: after a step back of the wall's no script would be ended for as
+ * long. */
 static void wait_a_period(void)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += PERIOD_US * 1000L;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    pthread_cond_timedwait(&stirred, &lock, &until);
+    pthread_cond_clockwait(&stirred, &lock, CLOCK_MONOTONIC, &until);
 }
 
 /* Nothing ran since the last look: until the next entry. */
@@ -199,17 +203,20 @@ guard *guard_new(uint64_t warn_us, uint64_t limit_us)
     guard *g = mem_alloc(sizeof *g);
     guard_set_budget(g, warn_us, limit_us);
     guard_adopt(g);
+    pthread_mutex_lock(&starting);
     pthread_mutex_lock(&lock);
     bool first = list_empty(&guards);
     list_append(&guards, &g->link);
     if (first)
         start_watchdog();
     pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&starting);
     return g;
 }
 
 void guard_free(guard *g)
 {
+    pthread_mutex_lock(&starting);
     pthread_mutex_lock(&lock);
     list_remove(&g->link);
     bool last = list_empty(&guards);
@@ -217,10 +224,10 @@ void guard_free(guard *g)
         stopping = true;
         pthread_cond_signal(&stirred);
     }
-    pthread_t thread = watchdog;
     pthread_mutex_unlock(&lock);
     if (last)
-        pthread_join(thread, NULL);
+        pthread_join(watchdog, NULL);
+    pthread_mutex_unlock(&starting);
     free(g);
 }
 
