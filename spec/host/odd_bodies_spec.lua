@@ -199,3 +199,88 @@ describe("names of one hash", function()
     assert.is_true(bad < good * 5 + 0.02, ("%.4f s, others %.4f s"):format(bad, good))
   end)
 end)
+
+
+describe("a body that two tasks want, or that outlives its request", function()
+  local app
+
+  setup(function()
+    app = server.start { workers = 1, files = { ["lua/routes/shared.lua"] = [[
+      local task = require "host.task"
+      local time = require "host.time"
+      local web = require "web"
+      local heard = {}
+      local function wait(req)
+        local ok, err = pcall(function() return req.body end)
+        heard[#heard + 1] = "body: " .. (ok and err or err.code)
+      end
+      local written = 0
+      local function fill(write)
+        local ok, err
+        repeat
+          ok, err = pcall(write, ("x"):rep(500000))
+          written = written + 1
+        until not ok
+        heard[#heard + 1] = "write: " .. err
+      end
+      return {
+        { path = "/heard", GET = function() return web.text(table.concat(heard, ", ")) end },
+        { path = "/left", POST = function(req)
+          task.spawn(wait, req)
+          time.sleep(0.01)
+          return web.text "answered"
+        end },
+        { path = "/both", POST = function(req)
+          task.spawn(wait, req)
+          time.sleep(0.01)
+          return web.text(req.body)
+        end },
+        { path = "/writers", GET = function()
+          return web.chunks("text/plain", function(write)
+            task.spawn(fill, write)
+            local before
+            repeat
+              before = written
+              time.sleep(0.05)
+            until written == before
+          end)
+        end },
+        { path = "/forget", POST = function()
+          heard = {}
+          return web.text ""
+        end },
+      }
+    ]] } }
+  end)
+  teardown(function() app:stop() end)
+
+  local function heard(what)
+    wait.till(function() return app:get("/heard").body == what end, what)
+    app:post("/forget")
+  end
+
+  it("ends for who still waits when the request is answered", function()
+    local c = app:connect()
+    c:send(http.format("POST", "/left", { headers = { ["Content-Length"] = "10" } }) .. "half")
+    assert.equal("answered", http.read_response(c).body)
+    heard "body: aborted"
+    c:close()
+  end)
+
+  it("has one reader, the last", function()
+    local c = app:connect()
+    c:send(http.format("POST", "/both", { headers = { ["Content-Length"] = "10" } }) .. "half")
+    heard "body: aborted"
+    c:send " whole"
+    assert.equal("half whole", http.read_response(c).body)
+    c:close()
+  end)
+
+  it("lets go on who still writes to a slow peer when the answer ends", function()
+    local c = app:connect()
+    c:pause()
+    c:send(http.format("GET", "/writers"))
+    heard "write: this request is over: its writer must not be kept"
+    c:close()
+  end)
+end)

@@ -112,10 +112,19 @@ static void want(exchange *x, read_mode mode)
     http_conn_body_wanted(x->hc);
 }
 
+void body_dismiss(exchange *x)
+{
+    if (x->on_body != NULL)
+        tell(x, BODY_ABORTED, SLICE(""));
+}
+
+/* Whoever has waited until now waits no more: there is one reader. */
 static body_status wait(exchange *x, exchange_on_body on_body, void *arg)
 {
     if (x->hc == NULL)
         return BODY_ABORTED;
+    if (x->body_arg != arg)
+        body_dismiss(x);
     x->on_body = on_body;
     x->body_arg = arg;
     return BODY_WAIT;

@@ -58,8 +58,6 @@ void exchange_let_go(exchange *x)
 void exchange_abandon(exchange *x)
 {
     x->hc = NULL;
-    x->on_body = NULL;
-    x->on_writable = NULL;
     if (x->file != NULL) {
         file_peer_gone(x);
         return;
@@ -78,8 +76,9 @@ void exchange_release(exchange *x)
     x->released = true;
     if (x->on_abandon != NULL)
         return; /* its keeper will let it go */
-    x->on_body = NULL;
-    x->on_writable = NULL;
+    /* Tasks that still wait here are others than the one that has ended. */
+    body_dismiss(x);
+    response_drained(x);
     if (x->settled) {
         bury(x);
         return;

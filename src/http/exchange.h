@@ -101,7 +101,7 @@ typedef enum {
 typedef void (*exchange_on_body)(exchange *x, body_status status, slice data, void *arg);
 /* Asks for the whole body, `limit` bytes at most (0: the configured limit). Sends 100 Continue
  * where it is wanted. The answer is returned at once, or BODY_WAIT and on_body is called once,
- * later. */
+ * later: with BODY_ABORTED when somebody else asks meanwhile, or the exchange is released. */
 body_status exchange_read_all(exchange *x, size_t limit, slice *data, exchange_on_body on_body,
                               void *arg);
 /* Asks for the next piece, as it comes; the piece lives until the next call. */
@@ -132,8 +132,8 @@ void exchange_finish_file(exchange *x, int fd, uint64_t offset, uint64_t length)
 void exchange_chunks_begin(exchange *x);
 void exchange_chunk(exchange *x, slice data);
 /* A writer that comes too fast: true when over 64 KiB wait for the peer; then on_writable is called
- * once, when they have gone (not when the exchange is abandoned). Who does not ask and lets over 1
- * MiB wait has its connection reset. */
+ * once, when they have gone, when somebody else waits in its place, or when the exchange is
+ * released. Who does not ask and lets over 1 MiB wait has its connection reset. */
 bool exchange_chunk_wait(exchange *x, void (*on_writable)(exchange *x, void *arg), void *arg);
 void exchange_chunk_cancel(exchange *x);
 void exchange_chunks_end(exchange *x);

@@ -145,6 +145,7 @@ bool body_take(exchange *x, slice data); /* false: too large */
 bool body_wants_more(const exchange *x);
 void body_progress(exchange *x); /* bytes came, the end came, or a fault: tell the reader */
 const char *body_fault_text(int status);
+void body_dismiss(exchange *x); /* who waits for the body hears that none comes */
 void body_free(exchange *x);
 
 /* exchange.c */

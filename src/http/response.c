@@ -279,6 +279,8 @@ bool exchange_chunk_wait(exchange *x, void (*on_writable)(exchange *x, void *arg
 {
     if (x->hc == NULL || x->answered || conn_queued(x->hc->c) <= CHUNKS_WAIT)
         return false;
+    if (x->writable_arg != arg)
+        response_drained(x); /* there is one writer that waits */
     x->on_writable = on_writable;
     x->writable_arg = arg;
     return true;
