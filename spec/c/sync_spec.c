@@ -84,7 +84,7 @@ static void answer(remote *r, int status)
 typedef struct {
     hub_subscriber subscriber;
     char said[512];
-    int begun;
+    int begun, ended;
     hub_position at;
     hub_recovery recovery;
 } reader;
@@ -118,11 +118,23 @@ static void begun(hub_subscriber *s, hub_position at, hub_recovery recovery)
     r->recovery = recovery;
 }
 
-static const hub_transport transport = {
-    .name = "read", .encode = encode, .index = 1, .messages = take, .gap = gap, .begun = begun};
+static void end(hub_subscriber *s, slice topic)
+{
+    (void)topic;
+    LIST_ENTRY(s, reader, subscriber)->ended++;
+}
+
+static const hub_transport transport = {.name = "read",
+                                        .encode = encode,
+                                        .end = end,
+                                        .index = 1,
+                                        .messages = take,
+                                        .gap = gap,
+                                        .begun = begun};
 
 typedef struct {
     uv_loop_t loop;
+    uv_timer_t awake; /* the port's handles alone keep no loop running */
     hub *hub;
     hub_port *port;
     remote remote;
@@ -141,6 +153,8 @@ static void open_world(world *w, uint64_t first, uint64_t last)
     hub_rule rule = {.log = true, .history = {.messages = 20, .bytes = 10000, .age_ms = 60000}};
     *w = (world){.remote = {.epoch = 7, .first = first, .last = last}};
     uv_loop_init(&w->loop);
+    uv_timer_init(&w->loop, &w->awake);
+    uv_timer_start(&w->awake, (uv_timer_cb)(void (*)(void))abort, 90000, 0);
     w->hub = hub_new(&(hub_options){.history_bytes = 1 << 20});
     hub_set_remote(w->hub, &(hub_remote){join, join, publish, keep, read_kept, &w->remote, NULL});
     w->port = hub_port_new(w->hub, &w->loop);
@@ -172,6 +186,7 @@ static void close_world(world *w)
     if (w->remote.done != NULL)
         answer(&w->remote, -1);
     hub_port_close(w->port);
+    uv_close((uv_handle_t *)&w->awake, NULL);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&w->loop), 0);
     hub_free(w->hub);
@@ -407,6 +422,12 @@ static void a_message_of_an_epoch_that_is_over_is_not_waited_for(void **state)
     close_world(&w);
 }
 
+static void run_while(world *w, const int *counter, int value)
+{
+    while (*counter == value)
+        uv_run(&w->loop, UV_RUN_ONCE);
+}
+
 static void a_reading_that_fails_is_begun_again(void **state)
 {
     (void)state;
@@ -418,19 +439,29 @@ static void a_reading_that_fails_is_begun_again(void **state)
     answer(&w.remote, -1);
     turn(&w);
     assert_null(w.remote.done);
-    uint64_t deadline = clock_ms() + 60000;
-    uv_timer_t awake;
-    uv_timer_init(&w.loop, &awake);
-    uv_timer_start(&awake, (uv_timer_cb)(void (*)(void))abort, 90000, 0);
-    while (w.remote.done == NULL && clock_ms() < deadline) {
-        uv_run(&w.loop, UV_RUN_ONCE);
-        hub_port_run(w.port);
-    }
-    uv_close((uv_handle_t *)&awake, NULL);
+    run_while(&w, &w.remote.reads, w.remote.reads);
     w.remote.last = 5;
     answer(&w.remote, 0);
     turn(&w);
     assert_string_equal(w.reader.said, "3.4.5.");
+    close_world(&w);
+}
+
+/* The second's tick may come before the topic's last mail is read. */
+static void what_has_ended_is_not_read_again(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, 1, 2);
+    follow(&w, (hub_position){0});
+    receive(&w, 7, 5);
+    turn(&w);
+    answer(&w.remote, -1);
+    turn(&w);
+    int reads = w.remote.reads;
+    hub_publish_local(w.port, SLICE("t"), NULL, (hub_meta){.ended = true});
+    run_while(&w, &w.reader.ended, 0);
+    assert_int_equal(w.remote.reads, reads);
     close_world(&w);
 }
 
@@ -551,6 +582,7 @@ int main(void)
         cmocka_unit_test(what_an_epoch_had_beyond_its_end_is_lost_to_those_who_saw_it),
         cmocka_unit_test(a_message_of_an_epoch_that_is_over_is_not_waited_for),
         cmocka_unit_test(a_reading_that_fails_is_begun_again),
+        cmocka_unit_test(what_has_ended_is_not_read_again),
         cmocka_unit_test(a_client_that_is_ahead_of_this_node_is_not_told_wrong),
         cmocka_unit_test(a_watch_waits_for_what_a_client_may_have_seen),
         cmocka_unit_test(a_topic_that_is_left_while_it_is_read_is_forgotten),

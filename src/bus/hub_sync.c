@@ -74,7 +74,7 @@ uint64_t hub_sync_want(hub *h, topic_state *s)
 
 void hub_sync_retry(hub *h, topic_state *s)
 {
-    if (!s->sync_failed)
+    if (!s->sync_failed || s->ended)
         return;
     s->sync_failed = false;
     queue_reading(h, s);
