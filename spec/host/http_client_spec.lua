@@ -238,7 +238,7 @@ describe("host.http", function()
         { stream = true }))
       assert.equal("abc", res:read())
     end
-    wait.till(function() return up:ended() > before + 1 end)
+    wait.till(function() return up:ended() > before end)
   end)
 
   it("refuses private addresses, however they are written, unless allowed", function()
@@ -350,5 +350,20 @@ describe("host.http", function()
     _, _, code = http.get("https://127.0.0.1:" .. up.port .. "/", LOCAL)
     assert.equal("tls", code)
     secure:stop()
+  end)
+
+  it("leaves no connection open when its own authorities cannot be read", function()
+    local blind = server.start { set = { ["client.ca"] = "/nowhere/ca.pem" }, files = { ["lua/routes/ask.lua"] = [[
+      local http, web = require "host.http", require "web"
+      return { path = "/ask", POST = function(req)
+        local _, message, code = http.get(req.body, { allow_private = true })
+        return web.text(code .. ": " .. message)
+      end }
+    ]] } }
+    local before = up:ended()
+    local res = blind:post("/ask", { body = "https://127.0.0.1:" .. up.port })
+    assert.matches("^tls: .*/nowhere/ca.pem can't be read: No such file", res.body)
+    wait.till(function() return up:ended() > before end)
+    blind:stop()
   end)
 end)

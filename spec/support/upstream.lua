@@ -58,7 +58,7 @@ function Upstream:forget()
 end
 
 
---- How many connections are over.
+--- How many connections are over, without those of these functions.
 function Upstream:ended()
   return http.request(self, "GET", "/ended"):json()
 end

@@ -3,12 +3,15 @@
 // X-Then what happens next: keep (default), close, reset, hang.
 //   node spec/support/upstream.mjs [port or unix socket]
 // Ready line: "upstream ready on PORT". GET /records gives what came, [{ connection, raw }], and
-// /left what came and is no whole request, /forget empties both; /big-head answers with a head of 1 MiB; GET /ended the number of connections that their clients have ended.
+// /left what came and is no whole request, /forget empties both; GET /ended is the number of
+// connections that are over, without those that asked for one of these four. /big-head answers with a
+// head of 1 MiB.
 import net from "node:net";
 
 const records = [];
 const open = new Map(); // connection -> what came of it and is no whole request yet
 let connections = 0;
+const ours = new Set(); // connections that asked for what is known here
 let ended = 0;
 
 function bodyEnd(text, from) {
@@ -56,6 +59,7 @@ function answer(socket, raw) {
 
 function take(socket, number, raw) {
   const target = raw.split(" ")[1];
+  if (["/records", "/left", "/ended", "/forget"].includes(target)) ours.add(number);
   if (target === "/records") {
     socket.write(json(records));
   } else if (target === "/left") {
@@ -79,7 +83,9 @@ const server = net.createServer((socket) => {
   const number = ++connections;
   let text = "";
   socket.on("error", () => {});
-  socket.on("close", () => ended++);
+  socket.on("close", () => {
+    if (!ours.delete(number)) ended++;
+  });
   socket.on("data", (data) => {
     text += data.toString("latin1");
     for (;;) {

@@ -20,6 +20,7 @@
 #include "tls.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { SWEEP_MS = 1000, SPARES_MAX = 64, KEPT_HEAD = 4096 };
 
@@ -270,7 +271,11 @@ static void on_connected(void *arg, connect_result result, int fd, const char *w
         return;
     }
     struct tls_context *tls = o->tls ? context_of(cl, o, &why) : NULL;
-    conn *c = o->tls && tls == NULL ? NULL : conn_open_to(cl->conns, fd, tls, o->host);
+    conn *c = NULL;
+    if (o->tls && tls == NULL)
+        close(fd);
+    else
+        c = conn_open_to(cl->conns, fd, tls, o->host);
     if (c == NULL) {
         client_finish(r, CLIENT_TLS, o->tls ? why : "not enough memory");
         client_origin_drop(o);

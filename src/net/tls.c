@@ -229,20 +229,30 @@ static bool set_client_policy(SSL_CTX *ctx, bool verify)
            SSL_CTX_set_alpn_protos(ctx, http11, sizeof http11 - 1) == 0;
 }
 
+static bool load_authorities(SSL_CTX *ctx, const char *file, char *error, size_t error_size)
+{
+    bool own = file != NULL && *file != '\0';
+    BIO *bio = own ? open_file("authorities (client.ca)", file, error, error_size) : NULL;
+    if (own && bio == NULL)
+        return false;
+    BIO_free(bio);
+    if ((own ? SSL_CTX_load_verify_file(ctx, file) : SSL_CTX_set_default_verify_paths(ctx)) == 1)
+        return true;
+    snprintf(error, error_size,
+             "TLS authorities (client.ca) %s can't be used: %s; they must be certificates in PEM",
+             own ? file : "of the system", openssl_reason());
+    return false;
+}
+
 tls_context *tls_context_new_client(const char *ca_file, bool verify, char *error,
                                     size_t error_size)
 {
     ERR_clear_error();
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     bool good = ctx != NULL && set_client_policy(ctx, verify);
-    if (good && ca_file != NULL && *ca_file != '\0')
-        good = SSL_CTX_load_verify_file(ctx, ca_file) == 1;
-    else if (good && verify)
-        good = SSL_CTX_set_default_verify_paths(ctx) == 1;
     if (!good)
-        snprintf(error, error_size,
-                 "the certificates that upstreams are checked with (client.ca) can't be used: %s",
-                 openssl_reason());
+        snprintf(error, error_size, "TLS can't be set up: %s", openssl_reason());
+    good = good && (!verify || load_authorities(ctx, ca_file, error, error_size));
     ERR_clear_error();
     if (good)
         return (tls_context *)ctx;
