@@ -1,6 +1,7 @@
 -- host.http against an upstream that does as it is told, and against a server of our own.
 local http = require "host.http"
 local server = require "spec.support.server"
+local task = require "host.task"
 local upstream = require "spec.support.upstream"
 local wait = require "spec.support.wait"
 
@@ -239,6 +240,21 @@ describe("host.http", function()
       assert.equal("abc", res:read())
     end
     wait.till(function() return up:ended() > before end)
+  end)
+
+  it("tells who reads when another task closes the answer, and has one reader", function()
+    local res = assert(get("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "keep", { stream = true }))
+    assert.equal("abc", res:read())
+    local told
+    task.spawn(function()
+      told = "reading"
+      told = { res:read() }
+    end)
+    wait.till(function() return told end)
+    assert.matches("another task reads", select(2, pcall(res.read, res)))
+    res:close()
+    wait.till(function() return told ~= "reading" end)
+    assert.same({ nil, "the answer was closed by its reader", "reset" }, told)
   end)
 
   it("refuses private addresses, however they are written, unless allowed", function()

@@ -135,11 +135,11 @@ static int push_inflated(lua_State *L, answer *a)
     z->avail_out = PIECE_MAX;
     int rc = inflate(z, Z_NO_FLUSH);
     take_in(a, rc == Z_STREAM_END ? given : given - z->avail_in);
-    if (rc == Z_STREAM_END)
+    if (rc == Z_STREAM_END) {
         a->inflating = false;
-    luaL_pushresultsize(&b, PIECE_MAX - z->avail_out);
-    if (rc == Z_STREAM_END)
         inflateEnd(z);
+    }
+    luaL_pushresultsize(&b, PIECE_MAX - z->avail_out);
     if (rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR)
         return 1;
     return vm_fail(L, "bad_response", "the answer's gzip is damaged");
@@ -180,7 +180,10 @@ static int answer_read(lua_State *L)
     answer *a = luaL_checkudata(L, 1, answer_name);
     if (a->body.len > 0 || a->request == NULL)
         return push_piece(L, a);
-    a->token = task_token_of(L);
+    task_token token = task_token_of(L);
+    if (a->parked)
+        return luaL_error(L, "another task reads this answer already");
+    a->token = token;
     a->parked = true;
     return task_park(L, cancel_read, a);
 }
@@ -204,6 +207,7 @@ static int answer_close(lua_State *L)
         a->request = NULL;
         a->code = CLIENT_RESET;
         buf_text(&a->why, "the answer was closed by its reader");
+        wake(a, push_piece);
     }
     return 0;
 }
