@@ -1,4 +1,4 @@
--- host.event: tasks that wait for something.
+-- host.event: tasks that wait for something; and host.task, where they come from.
 local event = require "host.event"
 local task = require "host.task"
 local time = require "host.time"
@@ -54,5 +54,21 @@ describe("host.event", function()
     assert.has_error(function() e:wait(-1) end)
     assert.has_error(function() e:wait(0 / 0) end)
     assert.has_error(function() e.wait({}) end)
+  end)
+end)
+
+
+describe("host.task", function()
+  it("forgets what was cancelled before it began", function()
+    local kept = setmetatable({}, { __mode = "k" })
+    for _ = 1, 100 do
+      local argument = {}
+      kept[argument] = true
+      task.cancel(task.spawn(function() error "it was cancelled" end, argument))
+    end
+    time.sleep(0)
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(kept))
   end)
 end)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 typedef struct {
-    int ref; /* a table: the function and its arguments */
+    int ref; /* a table: the function and its arguments; LUA_NOREF: they have been taken */
 } spawned;
 
 static int fill(lua_State *L, void *data)
@@ -18,10 +18,21 @@ static int fill(lua_State *L, void *data)
         lua_rawgeti(L, 1, i);
     lua_remove(L, 1);
     luaL_unref(L, LUA_REGISTRYINDEX, s->ref);
+    s->ref = LUA_NOREF;
     return (int)n - 1;
 }
 
-static const task_ops ops = {fill, NULL, free};
+/* One that was cancelled may not have begun. */
+static int on_end(lua_State *L, task_outcome outcome, void *data)
+{
+    const spawned *s = data;
+    luaL_unref(L, LUA_REGISTRYINDEX, s->ref);
+    if (outcome == TASK_ERROR)
+        task_log_failure(L);
+    return 0;
+}
+
+static const task_ops ops = {fill, on_end, free};
 
 static void push_id(lua_State *L, task_token token)
 {
