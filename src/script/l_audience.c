@@ -178,8 +178,7 @@ static int disconnect(lua_State *L)
     return ask(L, &r, push_count);
 }
 
-/* unsubscribe{ id, user, tenant, jti, topic } -> count */
-/* say(text, whom) */
+/* say(text, whom) -> count */
 static int say(lua_State *L)
 {
     slice text = vm_check_slice(L, 1);
@@ -191,6 +190,7 @@ static int say(lua_State *L)
     return ask(L, &r, push_count);
 }
 
+/* unsubscribe{ id, user, tenant, jti, topic } -> count */
 static int unsubscribe(lua_State *L)
 {
     audience_request r = check_filter(L, AUDIENCE_UNSUBSCRIBE);

@@ -23,8 +23,6 @@
 
 static const char box_name[] = "host.hub.subscription";
 
-enum { WAIT_MAX_S = 365 * 86400 };
-
 typedef struct {
     list link;
     frame *data;
