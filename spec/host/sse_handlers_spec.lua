@@ -39,6 +39,7 @@ return {
       send "begun"
       time.sleep(60)
     end, { keep = true }) end },
+  { path = "/wrong", POST = function() return web.sse(print, { keep = "for ever" }) end },
 }
 ]]
 
@@ -109,6 +110,10 @@ describe("handlers that go on without their client", function()
     assert.equal(2, app:metric "sse_handlers_ended_total")
     c:close()
     wait.till(function() return app:metric "sse_handlers_ended_total" == 3 end, "its end")
+  end)
+
+  it("are refused where `keep` says neither yes nor no", function()
+    assert.equal(500, app:post("/wrong").status)
   end)
 
   it("are as many as the setting sse.handlers says, and then 503, and are ended with the server", function()

@@ -376,11 +376,9 @@ static event_stream **push_box(lua_State *L)
 static event_stream *make(lua_State *L, int stream, task_token token)
 {
     slice topic = vm_opt_slice(L, stream, "topic", (slice){0});
+    bool keep = vm_opt_boolean(L, stream, "keep", false);
     event_stream *e = mem_alloc(sizeof *e);
-    *e = (event_stream){.task = token,
-                        .refs = 1,
-                        .keep = vm_opt_boolean(L, stream, "keep", false),
-                        .port = vm_services(vm_of(L))->hub};
+    *e = (event_stream){.task = token, .refs = 1, .keep = keep, .port = vm_services(vm_of(L))->hub};
     if (topic.n > 0)
         e->topic = (slice){mem_dup(topic.p, topic.n), topic.n};
     return e;
