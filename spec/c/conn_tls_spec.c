@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "http_rig.h"
 #include "tls.h"
+#include <dlfcn.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -18,6 +19,16 @@ static rig r;
 static tls_context *context;
 static cert_pair files;
 static SSL_CTX *client_context;
+
+/* In place of OpenSSL's, which fails only when memory is out. */
+static bool no_session;
+
+SSL *SSL_new(SSL_CTX *ctx)
+{
+    SSL *(*made)(SSL_CTX *);
+    *(void **)&made = dlsym(RTLD_NEXT, "SSL_new");
+    return no_session ? NULL : made(ctx);
+}
 
 static int make_context(void **state)
 {
@@ -123,6 +134,20 @@ static void requests_are_answered_and_kept_alive(void **state)
     assert_non_null(strstr(c->data, "\r\n\r\nabcHTTP/1.1 200 OK"));
     assert_non_null(strstr(c->data, "\r\n\r\nlater"));
     close_client(c);
+}
+
+static void nothing_is_said_in_the_clear_when_no_session_can_be_made(void **state)
+{
+    (void)state;
+    int pair[2];
+    char byte;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+    no_session = true;
+    conn *c = conn_open(r.pool, pair[0], context);
+    no_session = false;
+    assert_null(c);
+    assert_int_equal(read(pair[1], &byte, 1), 0);
+    close(pair[1]);
 }
 
 static void close_says_goodbye(void **state)
@@ -263,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SPEC(requests_are_answered_and_kept_alive),
+        SPEC(nothing_is_said_in_the_clear_when_no_session_can_be_made),
         SPEC(close_says_goodbye),
         SPEC(frames_reach_a_stream_in_order),
         SPEC(a_client_that_is_behind_costs_references_and_gets_its_frames_in_order),

@@ -350,14 +350,28 @@ static void start_tls(conn *c, tls_session *tls)
     arm(c);
 }
 
+/* Nothing is said in the clear where TLS is wanted, and no session could be made. */
+static conn *open_with(conn_pool *pool, int fd, bool wants_tls, tls_session *session)
+{
+    if (wants_tls && session == NULL) {
+        close(fd);
+        return NULL;
+    }
+    conn *c = open_conn(pool, fd);
+    if (c == NULL)
+        tls_session_free(session);
+    else if (session != NULL)
+        start_tls(c, session);
+    return c;
+}
+
 conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
 {
-    conn *c = open_conn(pool, fd);
+    tls_session *session = tls != NULL ? tls_session_new(tls) : NULL;
+    conn *c = open_with(pool, fd, tls != NULL, session);
     if (c == NULL)
         return NULL;
     metrics_add(METRIC_CONNECTIONS_ACCEPTED, 1);
-    if (tls != NULL)
-        start_tls(c, tls_session_new(tls));
     conn_watch(c);
     return c;
 }
@@ -365,20 +379,12 @@ conn *conn_open(conn_pool *pool, int fd, struct tls_context *tls)
 conn *conn_open_to(conn_pool *pool, int fd, struct tls_context *tls, const char *host)
 {
     tls_session *session = tls != NULL ? tls_session_new_client(tls, host) : NULL;
-    if (tls != NULL && session == NULL) {
-        close(fd);
+    conn *c = open_with(pool, fd, tls != NULL, session);
+    if (c == NULL)
         return NULL;
-    }
-    conn *c = open_conn(pool, fd);
-    if (c == NULL) {
-        tls_session_free(session);
-        return NULL;
-    }
     metrics_add(METRIC_CLIENT_CONNECTIONS_OPENED, 1);
-    if (session != NULL) {
-        start_tls(c, session);
+    if (session != NULL)
         decrypt(c, (slice){"", 0}); /* says hello */
-    }
     conn_watch(c);
     return c;
 }
