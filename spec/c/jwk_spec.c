@@ -218,8 +218,8 @@ static void weak_and_foreign_kinds_of_keys_are_refused(void **state)
     jwk_wish any = {.alg = JWK_ALGS};
     assert_null(jwk_from_pem(SLICE("not a key"), any, &reason));
     assert_null(jwk_from_pem(SLICE(""), any, &reason));
-    assert_null(jwk_generate(JWK_RS256, 1024, (slice){0}, &reason));
-    assert_null(jwk_generate(JWK_RS256, 16384, (slice){0}, &reason));
+    assert_null(jwk_generate(JWK_RS256, 1024, (slice){0}, NULL, &reason));
+    assert_null(jwk_generate(JWK_RS256, 16384, (slice){0}, NULL, &reason));
 }
 
 static void an_rsa_key_that_can_be_factored_is_refused(void **state)

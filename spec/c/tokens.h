@@ -16,7 +16,7 @@ static const int64_t now = 1700000000000;
 static inline jwk *generate(jwk_alg alg, const char *kid)
 {
     const char *reason = "";
-    jwk *k = jwk_generate(alg, 2048, slice_of(kid), &reason);
+    jwk *k = jwk_generate(alg, 2048, slice_of(kid), NULL, &reason);
     if (k == NULL)
         fail_msg("no key: %s", reason);
     return k;

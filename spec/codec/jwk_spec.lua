@@ -1,8 +1,11 @@
 -- host.jwk as a script sees it.
 local crypto = require "host.crypto"
+local app_file = require "host.file"
 local json = require "host.json"
 local jwk = require "host.jwk"
 local jwt = require "host.jwt"
+local task = require "host.task"
+local time = require "host.time"
 
 local EXP = 253402300799
 local PRIVATE = { "d", "p", "q", "dp", "dq", "qi", "k", "oth" }
@@ -190,4 +193,17 @@ describe("tokens between lunacast and Node", function()
       assert.equal("bob", (jwt.verify(theirs, jwk.set { key })).sub)
     end)
   end
+end)
+
+
+describe("an RSA key that nobody waits for any more", function()
+  it("is given up, and the thread pool is free for others", function()
+    local ids = {}
+    for i = 1, 8 do ids[i] = task.spawn(function() jwk.generate("RS256", { bits = 8192 }) end) end
+    time.sleep(0.2)
+    local before = os.clock()
+    for _, id in ipairs(ids) do task.cancel(id) end
+    app_file.stat "nothing"
+    assert.is_true(os.clock() - before < 3) -- of CPU time, in all threads; each key takes more
+  end)
 end)

@@ -17,6 +17,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <stdlib.h>
 
 static const char *const names[JWK_ALGS] = {"RS256", "PS256", "ES256", "EdDSA", "HS256"};
@@ -343,7 +344,30 @@ static jwk *generate_secret(slice kid, const char **reason)
     return k;
 }
 
-jwk *jwk_generate(jwk_alg alg, unsigned bits, slice kid, const char **reason)
+/* OpenSSL asks between its tries: 0 ends them. */
+static int goes_on(EVP_PKEY_CTX *ctx)
+{
+    const _Atomic bool *given_up = EVP_PKEY_CTX_get_app_data(ctx);
+    return given_up == NULL || !*given_up;
+}
+
+static EVP_PKEY *generate_rsa(unsigned bits, const _Atomic bool *given_up)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    if (ctx == NULL)
+        return NULL;
+    EVP_PKEY_CTX_set_app_data(ctx, (void *)given_up);
+    EVP_PKEY_CTX_set_cb(ctx, goes_on);
+    if (EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) == 1 &&
+        goes_on(ctx))
+        EVP_PKEY_generate(ctx, &key);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+jwk *jwk_generate(jwk_alg alg, unsigned bits, slice kid, const _Atomic bool *given_up,
+                  const char **reason)
 {
     *reason = "an RSA key needs 2048 to 8192 bits";
     bool rsa = alg == JWK_RS256 || alg == JWK_PS256;
@@ -351,7 +375,7 @@ jwk *jwk_generate(jwk_alg alg, unsigned bits, slice kid, const char **reason)
         return NULL;
     if (alg == JWK_HS256)
         return generate_secret(kid, reason);
-    EVP_PKEY *key = rsa                ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits)
+    EVP_PKEY *key = rsa                ? generate_rsa(bits, given_up)
                     : alg == JWK_ES256 ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
                                        : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     ERR_clear_error();

@@ -37,8 +37,10 @@ typedef struct {
 /* NULL with a reason, a static text that completes "the key can't be used: ...". */
 jwk *jwk_from_pem(slice pem, jwk_wish wish, const char **reason);
 jwk *jwk_from_json(slice json, jwk_wish wish, const char **reason);
-/* Blocking, up to seconds for RSA; bits counts for RSA only. */
-jwk *jwk_generate(jwk_alg alg, unsigned bits, slice kid, const char **reason);
+/* Blocking, up to seconds for RSA; bits counts for RSA only. given_up may be NULL: once another
+ * thread has set it, an RSA key that is being made is soon none. */
+jwk *jwk_generate(jwk_alg alg, unsigned bits, slice kid, const _Atomic bool *given_up,
+                  const char **reason);
 jwk *jwk_hold(jwk *k);
 void jwk_drop(jwk *k);
 

@@ -164,6 +164,7 @@ typedef struct {
     unsigned bits;
     char kid[JWK_KID_MAX];
     size_t kid_n;
+    _Atomic bool given_up; /* its task has ended: a reload, a stop */
     jwk *made;
     const char *reason;
 } generation;
@@ -171,7 +172,7 @@ typedef struct {
 static void generation_run(offload *o)
 {
     generation *g = (generation *)o;
-    g->made = jwk_generate(g->alg, g->bits, (slice){g->kid, g->kid_n}, &g->reason);
+    g->made = jwk_generate(g->alg, g->bits, (slice){g->kid, g->kid_n}, &g->given_up, &g->reason);
 }
 
 static int generation_push(lua_State *L, void *data)
@@ -181,6 +182,13 @@ static int generation_push(lua_State *L, void *data)
     jwk **box = push_box(L, KEY_TYPE);
     g->made = NULL;
     return fill_box(L, box, made, g->reason);
+}
+
+/* A place on the thread pool that nobody waits for is given back. */
+static void generation_cancel(void *data)
+{
+    generation *g = data;
+    g->given_up = true;
 }
 
 static void generation_dispose(void *data)
@@ -203,7 +211,7 @@ static int generate_rsa(lua_State *L, jwk_alg alg, unsigned bits, slice kid)
     memcpy(g->kid, kid.p, kid.n);
     g->kid_n = kid.n;
     offload_begin(vm_services(vm_of(L))->loop, &g->offload);
-    return task_park(L, NULL, NULL);
+    return task_park(L, generation_cancel, g);
 }
 
 static int l_generate(lua_State *L)
@@ -219,7 +227,7 @@ static int l_generate(lua_State *L)
         return generate_rsa(L, alg, (unsigned)bits, kid);
     const char *reason;
     jwk **box = push_box(L, KEY_TYPE);
-    jwk *k = jwk_generate(alg, 0, kid, &reason);
+    jwk *k = jwk_generate(alg, 0, kid, NULL, &reason);
     return fill_box(L, box, k, reason);
 }
 
