@@ -7,8 +7,8 @@
 --                         \--that task ends in the middle--> none; one of those who wait makes it
 --
 -- A task ends in the middle when its client has left, when its scripts were replaced, or when it
--- was stopped since it ran too long; the last runs no <close>, so those who wait also look whether
--- it still lives.
+-- was stopped since it ran too long. A <close> of its own that never ends may keep ours from being
+-- run then, so those who wait also look whether it still lives.
 --
 -- What must never happen: somebody who waits for a task that has ended.
 local event = require "host.event"

@@ -336,6 +336,18 @@ static void an_endless_close_of_a_cancelled_task_ends(void **state)
     close_vm(v);
 }
 
+static void a_task_that_is_stopped_gives_back_what_it_holds(void **state)
+{
+    (void)state;
+    vm *v = open_vm(0, 30000);
+    run r = start(v, "held = 1\n"
+                     "local x <close> = setmetatable({}, { __close = function() held = 0 end })\n"
+                     "while true do end");
+    assert_int_equal(r.outcome, TASK_ERROR);
+    assert_string_equal(start(v, "return held").text, "0");
+    close_vm(v);
+}
+
 static void a_wait_that_begins_over_the_budget_is_cancelled(void **state)
 {
     (void)state;
@@ -482,6 +494,7 @@ int main(void)
         cmocka_unit_test(an_error_comes_with_its_traceback),
         cmocka_unit_test(endless_loops_end),
         cmocka_unit_test(an_endless_close_of_a_cancelled_task_ends),
+        cmocka_unit_test(a_task_that_is_stopped_gives_back_what_it_holds),
         cmocka_unit_test(a_wait_that_begins_over_the_budget_is_cancelled),
         cmocka_unit_test(a_memory_hog_ends_and_the_next_task_runs),
         cmocka_unit_test(xpcall_calls_its_handler_and_passes_values),

@@ -39,6 +39,16 @@ for name, environment in pairs(databases.drivers) do
       app:stop()
     end)
 
+    it("a transaction whose script was stopped is rolled back, and others write at once", function()
+      local app = start(environment(), { ["sql.pool"] = 1 }, { workers = 1 })
+      for id = 1, 3 do
+        assert.equal(500, app:post("/stuck/" .. id).status)
+        assert.equal(200, app:post("/note/" .. id + 100).status)
+      end
+      assert.equal(3, count(app))
+      app:stop()
+    end)
+
     it("waiting for a connection ends with 503 within the limit, while the server lives", function()
       local app = start(environment(), { ["sql.pool"] = 1, ["sql.wait"] = "300ms" }, { workers = 1 })
       assert.equal(0, count(app)) -- with so short a wait the start may have gone on without its database

@@ -20,8 +20,13 @@ end }]]
 local END_A_READING = [[
 local hub, keys = require "host.hub", require "auth.keys"
 local task, time = require "host.task", require "host.time"
-return { path = "/end", POST = function()
-  hub.publish_local("rsa:rotation", "") -- the next who needs the keys reads them again
+local function rotated() -- the next who needs the keys reads them again
+  hub.publish_local("rsa:rotation", "")
+  return hub.latest "rsa:rotation" ~= nil
+end
+return { path = "/end", GET = function() return require("web").json(rotated()) end,
+POST = function()
+  rotated()
   local id = task.spawn(keys.signing)
   time.sleep(0.05)
   local waited = task.alive(id)
@@ -234,6 +239,7 @@ describe("the signing key", function()
     local app = server.start { workers = 1, set = { ["redis.url"] = redis.url },
       files = { ["lua/routes/end.lua"] = END_A_READING } }
     assert.equal(200, app:get("/api/auth/jwks").status)
+    wait.till(function() return app:get("/end").body == "true" end, "the worker to hear of rotations")
     redis:freeze()
     assert.equal("true", app:post("/end").body)
     redis:thaw()

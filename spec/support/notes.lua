@@ -41,6 +41,13 @@ return {
       return tx.query "select count(*) as n from notes"
     end))
   end },
+  { path = "/stuck/{id}", POST = function(req)
+    return answer(sql.transaction(function(tx)
+      assert(tx.query("insert into notes (id, body) values ($1, 'stuck')",
+        { math.tointeger(req.params.id) }))
+      while true do end
+    end))
+  end },
 }
 ]]
 

@@ -198,6 +198,16 @@ void guard_set_budget(guard *g, uint64_t warn_us, uint64_t limit_us)
     pthread_mutex_unlock(&lock);
 }
 
+uint64_t guard_set_limit(guard *g, uint64_t limit_us)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t before = g->limit_us;
+    if (before > 0)
+        g->limit_us = limit_us;
+    pthread_mutex_unlock(&lock);
+    return before;
+}
+
 guard *guard_new(uint64_t warn_us, uint64_t limit_us)
 {
     guard *g = mem_alloc(sizeof *g);

@@ -13,6 +13,8 @@ typedef struct guard guard;
 /* For the calling thread; budgets in microseconds of the thread's CPU time, 0: none. */
 guard *guard_new(uint64_t warn_us, uint64_t limit_us);
 void guard_set_budget(guard *g, uint64_t warn_us, uint64_t limit_us);
+/* The limit only; returns what it was. 0, none, stays. */
+uint64_t guard_set_limit(guard *g, uint64_t limit_us);
 void guard_free(guard *g);  /* on the thread that uses it */
 void guard_adopt(guard *g); /* the calling thread uses it from now on */
 

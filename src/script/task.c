@@ -30,7 +30,7 @@
 #include "vm_private.h"
 #include <stdlib.h>
 
-enum { SPARE_MAX = 256, TRACE_MAX = 4096, ROUND_US = 10000 };
+enum { SPARE_MAX = 256, TRACE_MAX = 4096, ROUND_US = 10000, CLOSE_US = 15000 };
 
 typedef enum { FREE, READY, RUNNING, PARKED } task_state;
 
@@ -197,16 +197,22 @@ static void report(task *t, lua_CFunction how, const char *message)
     vm_accounts(t->vm)->failing = 0;
 }
 
-/* Runs the thread's <close> variables; what they raise is logged. */
+/* Runs the thread's <close> variables, which have a budget of their own that is short: a script
+ * that has used up its own may have locks to give back. What they raise is logged. */
 static void reset_thread(task *t)
 {
     guard *g = vm_guard(t->vm);
     bool outermost = !guard_inside();
-    if (outermost)
+    uint64_t limit = 0;
+    if (outermost) {
+        limit = guard_set_limit(g, CLOSE_US);
         guard_enter(g, t->co);
+    }
     int status = lua_resetthread(t->co);
-    if (outermost)
+    if (outermost) {
         guard_leave(g);
+        guard_set_limit(g, limit);
+    }
     if (status != LUA_OK && lua_type(t->co, -1) == LUA_TSTRING)
         log_debug("closing a task raised", LOG_TEXT("error", lua_tostring(t->co, -1)));
     lua_settop(t->co, 0);
@@ -237,8 +243,9 @@ static void end_failed(task *t)
     release(t, false);
 }
 
-/* The thread is left to the collector as it is: its <close> variables are the same script's code,
- * and would run where the budget can't reach them. */
+/* Where the hook could suspend the thread its <close> variables run. Where it had to raise, out of
+ * a C function, Lua keeps hooks of this thread off for good: no budget would reach them, so they
+ * are left to the collector, which finalizes what they hold. */
 static void end_over_budget(task *t)
 {
     tokens_give(t->token);
@@ -248,6 +255,8 @@ static void end_over_budget(task *t)
     metrics_add(METRIC_SCRIPTS_STOPPED, 1);
     report(t, report_failure, GUARD_MESSAGE);
     done(t);
+    if (lua_status(t->co) == LUA_YIELD)
+        reset_thread(t);
     release(t, false);
 }
 
