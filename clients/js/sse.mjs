@@ -163,7 +163,7 @@ class EventWire {
     if (answer?.status !== 200) return this.#refused(answer);
     this.#id = answer.headers.get("Stream-Id");
     this.#tellUnsure();
-    await this.#drain(answer.body, second ? null : only, stream);
+    await this.#drain(answer.body, second || only.isPattern ? null : only, stream);
   }
 
   // What was published between two streams is known to be missing only where there are positions.

@@ -76,11 +76,13 @@ end
 ---@param claims table|nil
 ---@param topic any
 ---@param named any the session, or nil
+---@param or_pattern? boolean the topic may end in a star
 ---@return string channel
 ---@return string session
-function access.place(claims, topic, named)
-  if not names.is_topic(topic) then
-    web.throw(400, "bad_topic", "a topic must be " .. names.TOPIC_RULE, nil, { field = "topic" })
+function access.place(claims, topic, named, or_pattern)
+  if not (or_pattern and names.is_pattern or names.is_topic)(topic) then
+    local rule = or_pattern and names.PATTERN_RULE or names.TOPIC_RULE
+    web.throw(400, "bad_topic", "a topic must be " .. rule, nil, { field = "topic" })
   end
   local session = session_of(claims, named)
   if not names.is_session(session) then

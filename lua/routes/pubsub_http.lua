@@ -47,12 +47,12 @@ local function each_of(req, name, count)
 end
 
 
--- The channels that a client asks for and may have.
-local function channels_of(req, claims, id)
-  local channels, list = {}, topics_of(req)
+-- The channels that a client asks for and may have. Nobody is present in a pattern.
+local function channels_of(req, claims, id, list, present)
+  local channels = {}
   local sessions = each_of(req, "session_id", #list)
   for i, topic in ipairs(list) do
-    local channel, session = access.place(claims, topic, sessions[i] or sessions[1])
+    local channel, session = access.place(claims, topic, sessions[i] or sessions[1], not present[i])
     access.demand("subscribe", claims, {
       connection = id, transport = "sse", channel = channel, topic = topic, session_id = session,
     })
@@ -66,8 +66,7 @@ end
 local function since_of(req, count)
   local given, since = req.query_all.since or {}, {}
   for i, text in ipairs(given) do since[i] = text ~= "" and text or nil end
-  if count == 1 then return since[1] end
-  if #given ~= 0 and #given ~= count then
+  if count > 1 and #given ~= 0 and #given ~= count then
     web.throw(400, "invalid", '"since" must come once for each topic; empty where there is none',
       nil, { field = "since" })
   end
@@ -94,13 +93,15 @@ local function events(req)
   local claims, id = access.claims(req), hub.connection_id()
   local identity = claims and revocations.identity(claims)
   admission.connect(req, id, identity, "sse")
-  local channels = channels_of(req, claims, id)
+  local list = topics_of(req)
+  local present = presence_of(req, #list)
+  local channels = channels_of(req, claims, id, list, present)
   local options = {
-    mode = "log", history = history_of(req), since = since_of(req, #channels),
-    presence = presence_of(req, #channels), identity = identity, id = id,
+    mode = "log", history = history_of(req), since = since_of(req, #list), presence = present,
+    identity = identity, id = id,
   }
-  if #channels > 1 then return web.sse(channels, options) end
-  options.presence = options.presence[1]
+  if #list > 1 or list[1]:sub(-1) == "*" then return web.sse(channels, options) end
+  options.since, options.presence = options.since[1], present[1]
   return web.sse(channels[1], options)
 end
 

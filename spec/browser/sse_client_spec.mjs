@@ -128,6 +128,23 @@ describe("clients/js by server-sent events", () => {
     client.close();
   });
 
+  it("follows all topics that begin alike, alone and beside others", async () => {
+    const client = open({ session: "alike" });
+    const news = client.subscribe("news.*", client.box);
+    await follows(client, "news.a", "alike");
+    client.subscribe("kept8", client.box, { resume: true });
+    await follows(client, "kept8", "alike");
+    for (const topic of ["old.b", "news.c", "kept8"]) client.publish(topic, topic);
+    assert.deepEqual([(await client.box.next()).topic, (await client.box.next()).topic], ["news.c", "kept8"]);
+    news.unsubscribe();
+    await follows(client, "kept8", "alike");
+    client.publish("news.d", 1);
+    client.publish("kept8", 2);
+    assert.equal((await client.box.next()).topic, "kept8");
+    assert.deepEqual(client.errors.all, []);
+    client.close();
+  });
+
   it("is present where it asks to be", async () => {
     const [watcher, reader] = [open({ session: "hall", transport: "ws" }), open({ session: "hall" })];
     const told = mailbox();

@@ -174,6 +174,29 @@ for _, kind in ipairs { "embedded", "redis" } do
       c:close()
     end)
 
+    it("of all topics that begin alike come in envelopes, each with its own position", function()
+      local c = open(app, "/sse?topic=kp.*&session_id=p")
+      local mixed = open(app, "/sse?topic=kp.*&session_id=p&topic=other&since=&since=")
+      for _, topic in ipairs { "kp", "kq.a", "kp.a", "kp.b" } do
+        publish(app, { topic = topic, session_id = "q", payload = 0 })
+        local position = publish(app, { topic = topic, session_id = "p", payload = topic }):json().position
+        for _, stream in ipairs(topic:find "^kp%." and { c, mixed } or {}) do
+          local got = event(stream)
+          local envelope = json.decode(got.data)
+          assert.is_nil(got.id)
+          assert.same({ "pubsub:0:1:p" .. topic, position, topic },
+            { envelope.channel, envelope.position, envelope.data.payload })
+        end
+      end
+      publish(app, { topic = "other", session_id = "p", payload = 1 })
+      assert.equal(1, json.decode(event(mixed).data).data.payload)
+      c:close()
+      mixed:close()
+      for path, status in pairs { ["*"] = 400, ["k*p"] = 400, ["kp.*&presence=true"] = 400, ["s*"] = 403 } do
+        assert.equal(status, app:get("/sse?session_id=p&topic=" .. path).status, path)
+      end
+    end)
+
     it("give so many of the newest messages first", function()
       for i = 1, 3 do publish(app, { topic = "kh", session_id = "h", payload = i }) end
       local c = open(app, "/sse?topic=kh&session_id=h&history=2")
