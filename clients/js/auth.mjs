@@ -1,6 +1,7 @@
 /** Tokens of the publish/subscribe contract: where they come from, and when the next one is due. */
 
 const REFRESH_AT = 0.8; // of a token's life
+const ANSWER_MS = 10000;
 
 /** What the server said in answer to something that it could not obey. */
 export class LunacastError extends Error {
@@ -93,6 +94,7 @@ export class Auth {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(login),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     const body = await answer.json();
     if (!answer.ok) throw new LunacastError(body);

@@ -26,6 +26,7 @@ const WAITING_MAX = 1000;
 const DELAY_MS = 500;
 const DELAY_MAX_MS = 30000;
 const BUSY_DELAY_MS = 5000; // at least so long, when the server says that it is too much
+const OPEN_MS = 10000;
 const ASK_MS = 10000;
 const REFRESH_MIN_MS = 500; // whatever a token's life is
 const BLOCKED_AFTER = 2; // openings in a row that never opened
@@ -229,12 +230,20 @@ export class Client {
     wire.onopen = mine(() => (this.#greeting ? wire.send(this.#greeting.hello) : this.#ready()));
     wire.onmessage = mine((data) => this.#receive(data));
     wire.onclose = mine((code, reason, opened) => this.#lost(code, reason, opened));
+    this.#timer = setTimeout(() => this.#giveUp(wire), OPEN_MS);
+  }
+
+  // A server that stands still takes connections and says nothing.
+  #giveUp(wire) {
+    this.onerror(new LunacastError({ error: "the server has not answered in time", code: "timeout" }));
+    wire.close();
   }
 
   #ready() {
     const { name, session } = this.#options;
     const again = this.#opened++ > 0;
     this.#blocked = 0;
+    clearTimeout(this.#timer);
     this.#channels.clear();
     this.#become("open");
     if (this.state !== "open") return;
@@ -286,6 +295,7 @@ export class Client {
   #lost(code, reason, opened) {
     const why = CLOSES[code];
     this.#wire = null;
+    clearTimeout(this.#timer);
     clearTimeout(this.#refresh);
     for (const asked of this.#asked.splice(0)) {
       clearTimeout(asked.timer);

@@ -98,6 +98,31 @@ describe("a client in JavaScript", () => {
     assert.equal(timers(), before);
   });
 
+  it("gives a server up that takes its connection and says nothing", async (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    class Silent extends Held {
+      constructor(...args) {
+        super(...args);
+        this.readyState = -1; // it never opens
+      }
+    }
+    const client = new Client("ws://held/ws", { WebSocket: Silent, transport: "ws" });
+    const errors = [];
+    client.onerror = (error) => errors.push(error.code);
+    await new Promise(setImmediate);
+    const socket = sockets.at(-1);
+    t.mock.timers.tick(9999);
+    assert.deepEqual([client.state, errors], ["connecting", []]);
+    t.mock.timers.tick(1);
+    while (client.state !== "waiting") await new Promise(setImmediate);
+    assert.deepEqual(errors, ["timeout"]);
+    t.mock.timers.tick(500);
+    while (sockets.at(-1) === socket) await new Promise(setImmediate);
+    assert.equal(client.state, "connecting");
+    client.close();
+    while (client.state !== "closed") await new Promise(setImmediate);
+  });
+
   it("gives no message to anybody once it is closed, and opens nothing", async () => {
     const [client, socket] = await open();
     client.subscribe("t", (message) => {
