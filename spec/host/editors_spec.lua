@@ -73,14 +73,15 @@ describe("a saved file", function()
     app:stop()
   end)
 
-  it("may be saved a hundred times in a second: what serves last is what was saved last", function()
-    local app = start()
+  it("may be saved a hundred times in a row: what serves last is what was saved last", function()
+    local app, began = start(), wait.now()
     for n = 1, 100 do
       write(path_of(app), route("n" .. n))
       wait.pause(0.01)
     end
     answers(app, "n100")
-    assert.is_true(app:metric "lunacast_reloads_total" <= 25)
+    local seconds = wait.now() - began
+    assert.is_true(app:metric "lunacast_reloads_total" <= 25 * math.max(1, seconds))
     app:stop()
   end)
 

@@ -202,7 +202,7 @@ for name, environment in pairs(databases.drivers) do
         local began = time.monotonic()
         fails("timeout", sql.query("with recursive c(n) as (select 1 union all select n + 1 from c) "
           .. "select count(*) from c", nil, { timeout = 0.2 }))
-        assert(time.monotonic() - began < 5)
+        assert(time.monotonic() - began < 20)
         fails("timeout", sql.query("with recursive c(n) as (select 1 union all select n + 1 from c) "
           .. "insert into t (s) select 'x' from c", nil, { timeout = 0.2 }))
         same(5, count())
