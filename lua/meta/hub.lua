@@ -13,7 +13,7 @@ local hub = {}
 
 --- Publishes a value. Waits for the bus where there is one.
 ---@param topic string
----@param data string
+---@param data string at most 8 MiB
 ---@param options? hub.Options
 ---@return true|nil
 ---@return string|nil position "EPOCH:OFFSET" of a message whose topic keeps a history; or the message

@@ -1,7 +1,7 @@
 ---@meta host.unicode
 
 ---Text by the Unicode rules (14.0): letters, words and clusters where Lua's string library has bytes.
----Every function wants UTF-8 of at most 2 MiB and raises for other bytes, naming the place; text from
+---Every function wants UTF-8 of at most 1 MiB and raises for other bytes, naming the place; text from
 ---outside that is not known to be UTF-8 goes through `valid` or `repair` first.
 ---@class host.unicode
 local unicode = {}

@@ -103,6 +103,14 @@ describe("host.regex", function()
     fails("pattern", "UTF-8", regex.test("\xff", "x"))
   end)
 
+  it("refuses ranges whose characters it would take long to look at", function()
+    local all = "[" .. ("\u{80}-\u{10ffff}"):rep(9) .. "]"
+    assert.same({ nil, "its ranges have more than 8912896 characters", "pattern" }, { regex.test(all, "x") })
+    assert.is_nil(regex.test("[" .. ("\\x{80}-\\x{10ffff}"):rep(9) .. "]", "x"))
+    assert.is_true(regex.test("[" .. ("\u{1f300}-\u{1f5ff}\\x{2600}-\\x{26ff}"):rep(200) .. "]", "\u{1f310}"))
+    assert.is_true(regex.test(("\\d-"):rep(100) .. "\\d", ("1-"):rep(100) .. "1"))
+  end)
+
   it("refuses subjects that are not UTF-8 or too long", function()
     fails("utf8", "not UTF-8 at byte 3", regex.test("a", "ab\xff"))
     fails("limit", "limit is 1048576", regex.test("a", ("x"):rep(1048577)))

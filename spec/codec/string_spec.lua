@@ -107,6 +107,18 @@ describe("the table library", function()
     assert.error_matches(function() table.concat(endless, "", math.mininteger, math.maxinteger) end, "too many items")
   end)
 
+  it("says how many values and what length of a format a call takes", function()
+    local t = {}
+    for i = 1, 9000 do t[i] = i end
+    assert.error_matches(function() return ("%d"):rep(9000):format(table.unpack(t)) end,
+      "more than 8192 values for one call: join parts by table.concat")
+    assert.equal(4 * 8191, #("%04d"):rep(8191):format(table.unpack(t, 1, 8191)))
+    assert.error_matches(function() return string.packsize(("b"):rep(2^20 + 1)) end, "format of more than 1 MiB")
+    assert.error_matches(function() return utf8.len(("x"):rep(2^24 + 1)) end, "more than 16 MiB")
+    local q = ("x"):rep(600000)
+    assert.error_matches(function() return ("%q%q"):format(q, q) end, "more than 1 MiB to be quoted")
+  end)
+
   it("still does its work", function()
     local t = { 3, 1, 2 }
     table.insert(t, 4)
@@ -155,5 +167,30 @@ describe("the table library", function()
   it("refuses an endless date format", function()
     assert.error_matches(function() os.date(("%c"):rep(3000)) end, "more than 4096 bytes")
     assert.equal("1970", os.date("!%Y", 0))
+  end)
+end)
+
+describe("lua-cjson", function()
+  local cjson = require "cjson"
+
+  it("works within bounds that host.json does not need", function()
+    assert.same({ a = { 1, "x" } }, cjson.decode '{"a":[1,"x"]}')
+    assert.equal('{"a":[1,"x"]}', cjson.encode { a = { 1, "x" } })
+    local _, err = pcall(function() cjson.decode "[1,}" end)
+    assert.matches("string_spec.lua:%d+: Expected value", err)
+    assert.error_matches(function() cjson.decode((" "):rep(2^20) .. "1") end, "host.json.decode takes more")
+    assert.error_matches(function() cjson.encode(("x"):rep(2^20 + 1)) end, "host.json.encode takes more")
+    local t = {}
+    for _ = 1, 30 do t = { t, t } end
+    assert.error_matches(function() cjson.encode(t) end, "cjson.encode takes 100000 values at most")
+    assert.error_matches(function() cjson.new().encode(t) end, "cjson.encode takes 100000 values at most")
+  end)
+
+  it("has no settings that take its own bounds away", function()
+    for _, module in ipairs { cjson, cjson.new() } do
+      assert.is_nil(module.encode_max_depth)
+      assert.is_nil(module.decode_max_depth)
+      assert.is_nil(module.encode_sparse_array)
+    end
   end)
 end)

@@ -114,7 +114,7 @@ describe("host.unicode", function()
   it("raises for bytes that are not UTF-8 and for too many", function()
     for _, name in ipairs { "upper", "title", "length", "words", "graphemes", "ascii", "trim", "reverse" } do
       assert.error_matches(function() unicode[name] "ab\xff" end, "not UTF%-8 at byte 3")
-      assert.error_matches(function() unicode[name](("x"):rep(2097153)) end, "the limit is 2097152")
+      assert.error_matches(function() unicode[name](("x"):rep(1048577)) end, "the limit is 1048576")
     end
   end)
 end)

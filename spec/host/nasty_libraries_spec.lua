@@ -115,6 +115,35 @@ local MODULES = {
   waits_in_coroutine = "coroutine.wrap(function() require('host.time').sleep(1) end)()",
 }
 
+-- What one call can be given at most.
+local ONE_CALL = {
+  find = "('a'):rep(2^24):find('.-b')", find_set = "('a'):rep(2^25):find('[%w%p]-[^%w%p]')",
+  gmatch = "for _ in ('a'):rep(2^25):gmatch('b') do end",
+  escape = "require('web').escape(('<'):rep(6e6))", gsub = "('<'):rep(7e6):gsub('(<)()()()()', '%5%4%3%2%1')",
+  concat = "local t = { ('x'):rep(9e5):byte(1, -1) } t = table.concat(t, ('x'):rep(20)) error 'done'",
+  format = "return ('%99.99f'):rep(9e3):format(table.unpack({ ('x'):rep(9e3):byte(1, -1) }))",
+  quoted = "local s = ('\\0'):rep(1e6) return ('%q'):rep(10):format(s, s, s, s, s, s, s, s, s, s)",
+  pack = "return string.packsize(('x'):rep(2e7))", move = "table.move({ x = 1 }, 1, 2^22, 2^22 + 1)",
+  sort = "table.sort({ ('x'):rep(9e5):byte(1, -1) })", utf8_char = "return utf8.char(('x'):rep(9e5):byte(1, -1))",
+  json_shared = "local t = {} for _ = 1, 60 do t = { t, t } end "
+    .. "return require('host.json').encode(t, { max_size = 1e12 })",
+  json_sorted = "local t = {} for _ = 1, 60 do t = { a = t, b = t } end "
+    .. "return require('host.json').encode(t, { sort = true, max_size = 1e12 })",
+  json_decoded = "local s = '{' .. ('\"a\":[],'):rep(2e6) .. '\"a\":1}' "
+    .. "require('host.json').decode(s, { max_size = 1e9 })",
+  cjson_shared = "local t = {} for _ = 1, 60 do t = { t, t } end return require('cjson').encode(t)",
+  cjson_decoded = "return require('cjson').decode('{' .. ('\"a\":[],'):rep(2e6) .. '\"a\":1}')",
+  cjson_new = "return require('cjson').new().decode('[' .. ('1,'):rep(4e6) .. '1]')",
+  cjson_deep = "local c = require 'cjson' c.decode_max_depth(1e9) return c.decode(('['):rep(1e6))",
+  cjson_sparse = "local c = require 'cjson' c.encode_sparse_array(true, 0) return c.encode { [2^31] = 1 }",
+  regex_ranges = "local r = require 'host.regex' "
+    .. "assert(r.test('[' .. ('\\u{80}-\\u{10ffff}'):rep(1500) .. ']', 'x', { ignore_case = true }))",
+  regex_all = "require('host.regex').all(('()'):rep(100) .. 'a', ('a'):rep(2^20))",
+  slug = "require('host.unicode').slug(('\\u{fdfa}'):rep(3e5))", chars = "require('host.unicode').chars(('a'):rep(2^20))",
+  split = "require('host.sql').split(('select 1;'):rep(2e6))",
+  published = "require('host.hub').publish('t', ('x'):rep(2^25))",
+}
+
 describe("at its worst", function()
   local app
 
@@ -122,6 +151,7 @@ describe("at its worst", function()
     app = server.start { workers = 1, set = { ["log.access"] = false }, files = {
       ["lua/routes/texts.lua"] = nasty.routes("texts", TEXTS), ["lua/routes/tables.lua"] = nasty.routes("tables", TABLES),
       ["lua/routes/code.lua"] = nasty.routes("code", CODE), ["lua/routes/modules.lua"] = nasty.routes("modules", MODULES),
+      ["lua/routes/calls.lua"] = nasty.routes("calls", ONE_CALL),
     } }
     wait.pause(1)
   end)
@@ -141,6 +171,10 @@ describe("at its worst", function()
 
   it("a module ends within the budget", function()
     assert.same({}, nasty.ask_all(app, "modules", MODULES, MOST_MS))
+  end)
+
+  it("a single call ends within the budget", function()
+    assert.same({}, nasty.ask_all(app, "calls", ONE_CALL, MOST_MS))
   end)
 end)
 

@@ -29,6 +29,7 @@ typedef struct hub_subscriber hub_subscriber;
 
 enum {
     HUB_TOPIC_MAX = 255,
+    HUB_DATA_MAX = 8 << 20, /* bytes of a value or message from a script */
     /* Messages that wait for a worker, per topic; the oldest are dropped, counted, and told as a
      * gap. */
     HUB_LOG_MESSAGES = 1000,

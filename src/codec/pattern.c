@@ -15,8 +15,10 @@ enum { OPEN = -1, ESCAPE = '%', MAX_DEPTH = 200 };
 #define STEPS_BASE 1000000u
 #define STEPS_PER_BYTE 4u
 #define STEPS_MOST 30000000u
+#define LOOK_EVERY 20000u /* steps: at most 1 ms */
 
 const char PATTERN_TOO_MANY_STEPS[] = "pattern took too many steps on a subject of %d bytes";
+const char PATTERN_OUT_OF_TIME[] = "pattern took too long";
 
 static const char *match(pattern_state *m, const char *s, const char *p);
 
@@ -27,13 +29,20 @@ static const char *fail(pattern_state *m, const char *error)
     return NULL;
 }
 
+static bool look(pattern_state *m)
+{
+    if (m->steps > m->most)
+        fail(m, PATTERN_TOO_MANY_STEPS);
+    else if (m->over())
+        fail(m, PATTERN_OUT_OF_TIME);
+    m->look = m->steps + LOOK_EVERY < m->most ? m->steps + LOOK_EVERY : m->most;
+    return m->error == NULL;
+}
+
 static inline bool step(pattern_state *m, uint64_t n)
 {
     m->steps += n;
-    if (m->steps <= m->most)
-        return true;
-    fail(m, PATTERN_TOO_MANY_STEPS);
-    return false;
+    return m->steps <= m->look || look(m);
 }
 
 bool pattern_charge(pattern_state *m, uint64_t steps)
@@ -333,12 +342,14 @@ static const char *match(pattern_state *m, const char *s, const char *p)
 
 /* The outside ---------------------------------------------------------------------------------- */
 
-void pattern_open(pattern_state *m, slice subject, slice pattern, bool anchors)
+void pattern_open(pattern_state *m, slice subject, slice pattern, bool anchors, bool (*over)(void))
 {
     m->subject = subject;
     m->anchored = anchors && pattern.n > 0 && *pattern.p == '^';
     m->pattern = m->anchored ? (slice){pattern.p + 1, pattern.n - 1} : pattern;
     m->steps = 0;
+    m->look = LOOK_EVERY;
+    m->over = over;
     m->most = STEPS_BASE + STEPS_PER_BYTE * subject.n;
     if (m->most > STEPS_MOST)
         m->most = STEPS_MOST;

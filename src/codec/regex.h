@@ -46,11 +46,13 @@ typedef struct {
     uint64_t steps, most; /* of matching */
     size_t last;          /* position of the last step */
     uint64_t started_us, started_cpu_us;
+    bool (*over)(void);   /* looked at now and then; true: the caller's time is used up */
     const size_t *groups; /* of the match: start and end of each, SIZE_MAX: not part of it */
     size_t count;         /* groups, the whole match included */
 } regex_walk;
 
-void regex_start(regex_walk *w, regex_cache *cache, const regex *pattern, slice subject, size_t at);
+void regex_start(regex_walk *w, regex_cache *cache, const regex *pattern, slice subject, size_t at,
+                 bool (*over)(void));
 /* The next match: its number of groups; or REGEX_NONE, or a failure. */
 int regex_next(regex_walk *w);
 

@@ -1,6 +1,8 @@
 /* permessage-deflate: the settings' side of ws_deflate. */
 #include "ws_pack.h"
 
+enum { PACK_MOST = 1024 * 1024 }; /* some 20 ms of the loop */
+
 /* ws_limits.deflate_min of the calling worker, for the hub's encoder, which knows no connection. */
 static _Thread_local size_t packed_from;
 
@@ -26,7 +28,7 @@ ws_deflate_terms ws_pack_agree(exchange *x)
 
 frame *ws_pack(ws_opcode opcode, slice data)
 {
-    return data.n >= packed_from ? ws_deflate_frame(opcode, data) : NULL;
+    return data.n >= packed_from && data.n <= PACK_MOST ? ws_deflate_frame(opcode, data) : NULL;
 }
 
 int ws_unpack(const ws_message *m, const ws_limits *limits, buf *out, const char **why)

@@ -12,9 +12,10 @@
  *   idle (even) --guard_enter--> running (odd) --watchdog: over limit--> armed --signal--> fired
  *        ^------------------------guard_leave-----------------------------------------------'
  *
- * Not covered here, by construction: a loop inside one C function. Those that scripts can make slow
- * are bounded themselves (l_string.c). What must never happen: the handler touching a Lua state of
- * an entry that is over: it compares the armed entry number with the current one on its own thread.
+ * No hook fires inside a C function. Those that scripts can make slow look at guard_over in their
+ * loops (vm_check_time), or take no more than is done in some 50 ms. What must never happen: the
+ * handler touching a Lua state of an entry that is over: it compares the armed entry number with
+ * the current one on its own thread.
  */
 #include "guard.h"
 
@@ -263,6 +264,11 @@ guard_verdict guard_leave(guard *g)
     if (verdict.slow_us != 0)
         atomic_store_explicit(&g->slow_us, 0, memory_order_relaxed);
     return verdict;
+}
+
+bool guard_over(void)
+{
+    return self != NULL && self->fired;
 }
 
 bool guard_inside(void)

@@ -25,6 +25,8 @@ typedef struct {
     bool over;        /* it was ended: a yielded coroutine is not waiting, it is to be killed */
 } guard_verdict;
 guard_verdict guard_leave(guard *g);
+/* Its budget is used up: C code in a loop looks, since the hook ends only Lua. */
+bool guard_over(void);
 /* The calling thread is between an enter and its leave: Lua is on the stack. */
 bool guard_inside(void);
 /* Lua switches to another coroutine inside an entry; returns the one before, to be put back. */

@@ -124,13 +124,20 @@ static int publish(lua_State *L, hub_port *port, task_token token, slice topic, 
     return task_park(L, NULL, NULL);
 }
 
+static slice check_data(lua_State *L)
+{
+    slice data = vm_check_slice(L, 2);
+    luaL_argcheck(L, data.n <= HUB_DATA_MAX, 2, "a message has at most 8388608 bytes");
+    return data;
+}
+
 static int hub_publish_value(lua_State *L)
 {
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
     luaL_argcheck(L, topic.p[topic.n - 1] != '*', 1,
                   "nothing can be published to a pattern (a name that ends in a star)");
-    slice data = vm_check_slice(L, 2);
+    slice data = check_data(L);
     hub_meta meta = check_meta(L, 3, topic);
     task_token token = task_token_of(L);
     frame *f = frame_new(data.p, data.n);
@@ -143,7 +150,7 @@ static int hub_publish_here(lua_State *L)
 {
     hub_port *port = hub_check_port(L);
     slice topic = hub_check_topic(L, 1);
-    slice data = vm_check_slice(L, 2);
+    slice data = check_data(L);
     hub_meta meta = check_meta(L, 3, topic);
     frame *f = frame_new(data.p, data.n);
     if (f == NULL)

@@ -74,6 +74,7 @@ static bool push_array(decoder *d)
         if (!push_value(d, event))
             return false;
         if (++batch == BATCH) {
+            vm_check_time(L);
             flush_items(L, slot, batch, done);
             done += batch;
             batch = 0;
@@ -131,6 +132,7 @@ static bool push_object(decoder *d)
         if (!push_value(d, json_next(&d->reader)))
             return false;
         if (++batch == most) {
+            vm_check_time(L);
             flush_pairs(L, slot, batch, first);
             first = false;
             batch = 0;
@@ -162,6 +164,7 @@ static bool push_value(decoder *d, json_event event)
         return true;
     case JSON_ARRAY:
     case JSON_OBJECT:
+        vm_check_time(d->L);
         luaL_checkstack(d->L, 2 * BATCH + 8, "JSON is nested too deeply");
         return event == JSON_ARRAY ? push_array(d) : push_object(d);
     default:

@@ -11,6 +11,7 @@
  * Sorted objects: each member is written as it comes and its place noted; at the object's end the
  * members are put in order by copying bytes, without looking up anything again. One file of over
  * 500 lines, since the walk is one recursion over all kinds of values. */
+#include "guard.h"
 #include "json.h"
 #include "l_json.h"
 #include "number.h"
@@ -276,8 +277,11 @@ static bool write_members(encoder *e, int table)
     return true;
 }
 
+/* When the time is used up the order is no matter any more. */
 static int compare_members(const void *a, const void *b)
 {
+    if (guard_over())
+        return 0;
     const member *x = a, *y = b;
     int order = memcmp(x->key, y->key, x->key_size < y->key_size ? x->key_size : y->key_size);
     return order != 0 ? order : (x->key_size > y->key_size) - (x->key_size < y->key_size);
@@ -407,6 +411,8 @@ static bool write_value(encoder *e, int index)
 {
     size_t n;
     const char *text;
+    if (guard_over())
+        return fail(e, GUARD_MESSAGE);
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
         return put(e, "null", 4);

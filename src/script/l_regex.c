@@ -1,6 +1,7 @@
 /* host.regex. Each VM has its own cache of compiled patterns, in a userdata that is an upvalue of
  * all functions. A replacement function is called when the matching is over: it may use regex
  * itself, which may drop the pattern, and it may raise. */
+#include "guard.h"
 #include "regex.h"
 
 #include "utf8.h"
@@ -84,7 +85,7 @@ static bool begin(lua_State *L, search *s, size_t at, int options)
     const regex *r = regex_get(cache_of(L), pattern, flags, s->text, sizeof s->text);
     if (r == NULL)
         return refuse(s, "pattern");
-    regex_start(&s->walk, cache_of(L), r, subject, at);
+    regex_start(&s->walk, cache_of(L), r, subject, at, guard_over);
     return true;
 }
 
@@ -211,6 +212,7 @@ static int push_all(lua_State *L, int options)
     lua_newtable(L);
     int list = lua_gettop(L), result = 1;
     while (n < limit && (result = regex_next(&s.walk)) > 0) {
+        vm_check_time(L);
         push_match(L, &s.walk);
         lua_rawseti(L, list, ++n);
     }
@@ -333,6 +335,7 @@ static void build(lua_State *L, slice subject, lua_Integer count)
     luaL_Buffer b;
     luaL_buffinit(L, &b);
     for (lua_Integer i = 1; i <= count; i++) {
+        vm_check_time(L);
         lua_rawgeti(L, 5, i);
         lua_replace(L, 6);
         size_t first = match_field(L, 6, "first") - 1, last = match_field(L, 6, "last");

@@ -394,6 +394,7 @@ typedef struct {
 static void add_statement(slice statement, void *arg)
 {
     splitting *s = arg;
+    vm_check_time(s->L);
     vm_push_slice(s->L, statement);
     lua_rawseti(s->L, -2, ++s->count);
 }

@@ -1,21 +1,28 @@
 /* string.find, match, gmatch, gsub and rep, as the manual describes them, on a matcher that counts
- * its steps. A time budget can end a script between two instructions of Lua, not inside C; so a
- * pattern ends itself. Each call has a budget of its own; gmatch has one for each match.
+ * its steps and looks at the time. A time budget can end a script between two instructions of Lua,
+ * not inside C; so a pattern ends itself. Each call has a budget of its own; gmatch has one for
+ * each match.
  *
  * A plain search is memmem, which is linear; the stock one is quadratic. rep doubles what it has.
  */
 #include "l_string.h"
 
+#include "guard.h"
 #include "pattern.h"
 #include <lualib.h>
 
-enum { REP_MOST = 128 * 1024 * 1024 }; /* filled in about 50 ms */
+enum {
+    REP_MOST = 128 * 1024 * 1024,  /* filled in about 50 ms */
+    SEARCH_BYTES = 4 * 1024 * 1024 /* of a plain search between looks at the time */
+};
 
 static int fail(lua_State *L, const pattern_state *m)
 {
     if (m->error == PATTERN_TOO_MANY_STEPS)
         return luaL_error(L, "pattern took too many steps on a subject of %I bytes",
                           (lua_Integer)m->subject.n);
+    if (m->error == PATTERN_OUT_OF_TIME)
+        return luaL_error(L, GUARD_MESSAGE);
     return luaL_error(L, m->error, m->error_index);
 }
 
@@ -61,11 +68,24 @@ static size_t offset_of(lua_Integer position, size_t n)
     return n - (size_t)-position;
 }
 
+/* In pieces, which overlap by what a match may need of the next one. */
+static const char *find_plain(lua_State *L, slice s, slice pattern)
+{
+    size_t step = pattern.n > SEARCH_BYTES ? pattern.n : SEARCH_BYTES;
+    for (; s.n >= pattern.n; s = (slice){s.p + step, s.n - step}) {
+        size_t n = s.n < step + pattern.n ? s.n : step + pattern.n - 1;
+        const char *found = memmem(s.p, n, pattern.p, pattern.n);
+        if (found != NULL || s.n <= step)
+            return found;
+        vm_check_time(L);
+    }
+    return NULL;
+}
+
 static int push_plain(lua_State *L, slice subject, size_t init, slice pattern)
 {
-    const char *found = pattern.n == 0
-                            ? subject.p + init
-                            : memmem(subject.p + init, subject.n - init, pattern.p, pattern.n);
+    slice rest = {subject.p + init, subject.n - init};
+    const char *found = pattern.n == 0 ? rest.p : find_plain(L, rest, pattern);
     if (found == NULL) {
         luaL_pushfail(L);
         return 1;
@@ -86,7 +106,7 @@ static int search(lua_State *L, bool find)
     if (find && (lua_toboolean(L, 4) || pattern_is_plain(pattern)))
         return push_plain(L, subject, init, pattern);
     pattern_state m;
-    pattern_open(&m, subject, pattern, true);
+    pattern_open(&m, subject, pattern, true, guard_over);
     const char *s = subject.p + init, *end = pattern_search(&m, &s);
     if (m.error != NULL)
         return fail(L, &m);
@@ -126,7 +146,7 @@ static int step_gmatch(lua_State *L)
     pattern.p = lua_tolstring(L, lua_upvalueindex(2), &pattern.n);
     gmatch_state *g = lua_touserdata(L, lua_upvalueindex(3));
     pattern_state m;
-    pattern_open(&m, subject, pattern, false);
+    pattern_open(&m, subject, pattern, false, guard_over);
     for (; g->at <= subject.n; g->at++) {
         const char *s = subject.p + g->at, *end = pattern_match_at(&m, s);
         if (m.error != NULL)
@@ -220,6 +240,7 @@ static lua_Integer substitute(lua_State *L, gsub_state *g, lua_Integer most, boo
     const char *s = g->m.subject.p, *last = NULL, *subject_end = s + g->m.subject.n;
     lua_Integer n = 0;
     while (n < most) {
+        vm_check_time(L); /* what is added takes longer than the match */
         const char *end = pattern_match_at(&g->m, s);
         if (g->m.error != NULL)
             fail(L, &g->m);
@@ -252,7 +273,7 @@ static int l_gsub(lua_State *L)
                      3, "string/function/table");
     if (g.type == LUA_TNUMBER || g.type == LUA_TSTRING)
         g.text = vm_check_slice(L, 3);
-    pattern_open(&g.m, subject, pattern, true);
+    pattern_open(&g.m, subject, pattern, true, guard_over);
     luaL_buffinit(L, &g.b);
     bool changed = false;
     const char *rest;

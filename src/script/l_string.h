@@ -4,4 +4,9 @@
 #include "vm.h"
 
 void l_string_install(lua_State *L); /* find, match, gmatch, gsub, rep */
-void l_table_install(lua_State *L);  /* concat, insert, remove, move, sort; os.date */
+void l_table_install(lua_State *L);  /* concat, insert, remove, move, sort; os.date;
+                                         string.format, pack, packsize, unpack; utf8.len, char */
+void l_cjson_bound(lua_State *L);    /* all of the module at the top */
+
+/* Puts `function` over the field of the table at the top, which becomes its upvalue. */
+void l_wrap(lua_State *L, const char *name, lua_CFunction function);

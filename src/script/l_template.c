@@ -161,10 +161,19 @@ static void put_number(lua_State *L, int arg, buf *out)
         out->len += float_text(to, lua_tonumber(L, arg));
 }
 
+/* Raises. */
+static void refuse_over(lua_State *L, const output *o)
+{
+    lua_pushinteger(L, (lua_Integer)o->limit);
+    call_handler(L, "over", 1);
+}
+
 static void put_string(lua_State *L, int arg, output *o, bool escape)
 {
     size_t n;
     const char *p = lua_tolstring(L, arg, &n);
+    if (n > o->limit)
+        refuse_over(L, o);
     if (escape)
         put_escaped(&o->bytes, p, n);
     else
@@ -203,10 +212,8 @@ static int l_put(lua_State *L)
         mask = 0;
     for (int i = 3; i <= top; i++, mask >>= 1) {
         put_value(L, i, o, (mask & 1) != 0);
-        if (o->bytes.len > o->limit) {
-            lua_pushinteger(L, (lua_Integer)o->limit);
-            call_handler(L, "over", 1);
-        }
+        if (o->bytes.len > o->limit)
+            refuse_over(L, o);
     }
     return 0;
 }

@@ -221,6 +221,7 @@ static int open_cjson(lua_State *L)
     lua_pop(L, 1);
     lua_pushliteral(L, "cjson");
     lua_call(L, 1, 1);
+    l_cjson_bound(L);
     return 1;
 }
 

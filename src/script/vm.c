@@ -279,6 +279,12 @@ int vm_fail(lua_State *L, const char *code, const char *format, ...)
     return 3;
 }
 
+void vm_check_time(lua_State *L)
+{
+    if (guard_over())
+        luaL_error(L, GUARD_MESSAGE);
+}
+
 slice vm_check_slice(lua_State *L, int arg)
 {
     slice s;

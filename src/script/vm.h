@@ -23,6 +23,8 @@ int vm_protect(vm *v, lua_CFunction fn, void *data, char *error, size_t error_si
 /* The world's failure: pushes nil, message, code and returns 3. */
 int vm_fail(lua_State *L, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* Raises when the script's time is used up: for loops in C that a script can make long. */
+void vm_check_time(lua_State *L);
 /* The bytes of the string argument; they live as long as the argument stays on the stack. */
 slice vm_check_slice(lua_State *L, int arg);
 void vm_push_slice(lua_State *L, slice s);
