@@ -232,13 +232,16 @@ static int check_folder(const char *folder)
     return FAILED;
 }
 
-static void configure_log(const config *c)
+/* A command says itself what it does: the log's word for it would be the second. */
+static void configure_log(const call *c)
 {
-    const char *format = config_text(c, "log.format");
+    const char *format = config_text(c->config, "log.format");
     bool json = strcmp(format, "auto") == 0 ? !isatty(STDERR_FILENO) : strcmp(format, "json") == 0;
+    bool own = strcmp(config_source(c->config, config_find("log.level")), "default") != 0;
     log_level level;
-    if (log_parse_level(config_text(c, "log.level"), &level))
-        log_configure(level, json);
+    if (!log_parse_level(config_text(c->config, "log.level"), &level))
+        return;
+    log_configure(c->scripted && !own ? LOG_WARN : level, json);
 }
 
 /* What lunacast dev is, besides run; config.lua, environment and options win. */
@@ -303,7 +306,7 @@ static int load_settings(call *c, int argc, char **argv)
     }
     if (code != OK)
         return code == FAILED ? fail(FAILED, error) : code;
-    configure_log(c->config);
+    configure_log(c);
     metrics_configure((size_t)config_int(c->config, "metrics.series"));
     return OK;
 }

@@ -1,6 +1,7 @@
 local files = require "cli.files"
 local is_object = require("web.check").is_object
 local json = require "host.json"
+local nearest = require "cli.nearest"
 local plugins = require "web.plugins"
 local templates = require "web.templates"
 
@@ -41,7 +42,9 @@ local function render(call, name, args)
     return environment:render(name, args)
   end
   if name ~= "-" and not files.exists(name) then
-    call:fail("there is no template %s, and no file of this name: No such file or directory", name)
+    local near = nearest(name, templates.names())
+    call:fail("there is no template %s, and no file of this name%s", name,
+      near and ("; did you mean %s?"):format(near) or "")
   end
   local text = read(call, name)
   local compiled, err = environment:compile(text, name:match "[^/]+$")

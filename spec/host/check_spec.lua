@@ -97,6 +97,13 @@ describe("lunacast check", function()
     assert.matches("^lua/routes/link%.lua: error: a link to nothing\n", p.out)
   end)
 
+  it("names the setting that a load which fills all memory breaks", function()
+    local p = lunacast("check", with { ["config.lua"] = "return { ['lua.memory'] = '16M' }",
+      ["lua/routes/a.lua"] = "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end" })
+    assert.equal(1, p.code)
+    assert.matches("error: the scripts need more than lua.memory %(16 MiB%) to load", p.out)
+  end)
+
   it("ends, with file and line, where a load does not", function()
     local folder = with { ["lua/routes/a.lua"] = "\nwhile true do end" }
     local p = process.run(BINARY, { "check", folder }, { seconds = 200 }) -- 10 of CPU time
@@ -182,8 +189,9 @@ describe("lunacast render", function()
     assert.equal(1, p.code)
     assert.equal("", p.out)
     assert.matches("bad%.svg:2:4: variable 'nope' not found\n.*%^", p.err)
-    assert.matches("there is no template absent.svg.*No such file",
+    assert.matches("there is no template absent.svg, and no file of this name\n",
       lunacast("render", "absent.svg", "--app", folder).err)
+    assert.matches("; did you mean bad.svg%?", lunacast("render", "bda.svg", "--app", folder).err)
     server.write(folder, { ["list.json"] = "[1]" })
     p = lunacast("render", "bad.svg", "--args", folder .. "/list.json", "--app", folder)
     assert.equal(1, p.code)

@@ -26,7 +26,9 @@
 #include "metrics.h"
 #include "response_table.h"
 #include "task.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     dispatcher *d;
@@ -112,6 +114,11 @@ dispatcher *dispatcher_new(vm *v, bool verify, char *error, size_t error_size)
     d->refs = 1;
     d->verifies = verify;
     if (vm_protect(v, boot, d, error, error_size) != 0) {
+        if (strcmp(error, "not enough memory") == 0) /* Lua has no place for it */
+            snprintf(error, error_size,
+                     "the scripts need more than lua.memory (%zu MiB) to load: raise it, or look "
+                     "for a file that fills a table without end",
+                     vm_settings(v)->memory_limit >> 20);
         dispatcher_drop(d);
         return NULL;
     }
