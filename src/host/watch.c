@@ -6,7 +6,7 @@
  *   WATCHING --event--> SETTLING --40 ms without another, or 500 ms--> on_change, walk again
  *
  * Owner: a worker. Freed in the last close callback. What must never happen: a watch per file; an
- * endless walk (symlinks are followed one step, depth and number are bounded). */
+ * endless walk (symlinks are followed, so its depth is bounded, as the number of watches is). */
 #include "watch.h"
 
 #include "buf.h"
