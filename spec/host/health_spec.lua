@@ -90,6 +90,18 @@ describe("an operator", function()
     end, "a lag of 60 ms")
   end)
 
+  it("hears of no turn that was longer than the server is old", function()
+    local began = wait.now()
+    local fresh = server.start { workers = 1 }
+    local slow = {}
+    for _, line in ipairs(fresh:log()) do
+      if line.msg == "a turn of the loop was slow" then slow[#slow + 1] = line.ms end
+    end
+    slow[#slow + 1] = fresh:metric 'lunacast_loop_lag_seconds{worker="0"}' * 1000
+    assert.is_true(math.max(table.unpack(slow)) < (wait.now() - began) * 1000)
+    fresh:stop()
+  end)
+
   it("finds a request in the log by the id that its answer carries", function()
     local res = app:get("/greet/anna?token=hush")
     local line = wait.till(function()

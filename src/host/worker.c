@@ -73,6 +73,14 @@ static void on_after_poll(uv_check_t *handle)
     turn(w);
 }
 
+/* What was between two runs of the loop is no turn. */
+static void run_loop(worker *w, uv_run_mode mode)
+{
+    uv_update_time(&w->loop);
+    w->turn_began = uv_now(&w->loop);
+    uv_run(&w->loop, mode);
+}
+
 /* VMs that were replaced -------------------------------------------------------------------- */
 
 static void close_handle(uv_handle_t *handle)
@@ -290,17 +298,15 @@ int worker_prepare(worker *w, char *error, size_t error_size)
     while (!p.ended) {
         task_run_ready();
         if (!p.ended)
-            uv_run(&w->loop, UV_RUN_ONCE);
+            run_loop(w, UV_RUN_ONCE);
     }
     return p.result;
 }
 
 void worker_run(worker *w)
 {
-    uv_update_time(&w->loop);
-    w->turn_began = uv_now(&w->loop);
     while (!w->stopping || uv_is_active((uv_handle_t *)&w->drain))
-        uv_run(&w->loop, UV_RUN_DEFAULT);
+        run_loop(w, UV_RUN_DEFAULT);
 }
 
 /* From birth to death ----------------------------------------------------------------------- */
@@ -428,7 +434,7 @@ void worker_free(worker *w)
         task_cancel_all();
     /* Connections leave the hub, and exchanges their tasks, before those are gone. */
     while (w->conns != NULL && conn_pool_count(w->conns) > 0)
-        uv_run(&w->loop, UV_RUN_ONCE);
+        run_loop(w, UV_RUN_ONCE);
     ws_sessions_use(NULL);
     if (w->vm != NULL)
         task_cancel_all(); /* of the WebSockets that have just been closed */
@@ -451,7 +457,7 @@ void worker_free(worker *w)
     close_handle((uv_handle_t *)&w->drain);
     close_handle((uv_handle_t *)&w->tick);
     while (uv_loop_alive(&w->loop))
-        uv_run(&w->loop, UV_RUN_DEFAULT);
+        run_loop(w, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)
         log_error("handles are open at the end", LOG_NUM("worker", w->services.worker));
     if (w->conns != NULL)
