@@ -31,7 +31,7 @@ local time = require "host.time"
 local requests = {}
 
 local REQUEST_TTL, SESSION_TTL, SIGNAL_TTL = 1800, 3600, 300
-local SESSION_MAX, LIST_MAX = 20, 200
+local SESSION_MAX, LIST_MAX, LOOK_MAX, PAGE = 20, 200, 2000, 200
 local TIMEOUT, TIMEOUT_MAX = 300, 1500
 local TOPIC, INBOX = "hitl", "*" -- no session has the name of the inbox
 local OWN_TENANT = config.get "identity.tenant"
@@ -170,16 +170,16 @@ function requests.find(tenant, id)
 end
 
 
+-- Its members have the order of the contract, for who reads it with less than a JSON parser.
 local function signal_of(request)
-  return {
-    type = WORDS[request.status], requestId = request.requestId, status = request.status,
-    reason = request.reason, timestamp = request.decidedAt,
-  }
+  local reason = request.reason and ',"reason":' .. json.encode(request.reason) or ""
+  return ('{"type":"%s","requestId":"%s","status":"%s"%s,"timestamp":%d}'):format(
+    WORDS[request.status], request.requestId, request.status, reason, request.decidedAt)
 end
 
 
 local function announce(request)
-  local signal = json.encode(signal_of(request))
+  local signal = signal_of(request)
   store.set("hitl:signal:" .. request.sessionId, signal, { ttl = SIGNAL_TTL })
   if redis.configured then redis.call("PUBLISH", "hitl:channel:" .. request.sessionId, signal) end
   tell(request, "decided")
@@ -275,27 +275,34 @@ function requests.signal(tenant, session)
 end
 
 
---- What waits in a tenant and what was decided in the last half hour, the newest first: 503.
+-- What waits comes first, then the newest.
+local function comes_before(a, b)
+  if (a.status == "pending") ~= (b.status == "pending") then return a.status == "pending" end
+  if a.createdAt ~= b.createdAt then return a.createdAt > b.createdAt end
+  return a.requestId < b.requestId
+end
+
+
+--- What waits in a tenant, then what was decided in the last half hour, the newest first; 200 at
+--- most: 503.
 ---@param tenant string
+---@param wanted fun(request: hitl.Request): boolean
 ---@return hitl.Request[]
-function requests.list(tenant)
+function requests.list(tenant, wanted)
   local prefix = inbox_key(tenant, "")
-  local found, cursor, seen = {}, nil, {}
+  local found, cursor, seen, count = {}, nil, {}, 0
   repeat
-    local keys, next_cursor, code = store.list(prefix, { limit = LIST_MAX, cursor = cursor })
+    local keys, next_cursor, code = store.list(prefix, { limit = PAGE, cursor = cursor })
     if not keys then world(next_cursor, code) end
     for _, key in ipairs(keys) do
       local request = not seen[key] and requests.current(tenant, key:sub(#prefix + 1))
       seen[key] = true
-      if request then found[#found + 1] = request end
+      if request and wanted(request) then found[#found + 1] = request end
     end
-    cursor = next_cursor
-  until not cursor or #found >= LIST_MAX
-  table.sort(found, function(a, b)
-    if a.createdAt ~= b.createdAt then return a.createdAt > b.createdAt end
-    return a.requestId < b.requestId
-  end)
-  return found
+    cursor, count = next_cursor, count + #keys
+  until not cursor or count >= LOOK_MAX
+  table.sort(found, comes_before)
+  return table.move(found, 1, math.min(#found, LIST_MAX), 1, {})
 end
 
 return requests

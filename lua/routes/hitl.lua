@@ -68,9 +68,10 @@ end
 
 local function list(req)
   local items = web.array()
-  for _, request in ipairs(requests.list(req.tenant)) do
-    if requests.concerns(request, req.claims) then items[#items + 1] = shown(request) end
-  end
+  local found = requests.list(req.tenant, function(request)
+    return requests.concerns(request, req.claims)
+  end)
+  for i, request in ipairs(found) do items[i] = shown(request) end
   return envelope.success(200, "found", { items = items, tenant = req.tenant })
 end
 

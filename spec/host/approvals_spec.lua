@@ -33,6 +33,15 @@ return {
   { path = "/asked/{session}", GET = function(req)
     return web.text(store.get("asked:" .. req.params.session) or "")
   end },
+  { path = "/many/{tenant}", POST = function(req)
+    local requests = require "hitl.requests"
+    for i = 1, 230 do
+      local request = requests.create { tenant = req.params.tenant, session = "many", action = "a",
+        question = tostring(i) }
+      if i > 20 then requests.decide(req.params.tenant, request.requestId, { status = "approved" }) end
+    end
+    return web.empty()
+  end },
   { path = "/resume/{id}", POST = function(req)
     local decision, message, code = ask.resume(req.params.id, "acme")
     return web.json(decision or { error = message, code = code })
@@ -311,6 +320,13 @@ describe("approvals", function()
     assert.equal(201, res.status, res.body)
   end)
 
+  it("are listed with what waits first, however many were decided since", function()
+    assert.equal(204, app:post("/many/busy").status)
+    local items = app:get("/aura/hitl/requests", { headers = person("ann", "busy") }):json().data.items
+    assert.equal(200, #items)
+    for i, item in ipairs(items) do assert.equal(i <= 20 and "pending" or "approved", item.status) end
+  end)
+
   it("take no tokens of this server where its tenant is called nothing", function()
     local strict = start { ["identity.tenant"] = "", ["password.ln"] = 10 }
     local own = strict:post("/api/auth/token", { json = { user_id = "olga", password = "pw of olga" } }):json().token
@@ -373,7 +389,8 @@ describe("the topic hitl of /ws", function()
       assert.equal("forbidden", json.decode(c:read_text()).code)
     end
     for _, message in ipairs { 'subscribe-json:{"topic":"hitl","session_id":"room"}', "subscribe:hitl|room",
-      'subscribe-json:{"topic":"h*","session_id":"room"}' } do
+      'subscribe-json:{"topic":"h*","session_id":"room"}', 'history-json:{"topic":"hitl","session_id":"room"}',
+      'presence-json:{"topic":"hitl","session_id":"room"}' } do
       nobody:text(message)
       assert.equal("forbidden", json.decode(nobody:read_text()).code, message)
     end
@@ -397,9 +414,12 @@ describe("approvals over Redis", function()
     local id = asked(one, "both")
     decide(two, "approve", id, ANN, "ann")
     assert.equal("approved", finish().status)
-    local text = c:read_until "}"
-    assert.matches('"type":"approval"', text)
-    assert.matches('"requestId":"' .. id:gsub("%-", "%%-"), text)
+    local form = '{"type":"%s","requestId":"%s","status":"%s"%s,"timestamp":TIME}'
+    local function signal() return (c:read_until("}"):match "{.*$":gsub("%d+}$", "TIME}")) end
+    assert.equal(form:format("approval", id, "approved", ""), signal())
+    id = create(two, { sessionId = "both", actionType = "a", message = "m" }):json().data.requestId
+    decide(one, "reject", id, ANN, "ann", 'too "dear"')
+    assert.equal(form:format("rejection", id, "rejected", [[,"reason":"too \"dear\""]]), signal())
     c:close()
     one:stop()
     two:stop()
