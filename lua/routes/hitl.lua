@@ -118,13 +118,14 @@ local function signal(req)
 end
 
 
--- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}.
+-- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}. Who has the head
+-- of the answer misses none that comes after it.
 local function stream(topic_of, wanted)
   return function(req)
-    local topic = topic_of(req)
+    local subscription, message, code = listen(topic_of(req), { mode = "log" })
+    if not subscription then web.throw_world(message, code, "the events can't be followed now") end
     return web.sse(function(send)
-      local events <close>, message, code = listen(topic, { mode = "log" })
-      if not events then web.throw_world(message, code) end
+      local events <close> = subscription
       while true do
         local payload = json.decode((events:next())).payload
         if not wanted or wanted(payload.request, req.claims) then
