@@ -118,8 +118,8 @@ local function signal(req)
 end
 
 
--- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}. Who has the head
--- of the answer misses none that comes after it.
+-- Events "hitl" as they happen; data is {"event":"asked"|"decided","request":{...}}. Who has the
+-- head of the answer misses none that comes after it.
 local function stream(topic_of, wanted)
   return function(req)
     local subscription, message, code = listen(topic_of(req), { mode = "log" })

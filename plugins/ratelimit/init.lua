@@ -21,7 +21,11 @@ local function seconds(value)
 end
 
 
+-- Of several rules the client is told of the one that it meets first.
 local function note(req, rule, state)
+  local told = req.ratelimit
+  if told and told.remaining < state.remaining then return end
+  req.ratelimit = state
   req:default_header("RateLimit-Policy", ("%d;w=%d"):format(state.limit, rule.window))
   req:default_header("RateLimit-Limit", ("%d"):format(state.limit))
   req:default_header("RateLimit-Remaining", ("%d"):format(state.remaining))

@@ -80,7 +80,14 @@ describe("a rate limit #workers", function()
 
   it("has stricter rules below a path", function()
     local app = start "limit = 100, window = 600, rules = { { path = '/hello/', limit = 1, window = 600 } }"
-    assert.equal("200 429", statuses(app, 2))
+    local function told(path)
+      local headers = app:get(path).headers
+      return headers["ratelimit-limit"] .. " " .. headers["ratelimit-remaining"]
+    end
+    assert.equal("1 0", told "/hello/x")
+    assert.equal("429", statuses(app, 1))
+    assert.equal("1 0", told "/hello/x")
+    assert.matches("^100 9", told "/")
     assert.equal(200, app:get("/").status)
     app:stop()
   end)
