@@ -154,6 +154,12 @@ static void lists_add_within_one_source_and_replace_across(void **state)
     assert_int_equal(set(c, "listen", ""), 0);
     assert_int_equal(config_check(c, error, sizeof error), -1);
     assert_error_names("listen");
+    for (int i = 0; i < CONFIG_ADDRESSES_MAX; i++)
+        assert_int_equal(config_add(c, "listen", ":1", "--listen", error, sizeof error), 0);
+    assert_int_equal(config_check(c, error, sizeof error), 0);
+    assert_int_equal(config_add(c, "listen", ":1", "--listen", error, sizeof error), 0);
+    assert_int_equal(config_check(c, error, sizeof error), -1);
+    assert_error_names("listen names 32 addresses");
     config_drop(c);
 }
 

@@ -15,6 +15,8 @@
 
 typedef struct config config;
 
+enum { CONFIG_ADDRESSES_MAX = 31 }; /* of `listen` */
+
 typedef enum {
     CONFIG_TEXT,
     CONFIG_INT,

@@ -47,5 +47,10 @@ int config_check(const config *c, char *error, size_t error_size)
         snprintf(error, error_size, "listen names no address, for example \"127.0.0.1:3000\"");
         return -1;
     }
+    if (config_count(c, "listen") > CONFIG_ADDRESSES_MAX) {
+        snprintf(error, error_size, "listen names %zu addresses; %d are the most",
+                 config_count(c, "listen"), CONFIG_ADDRESSES_MAX);
+        return -1;
+    }
     return 0;
 }

@@ -150,8 +150,7 @@ static void join_workers(host *h)
 
 /* Ports that the system has picked, by their place in `listen`: the server that takes another's
  * place is found where that one was. */
-enum { PICKED_MAX = 32 };
-static uint16_t picked[PICKED_MAX];
+static uint16_t picked[CONFIG_ADDRESSES_MAX];
 
 static int parse_addresses(host *h, char *error, size_t size)
 {
@@ -161,7 +160,7 @@ static int parse_addresses(host *h, char *error, size_t size)
         if (listen_parse(config_item(h->config, "listen", i), &h->addresses[i], error, size) != 0)
             return -1;
         h->addresses[i].tls = h->tls != NULL && !h->addresses[i].is_unix;
-        if (h->addresses[i].port == 0 && i < PICKED_MAX)
+        if (h->addresses[i].port == 0)
             h->addresses[i].port = picked[i];
     }
     return 0;
@@ -183,7 +182,7 @@ static int open_addresses(host *h, char *error, size_t size)
                 return -1;
             h->seats[s].fds[i] = fd;
         }
-        if (h->addresses[i].picked && i < PICKED_MAX)
+        if (h->addresses[i].picked)
             picked[i] = h->addresses[i].port;
     }
     return 0;

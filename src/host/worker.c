@@ -26,7 +26,6 @@
 #include "ws_session.h"
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* Turns ------------------------------------------------------------------------------------- */
 
@@ -227,10 +226,6 @@ static void on_control_conn(conn *c, const char *refusal, void *arg)
 static void listen_with(worker *w, int fd, struct tls_context *tls,
                         void (*on)(conn *c, const char *refusal, void *arg))
 {
-    if (w->listener_count == LISTENERS_MAX) {
-        close(fd);
-        return;
-    }
     w->listener_tls[w->listener_count] = tls != NULL;
     w->listeners[w->listener_count++] = listener_start(w->conns, fd, tls, on, w);
 }

@@ -1,13 +1,14 @@
 /* What worker.c, worker_mail.c and worker_stop.c share. */
 #pragma once
 #include "audience.h"
+#include "config.h"
 #include "listener.h"
 #include "watch.h"
 #include "worker.h"
 #include <pthread.h>
 
 enum {
-    LISTENERS_MAX = 32,
+    LISTENERS_MAX = CONFIG_ADDRESSES_MAX + 1, /* and the control socket */
     SLOW_TURN_MS = 50,
     DRAIN_LOOK_MS = 20,
     LAST_MS = 1000, /* after the drain time, for the last events of streams */
