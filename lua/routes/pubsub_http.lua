@@ -100,7 +100,7 @@ local function events(req)
     mode = "log", history = history_of(req), since = since_of(req, #list), presence = present,
     identity = identity, id = id,
   }
-  if #list > 1 or list[1]:sub(-1) == "*" then return web.sse(channels, options) end
+  if #list > 1 then return web.sse(channels, options) end
   options.since, options.presence = options.since[1], present[1]
   return web.sse(channels[1], options)
 end

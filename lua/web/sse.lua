@@ -1,7 +1,7 @@
 -- web.sse: streams of server-sent events.
 --
 --   web.sse("news", { mode = "log" })        a topic; no Lua runs per event
---   web.sse({ "a", "b" })                    several, each event tells which
+--   web.sse({ "a", "b" })                    several, each event tells which; also "a*"
 --   web.sse(function(send, req) ... end)     the script's own; GET, or POST with a body
 --   web.sse(fn, { resume = true })           the same, whoever loses the line goes on by GET
 --
@@ -274,6 +274,7 @@ end
 function sse.response(what, options)
   options = options or {}
   if type(what) == "string" then
+    if what:sub(-1) == "*" then return of_topics({ what }, options) end
     return respond(options, entry_of(what, options, options.since, options.presence))
   end
   if type(what) == "table" then return of_topics(what, options) end

@@ -16,6 +16,7 @@ return {
     POST = function(req) hub.publish("values", req.body, { version = tonumber(req.query.version) })
       return web.empty() end },
   { path = "/log", GET = function() return web.sse("log", { mode = "log" }) end },
+  { path = "/pattern", GET = function() return web.sse("ke*", { mode = "log" }) end },
   { path = "/kept", GET = function(req)
       return web.sse("kept", { history = tonumber(req.query.history) })
     end },
@@ -173,6 +174,16 @@ describe("an event stream", function()
     local c = follow(app, "/log")
     app:post("/publish/log", { body = "\xef\xbb\xbfa\xffz\0" })
     assert.equal("data: \xef\xbb\xbfa\xef\xbf\xbdz\0\n\n", bytes_till(c, "\n\n"))
+    c:close()
+  end)
+
+  it("tells of all topics that begin alike in envelopes, without ids", function()
+    local c = open(app, "/pattern", { ["Last-Event-ID"] = "1:1" })
+    bytes_till(c, "\n")
+    app:post("/publish/log", { body = "[1]" })
+    local position = app:post("/publish/kept", { body = "no json" }).body
+    assert.equal(('data: {"channel":"kept","position":"%s","data":"no json"}\n\n'):format(position),
+      bytes_till(c, "\n\n"))
     c:close()
   end)
 
