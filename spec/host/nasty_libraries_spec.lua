@@ -151,6 +151,9 @@ describe("at its worst", function()
     app = server.start { workers = 1, set = { ["log.access"] = false }, files = {
       ["lua/routes/texts.lua"] = nasty.routes("texts", TEXTS), ["lua/routes/tables.lua"] = nasty.routes("tables", TABLES),
       ["lua/routes/code.lua"] = nasty.routes("code", CODE), ["lua/routes/modules.lua"] = nasty.routes("modules", MODULES),
+      ["lua/routes/long.lua"] = [[return { path = "/long/{n}", GET = function(req)
+        return { type = "text/plain", body = ("x"):rep(req.params.n) }
+      end }]],
       ["lua/routes/calls.lua"] = nasty.routes("calls", ONE_CALL),
     } }
     wait.pause(1)
@@ -175,6 +178,12 @@ describe("at its worst", function()
 
   it("a single call ends within the budget", function()
     assert.same({}, nasty.ask_all(app, "calls", ONE_CALL, MOST_MS))
+  end)
+
+  it("an answer is compressed only where that takes no longer", function()
+    local gzip = { headers = { ["Accept-Encoding"] = "gzip" } }
+    assert.equal("gzip", app:get("/long/2097152", gzip).headers["content-encoding"])
+    assert.is_nil(app:get("/long/2097153", gzip).headers["content-encoding"])
   end)
 end)
 

@@ -1,6 +1,7 @@
 /* gzip for whole textual answers: one deflate state per worker, reset for each. Streams are never
- * compressed: their first bytes would wait in the compressor. A strong ETag becomes a weak one,
- * since the bytes are others.
+ * compressed: their first bytes would wait in the compressor. Nor are long answers, which would
+ * hold the worker: a megabyte takes up to 50 ms. A strong ETag becomes a weak one, since the bytes
+ * are others.
  *
  * What must never happen: an answer that is compressed for a client that did not ask. */
 #include "http_internal.h"
@@ -91,7 +92,7 @@ static void weaken_etag(exchange *x)
 
 void gzip_answer(exchange *x, slice *body)
 {
-    enum { LARGEST = 64 * 1024 * 1024 };
+    enum { LARGEST = 2 * 1024 * 1024 };
     size_t least = x->handler->limits->gzip_min;
     if (least == 0 || body->n < least || body->n > LARGEST || x->encoded || x->type_n == 0 ||
         x->status == 204 || x->status == 206 || x->status == 304 ||
