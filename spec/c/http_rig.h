@@ -203,7 +203,8 @@ static void rig_write_on(exchange *x)
 static void rig_on_writable(exchange *x, void *arg)
 {
     (void)arg;
-    rig_write_on(x);
+    if (exchange_conn(x) != NULL) /* it is told of the request's end, too */
+        rig_write_on(x);
 }
 
 static void rig_on_exchange(exchange *x, void *arg)
