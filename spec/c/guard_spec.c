@@ -63,7 +63,8 @@ static void a_wall_clock_that_is_set_back_does_not_let_scripts_run_for_ever(void
     assert_non_null(v);
     vm_booted(v);
     assert_int_equal(pthread_create(&thread, NULL, set_the_clock_right, NULL), 0);
-    task_start(v, &ops, "while true do end");
+    /* The thread sanitizer keeps signals from a loop that calls nothing of libc. */
+    task_start(v, &ops, "while true do local _ = tostring(0.5) end");
     assert_int_equal(outcome, TASK_ERROR);
     pthread_join(thread, NULL);
     vm_drop(v);
