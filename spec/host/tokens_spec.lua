@@ -116,6 +116,18 @@ describe("tokens", function()
     end
   end)
 
+  it("are counted when they are issued and when they are verified", function()
+    local function counts()
+      return app:metric "lunacast_tokens_issued_total",
+        app:metric "lunacast_token_cache_hits_total" + app:metric "lunacast_token_cache_misses_total"
+    end
+    local issued, verified = counts()
+    local token = token_of "counted"
+    for _ = 1, 3 do assert.equal(200, app:get("/api/user/counted/session", { token = token }).status) end
+    local now_issued, now_verified = counts()
+    assert.same({ 1, 3 }, { math.tointeger(now_issued - issued), math.tointeger(now_verified - verified) })
+  end)
+
   it("are verified by the published keys alone", function()
     for _, path in ipairs { "/.well-known/jwks.json", "/api/auth/jwks" } do
       local res = app:get(path)

@@ -121,6 +121,7 @@ const metrics_fixed metrics_fixed_table[METRIC_COUNT] = {
     [METRIC_SQL_ABANDONED] = COUNTER("lunacast_sql_abandoned_total",
         "Transactions rolled back since they took too long or nobody waited for them any more."),
     [METRIC_SQL_CONNECTIONS] = GAUGE("lunacast_sql_connections", "Connections to PostgreSQL."),
+    [METRIC_TOKENS_ISSUED] = COUNTER("lunacast_tokens_issued_total", "Tokens signed."),
     [METRIC_TOKEN_CACHE_HITS] = COUNTER("lunacast_token_cache_hits_total",
         "Tokens known from an earlier check."),
     [METRIC_TOKEN_CACHE_MISSES] = COUNTER("lunacast_token_cache_misses_total",

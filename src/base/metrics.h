@@ -63,6 +63,7 @@ typedef enum {
     METRIC_SQL_REFUSED,      /* no connection was free in time */
     METRIC_SQL_ABANDONED,    /* transactions that we had to roll back */
     METRIC_SQL_CONNECTIONS,  /* gauge: to PostgreSQL */
+    METRIC_TOKENS_ISSUED,
     METRIC_TOKEN_CACHE_HITS,
     METRIC_TOKEN_CACHE_MISSES,
     METRIC_TOKEN_CACHE_ENTRIES, /* gauge */

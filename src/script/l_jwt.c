@@ -311,6 +311,7 @@ static int push_token(lua_State *L, int status, const buf *token)
                        "the token would have %zu bytes, more than the %d that are "
                        "accepted; put less into its claims",
                        token->len, JWT_SIZE_MAX);
+    metrics_add(METRIC_TOKENS_ISSUED, 1);
     lua_pushlstring(L, token->data, token->len);
     return 1;
 }
