@@ -69,6 +69,8 @@ static void rig_on_body(exchange *x, body_status status, slice data, void *arg)
     (void)arg;
     rig_now->last_body = status;
     rig_now->last_body_size = data.n;
+    if (exchange_conn(x) == NULL)
+        return; /* it is told of the request's end; rig_on_abandon lets it go */
     if (status == BODY_WHOLE)
         rig_text(x, 200, data);
     else
@@ -97,6 +99,8 @@ static void rig_pieces(exchange *x)
 static void rig_on_piece(exchange *x, body_status status, slice data, void *arg)
 {
     (void)arg;
+    if (exchange_conn(x) == NULL)
+        return;
     if (status == BODY_WHOLE)
         rig_now->last_body_size += data.n;
     rig_pieces(x);
