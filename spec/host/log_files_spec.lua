@@ -125,7 +125,10 @@ describe("the log's files", function()
     find(folder .. "/api.log", "path", "/hello/before")
     run("/bin/mv", folder .. "/api.log", folder .. "/api.old")
     app.process:kill "sighup"
-    wait.till(function() return io.open(folder .. "/api.log") ~= nil end, "a new file")
+    wait.till(function()
+      app:get "/hello/meanwhile"
+      return text_of(folder .. "/api.log") ~= ""
+    end, "lines in a new file")
     app:get "/hello/after"
     find(folder .. "/api.log", "path", "/hello/after")
     assert.is_nil(text_of(folder .. "/api.old"):find("/hello/after", 1, true))
