@@ -66,6 +66,7 @@ describe("the page /approvals", () => {
     const first = await ask("Send the first mail?");
     const page = await open();
     await item(page, "first mail").waitFor();
+    await new Promise((done) => setTimeout(done, 1100)); // the newest are first, by the second
     const second = await ask("Send the second mail?");
     await item(page, "second mail").waitFor();
     await page.keyboard.press("k");
