@@ -2,7 +2,7 @@
 --   build/lunacast lua bench/reload.lua [SAVES] [WORKERS]
 -- Requests come one after another on a connection of each worker's; the time runs from the rename
 -- that an editor does to the first answer with the new text. The goal is a p99 below 100 ms, of
--- which 40 are the watch waiting for a burst of saves to end.
+-- which 30 are the watch waiting for a burst of saves to end.
 package.path = "./?.lua;" .. package.path
 
 local http = require "spec.support.http"

@@ -3,7 +3,7 @@
  * for its name: a release is often a symlink (`current`) that is renamed over the one before, which
  * nothing inside the folder shows. After each burst of changes the tree is walked again.
  *
- *   WATCHING --event--> SETTLING --40 ms without another, or 500 ms--> on_change, walk again
+ *   WATCHING --event--> SETTLING --30 ms without another, or 500 ms--> on_change, walk again
  *
  * Owner: a worker. Freed in the last close callback. What must never happen: a watch per file; an
  * endless walk (symlinks are followed, so its depth is bounded, as the number of watches is). */
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { DEBOUNCE_MS = 40, LONGEST_MS = 500, FOLDERS_MAX = 1000, DEPTH_MAX = 12 };
+enum { DEBOUNCE_MS = 30, LONGEST_MS = 500, FOLDERS_MAX = 1000, DEPTH_MAX = 12 };
 
 struct watch {
     uv_loop_t *loop;
