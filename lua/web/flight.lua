@@ -39,14 +39,19 @@ end
 local One = { __close = land }
 
 
+-- What came of it, for the one who made it and for those who waited.
+local function outcome(results)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+
 local function make(flights, key, fn)
   local one <close> = setmetatable(
     { flights = flights, key = key, maker = task.current(), landed = event.new() }, One)
   flights[key] = one
-  local results = table.pack(pcall(fn))
-  one.results = results
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  one.results = table.pack(pcall(fn))
+  return outcome(one.results)
 end
 
 
@@ -71,8 +76,7 @@ function Flights:run(key, fn)
   if not one then return make(self.under_way_of, key, fn) end
   local results = wait_for(one)
   if not results then return self:run(key, fn) end
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
+  return outcome(results)
 end
 
 
